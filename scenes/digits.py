@@ -1,0 +1,72 @@
+"""A set of digits, prepared so that scenes can pick from it by class without a loop."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from scenes.backend import Array, like
+from scenes.presets import CANVAS_SIDE
+
+CLASS_COUNT = 10
+
+
+class Digits(NamedTuple):
+    """Digits of one split, on one library and device.
+
+    `images` uint8 `[m, 28, 28]`; `labels` int64 `[m]`; `softened` are the images after a 3×3 triangle
+    filter, which the small clutter digits are sampled from, uint8 `[m, 28, 28]`; `by_class` int64 `[m]`
+    are the indices in the order of their classes, of which class c begins at `class_start[c]` and has
+    `class_count[c]`.
+    """
+
+    images: Array
+    labels: Array
+    softened: Array
+    by_class: Array
+    class_start: Array
+    class_count: Array
+
+
+def make_digits(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.integer]) -> Digits:
+    """Prepare digits for `draw` and `render`.
+
+    Args:
+        images: uint8 `[m, 28, 28]`, bright ink on a dark ground.
+        labels: whole numbers 0 to 9 `[m]`; every class must occur.
+
+    Raises:
+        ValueError: a shape, type or class is not as above.
+    """
+    if images.dtype != np.uint8 or images.shape[1:] != (CANVAS_SIDE, CANVAS_SIDE):
+        raise ValueError(
+            f"images: expected uint8 [m, {CANVAS_SIDE}, {CANVAS_SIDE}], got {images.dtype} {images.shape}"
+        )
+    if labels.shape != images.shape[:1]:
+        raise ValueError(f"labels: expected shape {images.shape[:1]}, got {labels.shape}")
+    counts = np.bincount(labels, minlength=CLASS_COUNT)
+    if len(counts) != CLASS_COUNT or counts.min() == 0:
+        raise ValueError(f"labels: expected every class of 0 to 9 and no other, got counts {counts.tolist()}")
+    return Digits(
+        images=np.array(images),  # a copy: what comes from a file may be read-only
+        labels=labels.astype(np.int64),
+        softened=_soften(images),
+        by_class=np.argsort(labels, kind="stable"),
+        class_start=np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64),
+        class_count=counts.astype(np.int64),
+    )
+
+
+def digits_like(reference: Array, digits: Digits) -> Digits:
+    """NumPy `digits` as arrays of the library and on the device of `reference`."""
+    return Digits(*(like(reference, field) for field in digits))
+
+
+def _soften(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Triangle filter (1, 2, 1) / 4 along both axes: what a scene pixel of a half-size canvas covers."""
+    padded = np.pad(images, ((0, 0), (1, 1), (1, 1))).astype(np.uint16)
+    rows = padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]
+    both = rows[:, :, :-2] + 2 * rows[:, :, 1:-1] + rows[:, :, 2:]
+    return ((both + 8) // 16).astype(np.uint8)

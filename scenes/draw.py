@@ -1,0 +1,203 @@
+"""Draw what a batch of scenes consists of: everything random about it, small, before a pixel is made."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from scenes.backend import Array, namespace, span
+from scenes.digits import CLASS_COUNT, Digits
+from scenes.presets import CANVAS_SIDE, Preset
+from scenes.random import Stream, uniform
+
+
+class SceneParameters(NamedTuple):
+    """A batch of n scenes with up to k clutter digits and c crops each.
+
+    Lengths and places are in scene px, origin at the top-left corner of the image; intensities and shares in
+    [0, 1]; angles in radians, clockwise as seen. Indices count the digits of one `Digits`.
+    """
+
+    side_px: int
+    seed: Array  # int64 [n]
+    label: Array  # int64 [n]
+    digit_index: Array  # int64 [n]
+    size_px: Array  # float32 [n]
+    centre_x_px: Array  # float32 [n]
+    centre_y_px: Array  # float32 [n]
+    noise_sigma: Array  # float32 [n]
+    digit_noise_share: Array  # float32 [n]
+    clutter_count: Array  # int64 [n]
+    clutter_index: Array  # int64 [n, k]
+    clutter_size_px: Array  # float32 [n, k]
+    clutter_centre_x_px: Array  # float32 [n, k]
+    clutter_centre_y_px: Array  # float32 [n, k]
+    clutter_angle_rad: Array  # float32 [n, k]
+    crop_side_px: int
+    crop_index: Array  # int64 [n, c]
+    crop_source_x: Array  # int64 [n, c], in canvas px
+    crop_source_y: Array  # int64 [n, c]
+    crop_x_px: Array  # int64 [n, c], of the top-left corner
+    crop_y_px: Array  # int64 [n, c]
+
+
+def draw(
+    preset: Preset,
+    seeds: Array,
+    digits: Digits,
+    *,
+    digit: int | None = None,
+    x: float | None = None,
+    y: float | None = None,
+    size: float | None = None,
+    clutter: int | None = None,
+    noise: float | None = None,
+    digit_noise: float | None = None,
+) -> SceneParameters:
+    """Draw scenes of a preset, one for each seed; whatever is given is not drawn.
+
+    Args:
+        preset: the distribution.
+        seeds: int64 `[n]`, 0 or more; library and device of all that follows.
+        digits: the digits to draw from, on the same library and device.
+        digit: the target's class.
+        x: the canvas's centre, in scene px.
+        y: the same downwards.
+        size: the side of the target's canvas, in scene px.
+        clutter: how many clutter digits.
+        noise: sigma of the background noise.
+        digit_noise: share of the target's canvas pixels that is replaced.
+
+    Raises:
+        ValueError: a given value does not make a scene; the message names it and the allowed range.
+    """
+    xp = namespace(seeds)
+    _check_given(preset, digit=digit, x=x, y=y, size=size, clutter=clutter)
+    n = seeds.shape[0]
+
+    def full(value: float) -> Array:
+        return xp.zeros_like(seeds, dtype=xp.float32) + value
+
+    digit_index = _draw_digit(seeds, digits, digit)
+    label = xp.take(digits.labels, digit_index, axis=0)
+    room = min((2 * min(v, preset.side_px - v) for v in (x, y) if v is not None), default=math.inf)
+    lowest, highest = preset.size_px
+    size_px = (
+        _between(uniform(seeds, Stream.SIZE, 1)[:, 0], lowest, min(highest, room))
+        if size is None
+        else full(size)
+    )
+    place = uniform(seeds, Stream.CENTRE, 2)
+    centre_x_px = _draw_centre(preset, place[:, 0], size_px) if x is None else full(x)
+    centre_y_px = _draw_centre(preset, place[:, 1], size_px) if y is None else full(y)
+    noise_sigma = (
+        _between(uniform(seeds, Stream.NOISE_SIGMA, 1)[:, 0], *preset.noise_sigma)
+        if noise is None
+        else full(noise)
+    )
+    digit_noise_share = (
+        _between(uniform(seeds, Stream.DIGIT_NOISE_SHARE, 1)[:, 0], *preset.digit_noise)
+        if digit_noise is None
+        else full(digit_noise)
+    )
+
+    fewest, most = preset.clutter if clutter is None else (clutter, clutter)
+    clutter_count = fewest + _below(uniform(seeds, Stream.CLUTTER_COUNT, 1)[:, 0], most - fewest + 1)
+    clutter_size_px = _between(uniform(seeds, Stream.CLUTTER_SIZE, most), *preset.clutter_size_px)
+    clutter_place = xp.reshape(uniform(seeds, Stream.CLUTTER_CENTRE, 2 * most), (n, most, 2))
+    clutter_room = preset.side_px - clutter_size_px
+
+    crops, crop_side = preset.crops, preset.crop_side_px
+    crop_source = _below(uniform(seeds, Stream.CROP_SOURCE, 2 * crops), CANVAS_SIDE - crop_side + 1)
+    crop_place = _below(uniform(seeds, Stream.CROP_PLACE, 2 * crops), preset.side_px - crop_side + 1)
+    return SceneParameters(
+        side_px=preset.side_px,
+        seed=seeds,
+        label=label,
+        digit_index=digit_index,
+        size_px=size_px,
+        centre_x_px=centre_x_px,
+        centre_y_px=centre_y_px,
+        noise_sigma=noise_sigma,
+        digit_noise_share=digit_noise_share,
+        clutter_count=clutter_count,
+        clutter_index=_draw_other_classes(seeds, digits, label, most),
+        clutter_size_px=clutter_size_px,
+        clutter_centre_x_px=clutter_size_px / 2 + clutter_place[:, :, 0] * clutter_room,
+        clutter_centre_y_px=clutter_size_px / 2 + clutter_place[:, :, 1] * clutter_room,
+        clutter_angle_rad=_between(uniform(seeds, Stream.CLUTTER_ANGLE, most), -math.pi, math.pi),
+        crop_side_px=crop_side,
+        crop_index=_below(uniform(seeds, Stream.CROP_DIGIT, crops), digits.images.shape[0]),
+        crop_source_x=crop_source[:, :crops],
+        crop_source_y=crop_source[:, crops:],
+        crop_x_px=crop_place[:, :crops],
+        crop_y_px=crop_place[:, crops:],
+    )
+
+
+def _check_given(
+    preset: Preset,
+    *,
+    digit: int | None,
+    x: float | None,
+    y: float | None,
+    size: float | None,
+    clutter: int | None,
+) -> None:
+    if digit is not None and digit not in range(CLASS_COUNT):
+        raise ValueError(f"digit: expected a whole number from 0 to {CLASS_COUNT - 1}, got {digit}")
+    if clutter is not None and clutter < 0:
+        raise ValueError(f"clutter: expected a whole number of 0 or more, got {clutter}")
+    smallest = preset.size_px[0] if size is None else size
+    lowest, highest = smallest / 2, preset.side_px - smallest / 2
+    if not 0 < smallest <= preset.side_px:
+        raise ValueError(f"size: expected more than 0 and at most {preset.side_px} px, got {size}")
+    for name, value in (("x", x), ("y", y)):
+        if value is not None and not lowest <= value <= highest:
+            raise ValueError(
+                f"{name}: expected {lowest:g} to {highest:g}, where a canvas of {smallest:g} px fits, got {value}"
+            )
+
+
+def _between(u: Array, lowest: float, highest: float) -> Array:
+    return lowest + u * (highest - lowest)
+
+
+def _below(u: Array, count: int | Array) -> Array:
+    """Whole numbers 0 to count − 1 from uniform ones."""
+    xp = namespace(u)
+    # The product of a number just below 1 may round up to `count` itself.
+    return xp.minimum(xp.astype(u * count, xp.int64), xp.zeros_like(u, dtype=xp.int64) + (count - 1))
+
+
+def _draw_digit(seeds: Array, digits: Digits, digit: int | None) -> Array:
+    u = uniform(seeds, Stream.DIGIT, 1)[:, 0]
+    if digit is None:
+        return _below(u, digits.labels.shape[0])
+    chosen = span(seeds, 1, "int64") + digit
+    return _draw_of_class(u, digits, chosen + 0 * seeds)
+
+
+def _draw_of_class(u: Array, digits: Digits, label: Array) -> Array:
+    """A digit of each given class: indices of the shape of `label`, which is flat."""
+    xp = namespace(u)
+    start = xp.take(digits.class_start, label, axis=0)
+    count = xp.take(digits.class_count, label, axis=0)
+    return xp.take(digits.by_class, start + _below(u, count), axis=0)
+
+
+def _draw_other_classes(seeds: Array, digits: Digits, label: Array, count: int) -> Array:
+    """Digits of any class but the target's: int64 `[n, count]`."""
+    xp = namespace(seeds)
+    u = xp.reshape(uniform(seeds, Stream.CLUTTER_DIGIT, 2 * count), (seeds.shape[0], count, 2))
+    other = (label[:, None] + 1 + _below(u[:, :, 0], CLASS_COUNT - 1)) % CLASS_COUNT
+    index = _draw_of_class(xp.reshape(u[:, :, 1], (-1,)), digits, xp.reshape(other, (-1,)))
+    return xp.reshape(index, other.shape)
+
+
+def _draw_centre(preset: Preset, u: Array, size_px: Array) -> Array:
+    """A canvas centre along one axis, uniform where the canvas fits."""
+    if preset.whole_px:
+        places = _below(u, int(preset.side_px - preset.size_px[0]) + 1)
+        return size_px / 2 + namespace(u).astype(places, size_px.dtype)
+    return size_px / 2 + u * (preset.side_px - size_px)

@@ -1,0 +1,171 @@
+"""Render drawn scenes: a pure function from parameters and digits to pixels, on any library and device."""
+
+from __future__ import annotations
+
+from scenes.backend import Array, add_at, clip, namespace, span
+from scenes.digits import Digits
+from scenes.draw import SceneParameters
+from scenes.presets import CANVAS_SIDE
+from scenes.random import Stream, normal_halves, random_bits
+
+_CLUTTER_WINDOW_PX = 22
+"""MNIST's ink stays within 16 canvas px of the centre, the filter adds 1.4: 9.9 px on a canvas of 16 px."""
+
+_FIXED_BITS = 16
+"""Clutter is sampled in fixed-point canvas coordinates: whole numbers round alike on every device."""
+
+
+def render(parameters: SceneParameters, digits: Digits) -> Array:
+    """The pictures of drawn scenes.
+
+    Args:
+        parameters: n scenes.
+        digits: the digits that they were drawn from, on the same library and device.
+
+    Returns:
+        Intensities in [0, 1], float32 `[n, side_px, side_px]`.
+    """
+    xp = namespace(parameters.seed)
+    canvas = _canvas_with_noise(parameters, _canvas(parameters, digits))
+    scenes = place_target(parameters, canvas)
+    flat = xp.reshape(scenes, (-1,))  # a view: what is added to it is added to the scenes
+    if parameters.clutter_index.shape[1]:
+        _add_clutter_digits(flat, parameters, digits)
+    if parameters.crop_index.shape[1]:
+        _add_crops(flat, parameters, digits)
+    _add_noise(flat, parameters)
+    return clip(scenes, 0.0, 1.0)
+
+
+def render_ink(parameters: SceneParameters, digits: Digits) -> Array:
+    """The target's ink alone, without noise or clutter: float32 `[n, side_px, side_px]`."""
+    return place_target(parameters, _canvas(parameters, digits))
+
+
+def place_target(parameters: SceneParameters, canvas: Array) -> Array:
+    """Scale canvases and place them into empty scenes.
+
+    With sampling matrices A_y and A_x, each `[side, 28]`, the scene is A_y · canvas · A_xᵀ.
+    """
+    xp = namespace(canvas)
+    side = parameters.side_px
+    to_rows = canvas_weights(parameters.centre_y_px, parameters.size_px, side)
+    to_columns = canvas_weights(parameters.centre_x_px, parameters.size_px, side)
+    return xp.matmul(xp.matmul(to_rows, canvas), xp.matrix_transpose(to_columns))
+
+
+def canvas_weights(centre_px: Array, size_px: Array, side_px: int) -> Array:
+    """What each scene pixel takes from each canvas pixel along one axis: float32 `[n, side_px, 28]`.
+
+    A scene pixel whose centre is at u, in canvas px, averages the canvas over u ± h. Where the canvas is
+    shrunk, 2h is the width that a scene pixel covers; where it is enlarged, 2h is 1, which is linear
+    interpolation. Canvas pixel j covers [j, j + 1), so its share is clip(h + ½ − |u − j − ½|, 0, 1) / 2h.
+    Shares sum to 1 inside the canvas; an unscaled canvas on whole pixels is copied exactly.
+    """
+    xp = namespace(centre_px)
+    canvas_px_per_px = CANVAS_SIDE / size_px
+    half = 0.5 * xp.maximum(canvas_px_per_px, xp.ones_like(canvas_px_per_px))
+    scene_px = span(centre_px, side_px) + 0.5
+    u = (scene_px[None, :] - (centre_px - size_px / 2)[:, None]) * canvas_px_per_px[:, None]
+    distance = xp.abs(u[:, :, None] - (span(centre_px, CANVAS_SIDE) + 0.5)[None, None, :])
+    weights = clip((half + 0.5)[:, None, None] - distance, 0.0, 1.0)
+    weights /= (2 * half)[:, None, None]
+    return weights
+
+
+def _canvas(parameters: SceneParameters, digits: Digits) -> Array:
+    xp = namespace(parameters.seed)
+    return xp.astype(xp.take(digits.images, parameters.digit_index, axis=0), xp.float32) / 255
+
+
+def _canvas_with_noise(parameters: SceneParameters, canvas: Array) -> Array:
+    """Replace a share of the canvas's pixels by uniform intensities."""
+    xp = namespace(canvas)
+    bits = random_bits(parameters.seed, Stream.DIGIT_NOISE, CANVAS_SIDE * CANVAS_SIDE)
+    bits = xp.reshape(bits, canvas.shape)
+    chance = xp.astype((bits >> 16) & 0xFFFF, xp.float32)
+    intensity = xp.astype(bits & 0xFFFF, xp.float32) / 0xFFFF
+    return xp.where(chance < (parameters.digit_noise_share * 0x10000)[:, None, None], intensity, canvas)
+
+
+def _add_noise(flat: Array, parameters: SceneParameters) -> None:
+    """Add Gaussian noise, the first half of each scene's rows from one block and the second from another."""
+    xp = namespace(flat)
+    half = parameters.side_px**2 // 2
+    scenes = xp.reshape(flat, (parameters.seed.shape[0], 2 * half))
+    sigma = parameters.noise_sigma[:, None]
+    upper, lower = normal_halves(parameters.seed, Stream.NOISE, half)
+    upper *= sigma
+    lower *= sigma
+    scenes[:, :half] += upper
+    scenes[:, half:] += lower
+
+
+def _add_clutter_digits(flat: Array, parameters: SceneParameters, digits: Digits) -> None:
+    """Add the rotated clutter digits, each inside a window that is shifted to lie within the scene."""
+    xp = namespace(flat)
+    side, window = parameters.side_px, _CLUTTER_WINDOW_PX
+    scene, slot = xp.nonzero(
+        span(parameters.seed, parameters.clutter_index.shape[1], "int64")[None, :]
+        < parameters.clutter_count[:, None]
+    )
+    centre_x, centre_y = parameters.clutter_centre_x_px[scene, slot], parameters.clutter_centre_y_px[scene, slot]
+    left = xp.astype(clip(xp.floor(centre_x) - window // 2, 0, side - window), xp.int64)
+    top = xp.astype(clip(xp.floor(centre_y) - window // 2, 0, side - window), xp.int64)
+
+    # A scene pixel at (dx, dy) from the digit's centre shows the canvas pixel that turning back by the
+    # angle and scaling up leads to: u = 14 + (dx cos + dy sin) / scale, v = 14 + (dy cos − dx sin) / scale.
+    angle = parameters.clutter_angle_rad[scene, slot]
+    fixed_per_px = 2**_FIXED_BITS * CANVAS_SIDE / parameters.clutter_size_px[scene, slot]
+    cosine = xp.astype(xp.round(xp.cos(angle) * fixed_per_px), xp.int32)
+    sine = xp.astype(xp.round(xp.sin(angle) * fixed_per_px), xp.int32)
+    x0, y0 = left + 0.5 - centre_x, top + 0.5 - centre_y
+    middle = 2**_FIXED_BITS * CANVAS_SIDE // 2
+    u0 = middle + xp.astype(x0 * cosine + y0 * sine, xp.int32)
+    v0 = middle + xp.astype(y0 * cosine - x0 * sine, xp.int32)
+    steps = span(parameters.seed, window, "int32")[None, :]
+    u = (u0[:, None] + steps * cosine[:, None])[:, None, :] + (steps * sine[:, None])[:, :, None]
+    v = (v0[:, None] - steps * sine[:, None])[:, None, :] + (steps * cosine[:, None])[:, :, None]
+    # Beyond the canvas its border, which is dark, goes on.
+    u >>= _FIXED_BITS
+    v >>= _FIXED_BITS
+    source = clip(v, 0, CANVAS_SIDE - 1)
+    source *= CANVAS_SIDE
+    source += clip(u, 0, CANVAS_SIDE - 1)
+    source += xp.astype(parameters.clutter_index[scene, slot] * CANVAS_SIDE**2, xp.int32)[:, None, None]
+    values = xp.take(xp.reshape(digits.softened, (-1,)), xp.reshape(source, (-1,)), axis=0)
+    target = _window_index(scene, top, left, side, window)
+    add_at(flat, target, xp.astype(values, xp.float32) / 255)
+
+
+def _add_crops(flat: Array, parameters: SceneParameters, digits: Digits) -> None:
+    """Add raw square crops of digits."""
+    xp = namespace(flat)
+    crop = parameters.crop_side_px
+    count = parameters.crop_index.shape[1]
+    source = _window_index(
+        xp.reshape(parameters.crop_index, (-1,)),
+        xp.reshape(parameters.crop_source_y, (-1,)),
+        xp.reshape(parameters.crop_source_x, (-1,)),
+        CANVAS_SIDE,
+        crop,
+    )
+    scene = span(parameters.seed, parameters.seed.shape[0] * count, "int64") // count
+    target = _window_index(
+        scene,
+        xp.reshape(parameters.crop_y_px, (-1,)),
+        xp.reshape(parameters.crop_x_px, (-1,)),
+        parameters.side_px,
+        crop,
+    )
+    values = xp.astype(xp.take(xp.reshape(digits.images, (-1,)), source, axis=0), xp.float32) / 255
+    add_at(flat, target, values)
+
+
+def _window_index(picture: Array, top: Array, left: Array, side: int, window: int) -> Array:
+    """Flat indices of square windows in a stack of square pictures: int64 `[m · window²]`."""
+    xp = namespace(picture)
+    steps = span(picture, window, "int64")
+    rows = (picture * side + top)[:, None] + steps[None, :]
+    index = (rows * side + left[:, None])[:, :, None] + steps[None, None, :]
+    return xp.reshape(index, (-1,))
