@@ -40,7 +40,7 @@ class Stream(IntEnum):
     NOISE = 15
 
 
-def random_bits(seeds: Array, stream: Stream, count: int) -> Array:
+def random_bits(seeds: Array, stream: int, count: int) -> Array:
     """32 random bits for each counter: int32 `[n, count]` for int64 seeds `[n]`."""
     xp = namespace(seeds)
     low = xp.astype(seeds & 0x7FFFFFFF, xp.int32)
@@ -51,13 +51,13 @@ def random_bits(seeds: Array, stream: Stream, count: int) -> Array:
     return _mix(key[:, None] + counters[None, :])
 
 
-def uniform(seeds: Array, stream: Stream, count: int) -> Array:
+def uniform(seeds: Array, stream: int, count: int) -> Array:
     """Uniform numbers in [0, 1), exact multiples of 2⁻²⁴: float32 `[n, count]`."""
     xp = namespace(seeds)
     return xp.astype((random_bits(seeds, stream, count) >> 8) & 0xFFFFFF, xp.float32) * 2.0**-24
 
 
-def normal_halves(seeds: Array, stream: Stream, count: int) -> tuple[Array, Array]:
+def normal_halves(seeds: Array, stream: int, count: int) -> tuple[Array, Array]:
     """Two blocks of standard normal numbers by a 16-bit inverse distribution function: float32 `[n, count]`.
 
     Each hash gives a number to either block. The largest magnitude is 4.3.

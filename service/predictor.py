@@ -1,0 +1,174 @@
+"""What the service needs of a model, and the model on onnxruntime."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from models.contract import SCENE_SIDE_PX, Contract, ContractError, TensorContract, load_contract
+from service.providers import Providers, choose_providers
+from service.settings import ProviderChoice
+
+MAX_BATCH = 64
+"""Most scenes of one model call; more are answered by several."""
+
+Floats = npt.NDArray[np.float32]
+
+
+class PredictorError(RuntimeError):
+    """The model cannot answer; the message says why."""
+
+
+class Prediction(NamedTuple):
+    """What a model says of n scenes; the fields are named as in the contract, lengths are in scene px."""
+
+    probabilities: Floats  # [n, 10]
+    box: Floats  # [n, 4]: x, y, width, height
+    attention: Floats  # [n, 4]: centre x, centre y, sigma x, sigma y
+    glimpse: Floats  # [n, 28, 28], intensities in [0, 1]
+
+
+class Predictor(Protocol):
+    """A model that is loaded and ready. Its methods may be called from several threads at once."""
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+
+    @property
+    def version(self) -> str:
+        """The model's version."""
+
+    @property
+    def provider(self) -> str:
+        """The execution provider that really runs the model, by onnxruntime's name."""
+
+    def predict(self, scenes: npt.NDArray[np.uint8]) -> Prediction:
+        """Predict scenes, uint8 `[n, 1, 100, 100]` with n of at least 1; PredictorError if it cannot."""
+
+    def check(self) -> None:
+        """Return if the model can answer now; else raise PredictorError."""
+
+
+class OnnxPredictor:
+    """A model file on onnxruntime, checked against its sidecar and warm."""
+
+    def __init__(self, model_path: Path, choice: ProviderChoice = "auto", threads: int = 0) -> None:
+        """Load a model, check it and run it once for each batch size that tuning depends on.
+
+        Args:
+            model_path: the ONNX file; its sidecar lies beside it.
+            choice: where it shall run.
+            threads: CPU threads of one call; 0 is one for each core that this process may use.
+
+        Raises:
+            ContractError: the file, its sidecar and this software do not fit together.
+            ProviderError: the required provider is not at hand.
+            PredictorError: the model does not run.
+        """
+        self._contract = load_contract(model_path)
+        self._providers = choose_providers(choice)
+        self._session = _open_session(model_path, self._providers, threads)
+        _check_graph(self._session, self._contract, model_path)
+        self._providers.check_in_use(self._session.get_providers())
+        for batch in (1, MAX_BATCH):
+            self.predict(np.zeros((batch, 1, SCENE_SIDE_PX, SCENE_SIDE_PX), np.uint8))
+
+    @property
+    def name(self) -> str:
+        """The model's name, from its sidecar."""
+        return self._contract.name
+
+    @property
+    def version(self) -> str:
+        """The model's version, from its sidecar."""
+        return self._contract.version
+
+    @property
+    def provider(self) -> str:
+        """The provider of highest priority that the session really holds."""
+        return str(self._session.get_providers()[0])
+
+    @property
+    def provider_note(self) -> str:
+        """Why the provider is not a GPU where one was looked for; empty if there is nothing to say."""
+        if self._providers.note or self.provider == self._providers.names[0]:
+            return self._providers.note
+        return f"{self._providers.names[0]} was asked for, but onnxruntime could not start it"
+
+    def predict(self, scenes: npt.NDArray[np.uint8]) -> Prediction:
+        """Run the model on uint8 `[n, 1, 100, 100]`, in chunks of at most `MAX_BATCH`.
+
+        Raises:
+            PredictorError: onnxruntime failed, or the outputs are not finite numbers.
+        """
+        chunks = [self._run(scenes[i : i + MAX_BATCH]) for i in range(0, len(scenes), MAX_BATCH)]
+        if len(chunks) == 1:
+            return chunks[0]
+        return Prediction(*(np.concatenate(parts) for parts in zip(*chunks, strict=True)))
+
+    def check(self) -> None:
+        """Run one dark scene: a lost device or a broken session shows at once."""
+        self._providers.check_in_use(self._session.get_providers())
+        self.predict(np.zeros((1, 1, SCENE_SIDE_PX, SCENE_SIDE_PX), np.uint8))
+
+    def _run(self, scenes: npt.NDArray[np.uint8]) -> Prediction:
+        (scene,) = self._contract.inputs
+        try:
+            outputs = self._session.run(list(Prediction._fields), {scene.name: scenes})
+        except Exception as error:
+            # onnxruntime's exceptions share no base class but Exception.
+            raise PredictorError(f"the model did not run on {self.provider}: {error}") from error
+        prediction = Prediction(*outputs)
+        for name, values in zip(Prediction._fields, prediction, strict=True):
+            if not np.isfinite(values).all():
+                raise PredictorError(f"the model gave values of {name} that are not finite")
+        if (prediction.attention[:, 2:] <= 0).any():
+            raise PredictorError("the model gave an attention whose sigma is not positive")
+        return prediction
+
+
+def _open_session(model_path: Path, providers: Providers, threads: int) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads or _usable_cores()
+    options.inter_op_num_threads = 1
+    # Spinning threads would take the cores away from decoding, and burn them while nobody asks.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return ort.InferenceSession(model_path, options, providers=providers.with_options())
+    except Exception as error:
+        # onnxruntime's exceptions share no base class but Exception.
+        raise ContractError(f"{model_path} is not a model that onnxruntime can load: {error}") from error
+
+
+def _usable_cores() -> int:
+    # A container or taskset may leave this process fewer cores than the machine has.
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _check_graph(session: ort.InferenceSession, contract: Contract, model_path: Path) -> None:
+    """Compare what the graph really has with what the sidecar says."""
+    for kind, promised, found in (
+        ("inputs", contract.inputs, session.get_inputs()),
+        ("outputs", contract.outputs, session.get_outputs()),
+    ):
+        expected = [_signature(tensor) for tensor in promised]
+        got = [
+            f"{node.name} {node.type} {[d if isinstance(d, int) else '*' for d in node.shape]}"
+            for node in found
+        ]
+        if expected != got:
+            raise ContractError(f"{model_path}: expected {kind} {expected}, the graph has {got}")
+
+
+def _signature(tensor: TensorContract) -> str:
+    element = {"float32": "float", "uint8": "uint8"}[tensor.dtype]
+    shape = [size if isinstance(size, int) else "*" for size in tensor.shape]
+    return f"{tensor.name} tensor({element}) {shape}"

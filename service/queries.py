@@ -1,0 +1,122 @@
+"""The query parameters: their ranges, stated once for the check, the message and OpenAPI."""
+
+from __future__ import annotations
+
+from types import NoneType
+from typing import Any, Literal, Self, get_args
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
+
+from models.contract import SCENE_SIDE_PX
+
+MAX_SEED = 2**31 - 1
+
+Maps = Literal["array", "png", "none"]
+
+
+class _Query(BaseModel):
+    """Refuses unknown parameters, and says of a bad one its name, what was expected and what came."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown(cls, values: Any) -> Any:
+        if isinstance(values, dict):
+            for name in values:
+                if name not in cls.model_fields:
+                    known = ", ".join(cls.model_fields)
+                    raise ValueError(f"query: expected parameters among {known}, got {shorten(name)}")
+        return values
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _name_what_was_expected(
+        cls, value: Any, check: ValidatorFunctionWrapHandler, info: ValidationInfo
+    ) -> Any:
+        try:
+            return check(value)
+        except ValidationError as error:
+            name = str(info.field_name)
+            expected = _expected(cls.model_fields[name])
+            raise ValueError(f"{name}: expected {expected}, got {shorten(value)}") from error
+
+
+class PredictQuery(_Query):
+    """Query of `/predict` and `/predict/batch`."""
+
+    maps: Maps = Field(
+        "array",
+        description="How the attention map and the glimpse are written: as rows of numbers, as PNG data "
+        "URIs, or not at all.",
+    )
+
+
+class SynthesizeQuery(_Query):
+    """Query of `/synthesize`; what is not given is drawn from the seed."""
+
+    digit: int | None = Field(None, ge=0, le=9, description="The target digit.")
+    x: float | None = Field(
+        None, ge=10, le=90, description="Centre of the target's canvas, px; size/2 to 100 - size/2."
+    )
+    y: float | None = Field(None, ge=10, le=90, description="The same downwards, px.")
+    size: float | None = Field(None, ge=20, le=64, description="Side of the target's canvas, px.")
+    clutter: int | None = Field(None, ge=0, le=16, description="Number of clutter digits.")
+    noise: float | None = Field(
+        None,
+        ge=0,
+        le=0.4,
+        description="Standard deviation of the background noise, intensities being 0 to 1.",
+    )
+    digit_noise: float | None = Field(
+        None, ge=0, le=0.3, description="Share of the target's canvas pixels replaced at random."
+    )
+    seed: int | None = Field(None, ge=0, le=MAX_SEED, description="Seed; without one each scene is another.")
+    format: Literal["png", "json"] = Field(
+        "png", description="The picture itself, or JSON with the picture, the truth and the parameters."
+    )
+    predict: bool = Field(
+        False, description="With `format=json`: also what `/predict` says of this very scene."
+    )
+
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        if self.size is not None:
+            lowest, highest = self.size / 2, SCENE_SIDE_PX - self.size / 2
+            for name, value in (("x", self.x), ("y", self.y)):
+                if value is not None and not lowest <= value <= highest:
+                    raise ValueError(
+                        f"{name}: expected a number from {lowest:g} to {highest:g}, where a canvas of "
+                        f"{self.size:g} px fits, got {value:g}"
+                    )
+        if self.predict and self.format == "png":
+            raise ValueError("predict: expected format=json with it, since a PNG has no room, got format=png")
+        return self
+
+
+def shorten(value: object) -> str:
+    """A client's value for a message: as Python writes it, so that it always encodes, and not too long."""
+    text = ascii(value)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def _expected(field: FieldInfo) -> str:
+    """What a parameter may be, in words, from the same declaration that checks it."""
+    kinds = [kind for kind in get_args(field.annotation) or (field.annotation,) if kind is not NoneType]
+    if field.annotation is bool:
+        return "true or false"
+    if not isinstance(kinds[0], type):  # the choices of a Literal
+        return " or ".join(map(str, kinds))
+    limits = {type(limit).__name__: limit for limit in field.metadata}
+    number = "a whole number" if kinds[0] is int else "a number"
+    return f"{number} from {limits['Ge'].ge} to {limits['Le'].le}"

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from service.app import create_app
+from service.settings import Settings
+from tests.service.fakes import BlobPredictor, centroid_graph, fake_digits, write_model
+
+
+@pytest.fixture(autouse=True)
+def no_settings_from_the_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("GLIMPSE_") and name != "GLIMPSE_MNIST_DIR":
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def predictor() -> BlobPredictor:
+    return BlobPredictor()
+
+
+@pytest.fixture
+def client(predictor: BlobPredictor) -> Iterator[TestClient]:
+    settings = Settings(max_body_bytes=200_000, max_pixels=1_000_000)
+    # The client raises what the app lets through, so that a would-be 500 fails the test that meets it.
+    with TestClient(create_app(predictor, settings, fake_digits())) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(tmp_path_factory.mktemp("model") / "centroid.onnx", centroid_graph())

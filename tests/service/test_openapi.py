@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from service.app import PAGE_FOLDER
+
+
+@pytest.fixture
+def document(client):
+    return client.get("/openapi.json").json()
+
+
+def test_every_call_of_the_interface_is_there(document):
+    calls = {(method, path) for path, methods in document["paths"].items() for method in methods}
+    assert calls == {
+        ("post", "/predict"),
+        ("post", "/predict/batch"),
+        ("get", "/synthesize"),
+        ("get", "/healthz"),
+        ("get", "/readyz"),
+        ("get", "/"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "statuses"),
+    [
+        ("post", "/predict", {"200", "413", "415", "422", "503"}),
+        ("post", "/predict/batch", {"200", "413", "415", "422", "503"}),
+        ("get", "/synthesize", {"200", "422", "503"}),
+        ("get", "/readyz", {"200", "503"}),
+        ("get", "/healthz", {"200"}),
+    ],
+)
+def test_every_status_is_there_and_every_error_has_an_example(document, method, path, statuses):
+    responses = document["paths"][path][method]["responses"]
+    assert set(responses) == statuses
+    for status in statuses - {"200"}:
+        content = responses[status]["content"]["application/json"]
+        assert content["schema"] == {"$ref": "#/components/schemas/ErrorAnswer"}
+        assert content["example"]["detail"]
+
+
+def test_every_field_of_every_answer_is_described(document):
+    schemas = document["components"]["schemas"]
+    assert {"PredictionAnswer", "PredictionWithoutMaps", "SceneAnswer", "ErrorAnswer"} <= set(schemas)
+    assert "HTTPValidationError" not in schemas
+    for name, schema in schemas.items():
+        assert schema["description"], name
+        for field, content in schema["properties"].items():
+            assert content.get("description"), f"{name}.{field}"
+
+
+def test_every_parameter_is_described_with_its_range(document):
+    parameters = {p["name"]: p for p in document["paths"]["/synthesize"]["get"]["parameters"]}
+    assert set(parameters) == {
+        *("digit", "x", "y", "size", "clutter", "noise", "digit_noise", "seed", "format", "predict")
+    }
+    for parameter in parameters.values():
+        assert parameter["description"]
+        assert parameter["in"] == "query"
+        assert not parameter["required"]
+    ranges = parameters["size"]["schema"]["anyOf"][0]
+    assert (ranges["minimum"], ranges["maximum"]) == (20, 64)
+    maps = document["paths"]["/predict"]["post"]["parameters"]
+    assert [(p["name"], p["schema"]["enum"]) for p in maps] == [("maps", ["array", "png", "none"])]
+
+
+def test_the_bodies_are_described(document):
+    one = document["paths"]["/predict"]["post"]["requestBody"]["content"]
+    assert {"multipart/form-data", "image/png", "image/tiff"} <= set(one)
+    assert "image" in one["multipart/form-data"]["schema"]["properties"]
+    many = document["paths"]["/predict/batch"]["post"]["requestBody"]["content"]
+    assert set(many) == {"multipart/form-data"}
+    content = document["paths"]["/synthesize"]["get"]["responses"]["200"]["content"]
+    assert set(content) == {"image/png", "application/json"}
+
+
+def test_docs_answer(client):
+    assert client.get("/docs").status_code == 200
+
+
+def test_the_page_and_all_that_it_names_are_served(client):
+    page = client.get("/")
+    assert page.status_code == 200
+    assert page.headers["content-type"].startswith("text/html")
+    assert "default-src 'self'" in page.headers["content-security-policy"]
+    links = re.findall(r'(?:src|href)="([^"#:]+)"', page.text)
+    assert {"page.js", "page.css"} <= set(links)
+    for link in links:
+        assert client.get(f"/{link}").status_code == 200, link
+    assert client.get("/page.js").headers["content-type"].startswith("text/javascript")
+
+
+def test_the_page_has_no_inline_script_and_its_script_asks_for_ids_that_exist():
+    page = (PAGE_FOLDER / "index.html").read_text(encoding="utf-8")
+    script = (PAGE_FOLDER / "page.js").read_text(encoding="utf-8")
+    assert re.findall(r"<script(?![^>]*\bsrc=)|\son\w+=|\sstyle=", page) == []
+    wanted = set(re.findall(r'\bat\("([\w-]+)"\)', script))
+    assert wanted
+    assert wanted <= set(re.findall(r'\bid="([\w-]+)"', page))
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/page/%00", "/%ff", "/page.js/../x", "/predict/"])
+def test_unknown_paths_are_404_in_json(client, path):
+    response = client.get(path, follow_redirects=True)
+    assert response.status_code in (404, 405)
+    assert response.json()["detail"]

@@ -1,0 +1,137 @@
+"""scenes → trainer → models → service: the imports point the way the data flows, and no other."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# What a folder may import from the other ones: a whole folder, or one module of it.
+MAY_IMPORT = {
+    "scenes": frozenset[str](),
+    "models": frozenset[str](),
+    "trainer": frozenset({"scenes", "models.contract"}),
+    "service": frozenset({"scenes", "models.contract"}),
+}
+OURS = frozenset({*MAY_IMPORT, "benchmarks", "tests"})
+
+
+def imported_modules(source: Path, root: Path) -> Iterator[tuple[int, str]]:
+    """Line and absolute dotted name of all that a file imports, wherever in the file it does so."""
+    package = source.relative_to(root).parent.parts
+    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"), filename=str(source))):
+        match node:
+            case ast.Import(names=names):
+                for name in names:
+                    yield node.lineno, name.name
+            case ast.ImportFrom(module=module, names=names, level=level):
+                parents = package[: len(package) - level + 1] if level else ()
+                for name in names:
+                    yield node.lineno, ".".join([*parents, *([module] if module else []), name.name])
+            case ast.Call(
+                func=ast.Name(id="__import__" | "import_module"), args=[ast.Constant(str(text)), *_]
+            ):
+                yield node.lineno, text
+            case ast.Call(func=ast.Attribute(attr="import_module"), args=[ast.Constant(str(text)), *_]):
+                yield node.lineno, text
+
+
+def offences(root: Path) -> list[str]:
+    """Each import that breaks the rule, as `file:line imports name`."""
+    found = []
+    for folder, allowed in MAY_IMPORT.items():
+        for source in sorted((root / folder).rglob("*.py")):
+            for line, name in imported_modules(source, root):
+                stage = name.partition(".")[0]
+                if stage == folder or stage not in OURS:
+                    continue
+                if not any(name == entry or name.startswith(entry + ".") for entry in allowed):
+                    found.append(f"{source.relative_to(root)}:{line} imports {name}")
+    return found
+
+
+def test_imports_follow_the_data() -> None:
+    assert offences(ROOT) == []
+
+
+@pytest.mark.parametrize("folder", sorted(MAY_IMPORT))
+def test_each_stage_is_there_and_says_what_it_is(folder: str) -> None:
+    initial = ROOT / folder / "__init__.py"
+    assert initial.is_file()
+    assert ast.get_docstring(ast.parse(initial.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize(
+    ("path", "line", "name"),
+    [
+        ("trainer/a.py", "import service", "service"),
+        ("trainer/a.py", "from service.app import create_app", "service.app.create_app"),
+        ("trainer/a.py", "from models import store", "models.store"),
+        ("trainer/a.py", "import models", "models"),
+        ("trainer/deep/a.py", "def late():\n    from service import app", "service.app"),
+        ("service/a.py", "if True:\n    import trainer.train as t", "trainer.train"),
+        ("service/a.py", "from ..trainer import train", "trainer.train"),
+        ("service/a.py", "import importlib\nimportlib.import_module('trainer.train')", "trainer.train"),
+        ("service/a.py", "__import__('trainer')", "trainer"),
+        ("service/a.py", "from models.contract_of_another import x", "models.contract_of_another.x"),
+        ("scenes/a.py", "from models.contract import load_contract", "models.contract.load_contract"),
+        ("models/a.py", "import scenes.render", "scenes.render"),
+        ("models/a.py", "import benchmarks.scenes", "benchmarks.scenes"),
+        ("service/a.py", "from tests import conftest", "tests.conftest"),
+    ],
+)
+def test_the_walker_finds_an_offence(tmp_path: Path, path: str, line: str, name: str) -> None:
+    source = tmp_path / path
+    source.parent.mkdir(parents=True)
+    source.write_text(line + "\n", encoding="utf-8")
+    number = line.count("\n") + 1
+    assert offences(tmp_path) == [f"{path}:{number} imports {name}"]
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        (
+            "trainer/a.py",
+            "import scenes\nfrom scenes.render import render\nfrom models.contract import CLASSES",
+        ),
+        (
+            "service/a.py",
+            "from models import contract\nimport models.contract\nfrom . import b\nfrom .b import c",
+        ),
+        ("service/deep/a.py", "from ..settings import Settings\nimport service.app"),
+        ("scenes/a.py", "import numpy, trainers\nfrom servicex import y"),
+    ],
+)
+def test_the_walker_allows_the_rest(tmp_path: Path, path: str, line: str) -> None:
+    source = tmp_path / path
+    source.parent.mkdir(parents=True)
+    source.write_text(line + "\n", encoding="utf-8")
+    assert offences(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("modules", "absent"),
+    [
+        ("service.app, service.__main__", ("torch", "onnx", "trainer", "matplotlib")),
+        (
+            "scenes.draw, scenes.render, scenes.mnist, scenes.__main__",
+            ("torch", "trainer", "models", "service"),
+        ),
+        ("models.contract", ("torch", "scenes", "trainer", "service")),
+    ],
+)
+def test_nothing_else_is_loaded_underneath(modules: str, absent: tuple[str, ...]) -> None:
+    """The walker sees our own imports; this sees those of what we import."""
+    program = f"import sys, {modules}; print(*sorted({set(absent)!r} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == ""

@@ -1,0 +1,100 @@
+"""`python -m trainer`: train a model, evaluate it, export it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from models.contract import MODEL_PATH
+from scenes.mnist import SPLITS, DigitsUnavailableError, load_digits
+from scenes.presets import PRESETS as SCENE_PRESETS
+from scenes.presets import find_preset
+from trainer.evaluate import evaluate, load_predict, summarise
+from trainer.export import ParityError, export
+from trainer.presets import PRESETS as TRAINING_PRESETS
+from trainer.presets import find_training_preset
+from trainer.train import train
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; 0 where it succeeded, 1 with a sentence where it could not."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run_command(options)
+    except (DigitsUnavailableError, FileNotFoundError, ParityError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m trainer", description=__doc__, allow_abbrev=False)
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    training = commands.add_parser("train", help="train a preset; goes on where a former run stopped")
+    training.add_argument("--preset", choices=sorted(TRAINING_PRESETS), required=True)
+    training.add_argument("--run", type=Path, help="the run's folder (default: runs/PRESET-seedSEED)")
+    training.add_argument("--seed", type=int, default=0)
+    training.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    training.set_defaults(run_command=_train)
+
+    evaluation = commands.add_parser("evaluate", help="figures on scenes of digits that training never saw")
+    evaluation.add_argument("model", type=Path, help="an .onnx file, a run's folder or its checkpoint")
+    evaluation.add_argument("--preset", choices=sorted(SCENE_PRESETS), default="article")
+    evaluation.add_argument("--split", choices=SPLITS, default="test", help="whose digits (default: test)")
+    evaluation.add_argument("--draws", type=int, default=10)
+    evaluation.add_argument("--scenes", type=int, default=10_000, help="in each draw")
+    evaluation.set_defaults(run_command=_evaluate)
+
+    exporting = commands.add_parser("export", help="write the ONNX file and its sidecar")
+    exporting.add_argument("run", type=Path, help="a run's folder")
+    exporting.add_argument("--out", type=Path, default=MODEL_PATH)
+    exporting.set_defaults(run_command=_export)
+    return parser
+
+
+def _train(options: argparse.Namespace) -> None:
+    preset = find_training_preset(options.preset)
+    run = options.run or Path("runs") / f"{preset.name}-seed{options.seed}"
+    train(preset, run, seed=options.seed, device=options.device)
+    print(f"trained into {run}; next: python -m trainer export {run}")
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    predict, digits = load_predict(options.model), load_digits(options.split)
+    with tqdm(total=options.draws * options.scenes, unit="scene", leave=False) as bar:
+        draws = evaluate(
+            predict,
+            find_preset(options.preset),
+            digits,
+            draws=options.draws,
+            scenes=options.scenes,
+            progress=bar.update,
+        )
+    summary = summarise(draws)
+    print(f"{options.model} on {options.preset}, {options.split} digits, {options.draws} × {options.scenes:,}")
+    for name, title, percent in (
+        ("error", "error", True),
+        ("mean_iou", "mean IoU", False),
+        ("corloc", "CorLoc@0.5", True),
+        ("top1_loc", "Top-1 Loc", True),
+        ("max_box_acc_v2", "MaxBoxAccV2", True),
+        ("canvas_mean_iou", "mean IoU with the canvas", False),
+    ):
+        mean, sd = summary[name], summary[f"{name}_sd"]
+        print(f"{title:>24}  " + (f"{mean:7.2%} ± {sd:.2%}" if percent else f"{mean:7.3f} ± {sd:.3f}"))
+
+
+def _export(options: argparse.Namespace) -> None:
+    parity = export(options.run, options.out, load_digits("validation"))
+    print(
+        f"wrote {options.out}; onnxruntime against torch: probabilities differ by at most "
+        f"{parity.probability:.1e}, boxes by at most {parity.box_px:.1e} px"
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

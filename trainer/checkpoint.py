@@ -1,0 +1,41 @@
+"""Checkpoints of a run: written whole or not at all, read back exactly."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trainer.model import GlimpseModel
+
+CHECKPOINT_NAME = "checkpoint.pt"
+
+
+def save_checkpoint(state: dict[str, Any], run: Path) -> None:
+    """Replace the run's checkpoint; a kill in the middle leaves the former one."""
+    partial = run / f"{CHECKPOINT_NAME}.partial"
+    torch.save(state, partial)
+    os.replace(partial, run / CHECKPOINT_NAME)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """The state that a checkpoint, or the checkpoint in a run's folder, holds.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    if path.is_dir():
+        path = path / CHECKPOINT_NAME
+    if not path.is_file():
+        raise FileNotFoundError(f"expected a checkpoint at {path}, but there is none")
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return state
+
+
+def load_trained_model(path: Path) -> GlimpseModel:
+    """The model with a run's averaged weights, on the CPU, ready to predict."""
+    model = GlimpseModel()
+    model.load_state_dict(load_checkpoint(path)["averaged"])
+    return model.eval()

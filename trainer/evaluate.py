@@ -1,0 +1,147 @@
+"""The final figures of a model on scenes of digits that it never saw. Here, and only here, truth is used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+import torch
+
+from models.contract import SCENE_SIDE_PX
+from scenes.digits import Digits
+from scenes.draw import SceneParameters, draw
+from scenes.frame import centre_in_frame, frame_offset_px
+from scenes.presets import Preset
+from scenes.render import render
+from scenes.truth import canvas_boxes, ink_boxes
+from trainer.checkpoint import load_trained_model
+from trainer.metrics import Figures, intersection_over_union, localisation_figures
+
+_BATCH = 250
+_DRAW_SEEDS = 2**32
+
+
+class Answer(NamedTuple):
+    """What a model says of n scenes: probabilities `[n, 10]` and boxes `[n, 4]` in scene px, float32."""
+
+    probabilities: npt.NDArray[np.float32]
+    boxes: npt.NDArray[np.float32]
+
+
+Predict = Callable[[npt.NDArray[np.uint8]], Answer]
+"""From uint8 scenes `[n, 1, 100, 100]` to an `Answer`."""
+
+
+class DrawFigures(NamedTuple):
+    """Figures of one draw, the ink's box being the truth, and the mean IoU with the canvas's box."""
+
+    ink: Figures
+    canvas_mean_iou: float
+
+
+def evaluate(
+    predict: Predict,
+    preset: Preset,
+    digits: Digits,
+    *,
+    draws: int,
+    scenes: int,
+    progress: Callable[[int], object] | None = None,
+) -> list[DrawFigures]:
+    """Figures of each of `draws` independent sets of `scenes` scenes; `progress` is told of scenes done."""
+    return [
+        _evaluate_draw(predict, preset, digits, seed=d * _DRAW_SEEDS, scenes=scenes, progress=progress)
+        for d in range(draws)
+    ]
+
+
+def summarise(draws: list[DrawFigures]) -> dict[str, float]:
+    """Mean and standard deviation over draws of every figure: `error`, `error_sd`, `mean_iou`, …"""
+    summary = {}
+    columns = {name: [getattr(draw.ink, name) for draw in draws] for name in Figures._fields}
+    columns["canvas_mean_iou"] = [draw.canvas_mean_iou for draw in draws]
+    for name, values in columns.items():
+        summary[name] = round(float(np.mean(values)), 5)
+        summary[f"{name}_sd"] = round(float(np.std(values, ddof=1)), 5) if len(values) > 1 else 0.0
+    return summary
+
+
+def make_pictures(parameters: SceneParameters, digits: Digits) -> npt.NDArray[np.uint8]:
+    """Scenes as the model's input: uint8 `[n, 1, 100, 100]`, smaller ones centred on the dark."""
+    pictures = np.rint(render(parameters, digits) * 255).astype(np.uint8)
+    framed: npt.NDArray[np.uint8] = centre_in_frame(pictures, SCENE_SIDE_PX)[:, None]
+    return framed
+
+
+def load_predict(path: Path, *, threads: int = 1) -> Predict:
+    """The `Predict` of an ONNX file, through onnxruntime on the CPU, or of a run's folder or checkpoint.
+
+    Raises:
+        FileNotFoundError: there is nothing at the path.
+        ValueError: the path is neither.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"model: expected an .onnx file, a run's folder or a checkpoint, but {path} is not there")
+    if path.suffix == ".onnx":
+        return _onnx_predict(path, threads)
+    if path.is_dir() or path.suffix == ".pt":
+        return torch_predict(path)
+    raise ValueError(f"model: expected an .onnx file, a run's folder or its checkpoint (.pt), got {path}")
+
+
+def torch_predict(path: Path) -> Predict:
+    """The `Predict` of the averaged weights in a run's checkpoint, on the CPU."""
+    model = load_trained_model(path)
+
+    def predict(pictures: npt.NDArray[np.uint8]) -> Answer:
+        with torch.inference_mode():
+            prediction = model.predict(torch.from_numpy(pictures))
+        return Answer(prediction.probabilities.numpy(), prediction.box.numpy())
+
+    return predict
+
+
+def _onnx_predict(path: Path, threads: int) -> Predict:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+    def predict(pictures: npt.NDArray[np.uint8]) -> Answer:
+        probabilities, box = session.run(["probabilities", "box"], {"scene": pictures})
+        return Answer(probabilities, box)
+
+    return predict
+
+
+def _evaluate_draw(
+    predict: Predict,
+    preset: Preset,
+    digits: Digits,
+    *,
+    seed: int,
+    scenes: int,
+    progress: Callable[[int], object] | None,
+) -> DrawFigures:
+    offset = np.float32(frame_offset_px(preset.side_px, SCENE_SIDE_PX))
+    shift = np.array([offset, offset, 0, 0], dtype=np.float32)
+    predicted, labels, boxes, ink, canvas = [], [], [], [], []
+    for start in range(0, scenes, _BATCH):
+        parameters = draw(preset, seed + np.arange(start, min(start + _BATCH, scenes)), digits)
+        answer = predict(make_pictures(parameters, digits))
+        predicted.append(answer.probabilities.argmax(axis=1))
+        labels.append(parameters.label)
+        boxes.append(answer.boxes)
+        ink.append(ink_boxes(parameters, digits) + shift)
+        canvas.append(canvas_boxes(parameters) + shift)
+        if progress is not None:
+            progress(len(parameters.label))
+    all_boxes = np.concatenate(boxes)
+    figures = localisation_figures(
+        np.concatenate(predicted), np.concatenate(labels), all_boxes, np.concatenate(ink)
+    )
+    canvas_iou = intersection_over_union(all_boxes, np.concatenate(canvas))
+    return DrawFigures(figures, float(np.mean(canvas_iou)))

@@ -1,0 +1,176 @@
+"""From a run to `models/glimpse.onnx` and its sidecar: exported, compared with torch, cleaned, described."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from models.contract import (
+    CLASSES,
+    INPUTS,
+    OUTPUTS,
+    SCENE_SIDE_PX,
+    Contract,
+    Provenance,
+    file_sha256,
+    write_contract,
+)
+from scenes.digits import Digits
+from scenes.draw import draw
+from scenes.presets import find_preset
+from trainer.attention import BOX_WIDTH_PER_SIGMA
+from trainer.checkpoint import load_checkpoint, load_trained_model
+from trainer.evaluate import Predict, load_predict, make_pictures, torch_predict
+from trainer.model import GlimpseModel, Prediction
+
+MODEL_VERSION = "0.1.0"
+PARITY_SCENES = 1000
+PARITY_BATCHES = (1, 2, 7, 64)
+PROBABILITY_TOLERANCE = 1e-4
+BOX_TOLERANCE_PX = 0.05
+
+
+class ParityError(RuntimeError):
+    """The exported file does not compute what the trained model does."""
+
+
+class Parity(NamedTuple):
+    """The largest differences found between onnxruntime and torch."""
+
+    probability: float
+    box_px: float
+
+
+class _Graph(nn.Module):
+    """The model as a graph of its `predict`."""
+
+    def __init__(self, model: GlimpseModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, scene: Tensor) -> Prediction:
+        return self.model.predict(scene)
+
+
+def export(run: Path, out: Path, digits: Digits) -> Parity:
+    """Export a run's averaged weights to `out` and write the sidecar beside it.
+
+    The file appears only once it has been compared with torch on 1,000 scenes of `digits`.
+
+    Raises:
+        ParityError: onnxruntime differs from torch by more than 1e-4 in a probability or 0.05 px in a box.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(f".partial-{out.name}")
+    model = load_trained_model(run)
+    try:
+        _write_graph(model, partial)
+        pictures = make_pictures(draw(find_preset("article"), np.arange(PARITY_SCENES), digits), digits)
+        parity = check_parity(load_predict(partial), torch_predict(run), pictures)
+        os.replace(partial, out)
+    finally:
+        partial.unlink(missing_ok=True)
+    write_contract(_describe(model, load_checkpoint(run), out), out)
+    return parity
+
+
+def check_parity(exported: Predict, trained: Predict, pictures: npt.NDArray[np.uint8]) -> Parity:
+    """Compare two models on the same pictures at batches of 1, 2, 7 and 64.
+
+    Raises:
+        ParityError: they differ by more than is allowed.
+    """
+    worst = Parity(0.0, 0.0)
+    for batch in PARITY_BATCHES:
+        for start in range(0, len(pictures), batch):
+            ours, theirs = (model(pictures[start : start + batch]) for model in (exported, trained))
+            worst = Parity(
+                max(worst.probability, float(np.abs(ours.probabilities - theirs.probabilities).max())),
+                max(worst.box_px, float(np.abs(ours.boxes - theirs.boxes).max())),
+            )
+    if not (worst.probability <= PROBABILITY_TOLERANCE and worst.box_px <= BOX_TOLERANCE_PX):
+        raise ParityError(
+            f"expected at most {PROBABILITY_TOLERANCE} in probabilities and {BOX_TOLERANCE_PX} px in boxes "
+            f"between onnxruntime and torch, got {worst.probability:.2g} and {worst.box_px:.2g} px"
+        )
+    return worst
+
+
+def count_mflops(model: GlimpseModel) -> float:
+    """Millions of floating-point operations for one scene, two for each multiply-add."""
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        model.predict(torch.zeros(1, 1, SCENE_SIDE_PX, SCENE_SIDE_PX, dtype=torch.uint8))
+    return counter.get_total_flops() / 1e6
+
+
+def _write_graph(model: GlimpseModel, path: Path) -> None:
+    # A batch of 2: the exporter would take a batch of 1 for a constant.
+    example = torch.zeros(2, 1, SCENE_SIDE_PX, SCENE_SIDE_PX, dtype=torch.uint8)
+    program = torch.onnx.export(
+        _Graph(model).eval(),
+        (example,),
+        input_names=[tensor.name for tensor in INPUTS],
+        output_names=[tensor.name for tensor in OUTPUTS],
+        dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=4096)},),
+        dynamo=True,
+        external_data=False,
+        verbose=False,
+    )
+    if program is None:
+        raise RuntimeError("torch.onnx.export returned no program")
+    proto = program.model_proto
+    _strip_paths(proto)
+    onnx.checker.check_model(proto)
+    onnx.save(proto, path)
+
+
+def _strip_paths(proto: onnx.ModelProto) -> None:
+    """Remove what the exporter notes of local files: metadata and documentation strings of every part."""
+    for part in (proto, proto.graph):
+        part.doc_string = ""
+        del part.metadata_props[:]
+    graph = proto.graph
+    for items in (graph.node, graph.initializer, graph.input, graph.output, graph.value_info):
+        for item in items:
+            item.doc_string = ""
+            del item.metadata_props[:]
+
+
+def _describe(model: GlimpseModel, state: dict[str, Any], out: Path) -> Contract:
+    about = state["about"]
+    recipe = about["recipe"]
+    return Contract(
+        name="glimpse",
+        version=MODEL_VERSION,
+        file=out.name,
+        sha256=file_sha256(out),
+        classes=CLASSES,
+        inputs=INPUTS,
+        outputs=OUTPUTS,
+        box_width_per_sigma=round(BOX_WIDTH_PER_SIGMA, 6),
+        parameters=sum(p.numel() for p in model.parameters()),
+        mflops_per_scene=round(count_mflops(model), 2),
+        metrics={},
+        provenance=Provenance(
+            commit=about["commit"],
+            command=about["command"],
+            preset=about["preset"],
+            seed=about["seed"],
+            data=f"MNIST training digits 0 to 54,999 (CC BY-SA 3.0); scenes {json.dumps(recipe['mixture'])}",
+            scenes_seen=state["step"] * recipe["batch_size"],
+            seconds=round(state["seconds"], 1),
+            hardware=about["hardware"],
+            versions=about["versions"],
+            finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        ),
+    )

@@ -1,0 +1,158 @@
+"""Every term that training minimises. Each needs the scene and its label, nothing else.
+
+The box is made tight by two terms that pull against each other. The variance penalty (Kosiorek 2017) alone
+shrinks the attention until the classifier complains, which is far too late or never. Against it stands the ink
+that the box keeps. With ½ of the one and 1 of the other, a box of width w gains by growing as long as the ink
+profile at its edge is higher than half of the mean profile inside: the box ends at half maximum, the usual
+edge of a peak (FWHM). The weights follow from that; no box was looked at to set them.
+
+One prior enters here: ink is brighter than its surroundings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from trainer.attention import Gaussian, read_glimpse
+from trainer.model import Looks
+
+_INK_SIDE = 32
+_INK_FILTER_PER_STRIDE = 1.0
+"""Twice as blurred as a glimpse: specks of noise fade, strokes of 2 to 3 samples stay."""
+_EDGE_PER_STRIDE = 0.75
+"""Softness of the box's edge in samples of the ink: wide enough for a gradient, far below a digit's width."""
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """What each term counts beside the cross entropy of the second glimpse, whose weight is 1."""
+
+    refiner_label: float = 0.3
+    trunk_label: float = 0.3
+    tightness: float = 0.5
+    distillation: float = 0.5
+    heat_spread: float = 0.03
+
+
+class Losses(NamedTuple):
+    """The terms, unweighted, and their weighted sum; each a scalar."""
+
+    total: Tensor
+    label: Tensor
+    refiner_label: Tensor
+    trunk_label: Tensor
+    variance: Tensor
+    kept_ink: Tensor
+    distillation: Tensor
+    heat_spread: Tensor
+
+
+def compute_losses(
+    looks: Looks, scenes: Tensor, labels: Tensor, weights: LossWeights, ramp: float | Tensor
+) -> Losses:
+    """All terms for one batch.
+
+    Args:
+        looks: the model's pass over `scenes`.
+        scenes: intensities in [0, 1], `[batch, 1, 100, 100]`.
+        labels: classes, int64 `[batch]`.
+        weights: what each term counts.
+        ramp: 0 to 1, how far the terms that tighten are switched on. From the start they would shrink the
+            attention to nothing before it has found anything.
+    """
+    label = functional.cross_entropy(looks.logits, labels)
+    refiner_label = functional.cross_entropy(looks.refiner_logits, labels)
+    trunk_label = functional.cross_entropy(looks.trunk_logits, labels)
+    variance = variance_penalty(looks.gaussian)
+    kept_ink = kept_ink_loss(looks.gaussian, scenes, looks.first_window)
+    distillation = distillation_loss(looks.coarse, looks.gaussian)
+    heat_spread = heat_spread_penalty(looks.heat)
+    total = (
+        label
+        + weights.refiner_label * refiner_label
+        + weights.trunk_label * trunk_label
+        + ramp
+        * (
+            weights.tightness * (0.5 * variance + kept_ink)
+            + weights.distillation * distillation
+            + weights.heat_spread * heat_spread
+        )
+    )
+    return Losses(
+        total, label, refiner_label, trunk_label, variance, kept_ink, distillation, heat_spread
+    )
+
+
+def variance_penalty(gaussian: Gaussian) -> Tensor:
+    """½ log σ_x² + ½ log σ_y², the log-area of the box but for a constant, averaged over the batch.
+
+    Source: Kosiorek 2017 penalises the attention's variance; the logarithm makes the pull the same in
+    proportion for small and large digits.
+    """
+    return (torch.log(gaussian.sigma_x_px) + torch.log(gaussian.sigma_y_px)).mean()
+
+
+def kept_ink_loss(gaussian: Gaussian, scenes: Tensor, window: Tensor) -> Tensor:
+    """−log of the share of the surrounding ink that the box keeps, along x plus along y.
+
+    The ink is the blurred brightness above the scene's mean, read in the first glimpse's window. Its profile
+    along an axis is the maximum across the other axis: a sum would count a stroke's length, not its place.
+    """
+    with torch.no_grad():
+        x, y, side = window.unbind(1)
+        picture = read_glimpse(scenes[:, 0], x, y, side, side, _INK_SIDE, _INK_FILTER_PER_STRIDE)
+        ink = functional.relu(picture - scenes.mean(dim=(1, 2, 3))[:, None, None])
+        stride = side / _INK_SIDE
+        sample = torch.arange(_INK_SIDE, device=scenes.device) + 0.5 - _INK_SIDE / 2
+        places_x = x[:, None] + sample * stride[:, None]  # [batch, 32]
+        places_y = y[:, None] + sample * stride[:, None]
+    return (
+        _minus_log_share(ink.amax(1), places_x, gaussian.centre_x_px, gaussian.width_px, stride)
+        + _minus_log_share(ink.amax(2), places_y, gaussian.centre_y_px, gaussian.height_px, stride)
+    ).mean()
+
+
+def _minus_log_share(profile: Tensor, places: Tensor, centre: Tensor, width: Tensor, stride: Tensor) -> Tensor:
+    softness = _EDGE_PER_STRIDE * stride[:, None]
+    left, right = (centre - width / 2)[:, None], (centre + width / 2)[:, None]
+    inside = torch.sigmoid((places - left) / softness) * torch.sigmoid((right - places) / softness)
+    kept = (profile * inside).sum(1)
+    return torch.log(profile.sum(1) + 1e-4) - torch.log(kept + 1e-4)
+
+
+def distillation_loss(coarse: Gaussian, refined: Gaussian) -> Tensor:
+    """How far the attention network's Gaussian is from the refiner's, in the refined box's lengths.
+
+    The refiner sees more closely; the attention network learns from it to look at the right place at once.
+    """
+    target = refined.detach()
+    place = functional.smooth_l1_loss(
+        (coarse.centre_x_px - target.centre_x_px) / target.longer_px,
+        torch.zeros_like(target.longer_px),
+        beta=0.1,
+    ) + functional.smooth_l1_loss(
+        (coarse.centre_y_px - target.centre_y_px) / target.longer_px,
+        torch.zeros_like(target.longer_px),
+        beta=0.1,
+    )
+    size = functional.smooth_l1_loss(
+        torch.log(coarse.sigma_x_px), torch.log(target.sigma_x_px), beta=0.1
+    ) + functional.smooth_l1_loss(torch.log(coarse.sigma_y_px), torch.log(target.sigma_y_px), beta=0.1)
+    return place + size
+
+
+def heat_spread_penalty(heat: Tensor) -> Tensor:
+    """log(1 + variance of the heat map, in cells²): one place, not the middle between two."""
+    side = round(heat.shape[1] ** 0.5)
+    cells = torch.arange(side, device=heat.device, dtype=heat.dtype)
+    place = heat.view(-1, side, side)
+    variance = heat.new_zeros(heat.shape[0])
+    for along in (place.sum(1), place.sum(2)):
+        mean = along @ cells
+        variance = variance + (along * (cells - mean[:, None]) ** 2).sum(1)
+    return torch.log1p(variance).mean()

@@ -1,0 +1,237 @@
+"""The whole model, read from top to bottom: scene → where → look → correct → look again → label.
+
+1. The attention network turns the scene into a heat map; its spatial softmax is the digit's place, and
+   features gathered by the same softmax give the size. Both make a Gaussian.
+2. The first glimpse, wider than the Gaussian's box, goes to the refiner, which corrects the Gaussian.
+3. The second glimpse, read through the corrected Gaussian, goes to the classifier.
+
+Nothing here knows a box: gradients of the label's cross entropy reach the Gaussian through the glimpses.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.contract import CLASSES, GLIMPSE_SIDE_PX, SCENE_SIDE_PX
+from trainer.attention import Gaussian, attention_maps, boxes, gaussian_of_box, read_glimpse
+
+FIRST_WINDOW = 1.8
+"""Side of the first glimpse in longer sides of the box: room to see that the box is off."""
+SECOND_WINDOW = 1.4
+"""Side of the second glimpse: MNIST's own margin, 28 px of canvas around 20 px of ink."""
+FIRST_GLIMPSE_SIDE = 32
+GLIMPSE_GRADIENT = float(__import__("os").environ.get("DAMP","0.1"))
+
+_TYPICAL_SIDE_PX = float(__import__("os").environ.get("TYP","18"))
+_SIDE_RANGE = 2.2
+"""exp(± 2.2): sides from 2 to 160 px, and narrower than the longer side by up to 9. A soft bound: its gradient
+never vanishes."""
+_HEAT_SIDE = 25
+_HEAT_STRIDE_PX = SCENE_SIDE_PX / _HEAT_SIDE
+
+
+class Prediction(NamedTuple):
+    """What the exported graph returns; the fields are its output names (see `models.contract.OUTPUTS`)."""
+
+    probabilities: Tensor
+    box: Tensor
+    attention: Tensor
+    attention_map: Tensor
+    glimpse: Tensor
+
+
+class Windows(NamedTuple):
+    """Random changes of a glimpse's window in training, each `[batch]`: shifts in sides, log of a scale."""
+
+    shift_x: Tensor
+    shift_y: Tensor
+    log_scale: Tensor
+
+
+class Looks(NamedTuple):
+    """All that training needs of one pass: the three label guesses and how the Gaussian came about."""
+
+    logits: Tensor  # [batch, 10], of the second glimpse
+    refiner_logits: Tensor  # [batch, 10], of the first glimpse
+    trunk_logits: Tensor  # [batch, 10], of the features that the heat map gathers
+    heat: Tensor  # [batch, 25 · 25], sums to 1
+    coarse: Gaussian
+    gaussian: Gaussian
+    first_window: Tensor  # [batch, 3]: centre x, centre y, side in scene px
+    glimpse: Tensor  # [batch, 28, 28]
+
+
+class ConvBlock(nn.Sequential):
+    """3×3 convolution (or another size), batch normalisation, ReLU."""
+
+    def __init__(self, before: int, after: int, *, size: int = 3, stride: int = 1) -> None:
+        super().__init__(
+            nn.Conv2d(before, after, size, stride, padding=size // 2, bias=False),
+            nn.BatchNorm2d(after),
+            nn.ReLU(inplace=True),
+        )
+
+
+class Residual(nn.Module):
+    """x + ConvBlock(ConvBlock(x)), narrower in between."""
+
+    def __init__(self, width: int, between: int) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(ConvBlock(width, between), ConvBlock(between, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[batch, width, h, w]` to the same shape."""
+        return x + self.blocks(x)
+
+
+class AttentionNetwork(nn.Module):
+    """Where the digit is and how large: a heat map on a 25×25 grid and the features that it gathers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # A 4×4 block of pixels becomes 16 channels: dense convolutions from the start, no large maps.
+        self.fine = nn.Sequential(nn.PixelUnshuffle(4), ConvBlock(16, 48))  # [48, 25, 25]
+        self.coarse = nn.Sequential(ConvBlock(48, 64, stride=2), Residual(64, 48))  # [64, 13, 13]
+        self.lateral = nn.Conv2d(48, 32, 1)
+        self.upward = nn.Conv2d(64, 32, 1)
+        self.heat = nn.Conv2d(32, 1, 3, padding=1)
+        self.geometry = nn.Sequential(nn.Linear(32, 64), nn.ReLU(inplace=True), nn.Linear(64, 4))
+        self.classes = nn.Linear(32, len(CLASSES))
+        nn.init.zeros_(self.geometry[-1].weight)
+        nn.init.zeros_(self.geometry[-1].bias)
+
+    def forward(self, scenes: Tensor) -> tuple[Tensor, Gaussian, Tensor]:
+        """Scenes `[batch, 1, 100, 100]` to heat `[batch, 625]`, a Gaussian and logits `[batch, 10]`."""
+        fine = self.fine(scenes)
+        upward = functional.interpolate(self.upward(self.coarse(fine)), scale_factor=2.0, mode="nearest")
+        merged = functional.relu(self.lateral(fine) + upward[:, :, :_HEAT_SIDE, :_HEAT_SIDE])
+        heat = torch.softmax(self.heat(merged).flatten(1).float(), dim=1)  # [batch, 625]
+        gathered = (merged.flatten(2).float() @ heat[:, :, None])[:, :, 0]  # [batch, 32]
+        place = heat.view(-1, _HEAT_SIDE, _HEAT_SIDE)
+        cell_px = (torch.arange(_HEAT_SIDE, device=heat.device, dtype=heat.dtype) + 0.5) * _HEAT_STRIDE_PX
+        geometry = torch.tanh(self.geometry(gathered).float())  # [batch, 4]
+        shift_x, shift_y, log_width, log_height = geometry.unbind(1)
+        gaussian = gaussian_of_box(
+            place.sum(1) @ cell_px + shift_x * _HEAT_STRIDE_PX,
+            place.sum(2) @ cell_px + shift_y * _HEAT_STRIDE_PX,
+            _TYPICAL_SIDE_PX * torch.exp(_SIDE_RANGE * log_width),
+            _TYPICAL_SIDE_PX * torch.exp(_SIDE_RANGE * log_height),
+        )
+        return heat, gaussian, self.classes(gathered)
+
+
+class GlimpseNetwork(nn.Module):
+    """A small convolutional network over one glimpse, ending in `outputs` numbers."""
+
+    def __init__(self, first: int, second: int, between: int, side: int, outputs: int) -> None:
+        super().__init__()
+        left = math.ceil(side / 8)
+        self.features = nn.Sequential(
+            nn.PixelUnshuffle(2),  # [4, side / 2, side / 2]
+            ConvBlock(4, first),
+            ConvBlock(first, first),
+            ConvBlock(first, second, stride=2),  # [second, side / 4, side / 4]
+            Residual(second, between),
+            ConvBlock(second, second, stride=2),
+            nn.Flatten(),
+            nn.Linear(second * left * left, 128, bias=False),
+            nn.BatchNorm1d(128),
+            nn.ReLU(inplace=True),
+        )
+        self.head = nn.Linear(128, outputs)
+
+    def forward(self, glimpses: Tensor) -> Tensor:
+        """Glimpses `[batch, side, side]` to `[batch, outputs]`."""
+        outputs: Tensor = self.head(self.features(glimpses[:, None]))
+        return outputs.float()
+
+
+class GlimpseModel(nn.Module):
+    """Attention network, refiner and classifier, coupled by the glimpses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention_network = AttentionNetwork()
+        self.refiner = GlimpseNetwork(32, 64, 32, FIRST_GLIMPSE_SIDE, 4 + len(CLASSES))
+        self.classifier = GlimpseNetwork(48, 96, 48, GLIMPSE_SIDE_PX, len(CLASSES))
+
+    def look(self, scenes: Tensor, first: Windows | None = None, second: Windows | None = None) -> Looks:
+        """Find, look, correct, look again.
+
+        Args:
+            scenes: intensities in [0, 1], `[batch, 1, 100, 100]`.
+            first: changes of the first glimpse's window; none outside of training.
+            second: changes of the second glimpse's window.
+        """
+        heat, coarse, trunk_logits = self.attention_network(scenes)
+        with torch.autocast(scenes.device.type, enabled=False):
+            first_window = _square_window(coarse, FIRST_WINDOW, first)
+            first_glimpse = _read_square(scenes, first_window, FIRST_GLIMPSE_SIDE)
+        refined = self.refiner(first_glimpse)
+        gaussian = _correct(first_window, refined[:, :4])
+        with torch.autocast(scenes.device.type, enabled=False):
+            second_window = _square_window(gaussian, SECOND_WINDOW, second)
+            glimpse = _read_square(scenes, second_window, GLIMPSE_SIDE_PX)
+        return Looks(
+            logits=self.classifier(glimpse),
+            refiner_logits=refined[:, 4:],
+            trunk_logits=trunk_logits,
+            heat=heat,
+            coarse=coarse,
+            gaussian=gaussian,
+            first_window=first_window,
+            glimpse=glimpse,
+        )
+
+    def forward(self, scenes: Tensor, first: Windows | None = None, second: Windows | None = None) -> Looks:
+        """As `look`; what data-parallel training calls."""
+        return self.look(scenes, first, second)
+
+    def predict(self, scene: Tensor) -> Prediction:
+        """The exported graph: uint8 scenes `[batch, 1, 100, 100]` to a `Prediction`."""
+        looks = self.look(scene.float() / 255)
+        return Prediction(
+            probabilities=torch.softmax(looks.logits, dim=1),
+            box=boxes(looks.gaussian),
+            attention=torch.stack(list(looks.gaussian), dim=1),
+            attention_map=attention_maps(looks.gaussian, SCENE_SIDE_PX),
+            glimpse=looks.glimpse.clamp(0.0, 1.0),
+        )
+
+
+def _square_window(gaussian: Gaussian, sides: float, change: Windows | None) -> Tensor:
+    """A square window around a Gaussian's box, so that glimpses keep the digit's shape: `[batch, 3]`."""
+    side = _damp(gaussian.longer_px) * sides
+    x, y = _damp(gaussian.centre_x_px), _damp(gaussian.centre_y_px)
+    if change is not None:
+        side = side * torch.exp(change.log_scale)
+        x, y = x + change.shift_x * side, y + change.shift_y * side
+    return torch.stack([x, y, side], dim=1)
+
+
+def _damp(value: Tensor) -> Tensor:
+    """The same value with a tenth of its gradient."""
+    return GLIMPSE_GRADIENT * value + (1 - GLIMPSE_GRADIENT) * value.detach()
+
+
+def _read_square(scenes: Tensor, window: Tensor, side: int) -> Tensor:
+    x, y, extent = window.unbind(1)
+    return read_glimpse(scenes[:, 0], x, y, extent, extent, side)
+
+
+def _correct(window: Tensor, corrections: Tensor) -> Gaussian:
+    """The refiner's Gaussian, told in its window's frame: it knows nothing but what the window shows."""
+    move_x, move_y, log_width, log_height = torch.tanh(corrections).unbind(1)
+    x, y, side = window.unbind(1)
+    expected_side = side / FIRST_WINDOW
+    return gaussian_of_box(
+        x + 0.5 * move_x * side,
+        y + 0.5 * move_y * side,
+        expected_side * torch.exp(_SIDE_RANGE * log_width),
+        expected_side * torch.exp(_SIDE_RANGE * log_height),
+    )

@@ -1,0 +1,86 @@
+"""What a run tells while it goes: metrics as JSON lines, TensorBoard scalars and pictures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image, ImageDraw
+from torch.utils.tensorboard import SummaryWriter
+
+from trainer.attention import boxes
+from trainer.data import LabelledBatch
+from trainer.model import GlimpseModel
+
+METRICS_NAME = "metrics.jsonl"
+_ENLARGED = 2
+_BOX_COLOUR = (255, 150, 40)
+
+
+class Monitor:
+    """Writes a run's metrics; lines past `step`, from before a kill, are dropped on resuming."""
+
+    def __init__(self, run: Path, step: int) -> None:
+        path = run / METRICS_NAME
+        kept = []
+        if path.is_file():
+            kept = [line for line in path.read_text().splitlines() if _step_of(line) <= step]
+        path.write_text("".join(f"{line}\n" for line in kept))
+        self._lines = path.open("a", encoding="utf-8")
+        self._board = SummaryWriter(str(run / "tensorboard"), purge_step=step)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._lines.close()
+        self._board.close()
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        """Write one line and the same as TensorBoard scalars."""
+        rounded = {name: float(f"{value:.6g}") for name, value in values.items()}
+        self._lines.write(json.dumps({"step": step, **rounded}) + "\n")
+        self._lines.flush()
+        for name, value in values.items():
+            self._board.add_scalar(name, value, step)
+
+    def pictures(self, step: int, model: GlimpseModel, batch: LabelledBatch) -> None:
+        """Show what the model sees in the first scenes of a batch."""
+        self._board.add_image("scenes", picture_of(model, batch.scenes[:8]), step, dataformats="HWC")
+
+
+def picture_of(model: GlimpseModel, scenes: torch.Tensor) -> npt.NDArray[np.uint8]:
+    """Scenes with the predicted box above the glimpses, side by side: uint8 `[height, width, 3]`."""
+    with torch.inference_mode():
+        looks = model.look(scenes)
+    found = boxes(looks.gaussian).cpu().numpy()
+    columns = []
+    for scene, glimpse, (x, y, width, height) in zip(
+        scenes[:, 0].cpu().numpy(), looks.glimpse.cpu().numpy(), found * _ENLARGED, strict=True
+    ):
+        side = scene.shape[0] * _ENLARGED
+        column = Image.new("RGB", (side + 4, 2 * side + 8))
+        column.paste(_grey(scene, side), (2, 2))
+        column.paste(_grey(glimpse, side), (2, side + 6))
+        ImageDraw.Draw(column).rectangle((x + 2, y + 2, x + width + 2, y + height + 2), outline=_BOX_COLOUR)
+        columns.append(np.asarray(column))
+    return np.concatenate(columns, axis=1)
+
+
+def _grey(picture: npt.NDArray[np.float32], side: int) -> Image.Image:
+    pixels = np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
+    return Image.fromarray(pixels).resize((side, side), Image.Resampling.NEAREST)
+
+
+def _step_of(line: str) -> int:
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError):
+        return 2**62  # a line cut off by a kill

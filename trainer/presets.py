@@ -1,0 +1,83 @@
+"""Training presets: what they cost and what they reach stands beside what they do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from trainer.losses import LossWeights
+
+Precision = Literal["float32", "bfloat16"]
+
+EVERYTHING = {"article": 0.40, "wide": 0.15, "cluttered-100": 0.25, "cluttered-60": 0.15, "clean": 0.05}
+"""One mixture of all scene presets: a model that serves each of them."""
+
+
+@dataclass(frozen=True)
+class TrainingPreset:
+    """One recipe. `batch_size` counts scenes over all processes; `ramp` is the part of the run over which the
+    tightening terms are switched on, from and to, as shares of the steps."""
+
+    name: str
+    cost: str
+    reach: str
+    steps: int
+    batch_size: int
+    learning_rate: float
+    precision: Precision = "float32"
+    mixture: Mapping[str, float] = field(default_factory=EVERYTHING.copy)
+    weights: LossWeights = field(default_factory=LossWeights)
+    warm_up: float = 0.04
+    ramp: tuple[float, float] = (0.05, 0.2)
+    weight_decay: float = 0.01
+    gradient_clip: float = 2.0
+    averaging: float = 0.998
+    log_every: int = 50
+    checkpoint_every: int = 500
+
+
+PRESETS = {
+    preset.name: preset
+    for preset in (
+        TrainingPreset(
+            name="smoke",
+            cost="about half a minute on 2 CPU cores",
+            reach="nothing: it shows that the road holds, from digits to a served model",
+            steps=60,
+            batch_size=32,
+            learning_rate=2e-3,
+            log_every=10,
+            checkpoint_every=30,
+        ),
+        TrainingPreset(
+            name="cpu",
+            cost="not measured yet",
+            reach="not measured yet",
+            steps=36_000,
+            batch_size=64,
+            learning_rate=2e-3,
+        ),
+        TrainingPreset(
+            name="cuda",
+            cost="not measured: no CUDA machine was at hand",
+            reach="not measured",
+            steps=12_000,
+            batch_size=512,
+            learning_rate=4e-3,
+            precision="bfloat16",
+        ),
+    )
+}
+
+
+def find_training_preset(name: str) -> TrainingPreset:
+    """The training preset of that name.
+
+    Raises:
+        ValueError: there is none; the message names those that there are.
+    """
+    try:
+        return PRESETS[name]
+    except KeyError:
+        raise ValueError(f"training preset: expected one of {', '.join(PRESETS)}, got {name!r}") from None

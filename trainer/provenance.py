@@ -1,0 +1,57 @@
+"""What a run was: code, command, machine and versions, so that its figures can be checked."""
+
+from __future__ import annotations
+
+import platform
+import shlex
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+def commit() -> str:
+    """The commit that the code is at, with "+changes" where tracked files differ from it."""
+    try:
+        head = _git("rev-parse", "HEAD")
+        return head + ("+changes" if _git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown: not a git checkout"
+
+
+def command() -> str:
+    """The command line as it can be typed again, without the interpreter's path."""
+    return shlex.join(["python", "-m", "trainer", *sys.argv[1:]])
+
+
+def hardware(device: torch.device, threads: int) -> str:
+    """Processor or accelerator, and how many threads were used."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{_processor_name()}, {threads} threads"
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of what the figures depend on."""
+    packages = ("torch", "numpy", "onnx", "onnxscript")
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+
+
+def _processor_name() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass  # not Linux: the platform module knows a name
+    return platform.processor() or platform.machine()
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(
+        ["git", *arguments], cwd=_ROOT, check=True, capture_output=True, text=True
+    ).stdout.strip()

@@ -1,0 +1,207 @@
+"""The training loop: scenes and labels in, a checkpoint with averaged weights out.
+
+Nothing in here, nor in what it imports, knows a true box (`tests/trainer/test_labels_only.py`).
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from tqdm import tqdm
+
+from scenes.digits import Digits
+from scenes.mnist import load_digits
+from trainer import provenance
+from trainer.checkpoint import CHECKPOINT_NAME, load_checkpoint, save_checkpoint
+from trainer.data import TrainingScenes
+from trainer.distributed import Processes, join_processes
+from trainer.losses import Losses, compute_losses
+from trainer.model import GlimpseModel, Looks
+from trainer.monitor import Monitor
+from trainer.presets import TrainingPreset
+from trainer.validation import label_errors
+
+RUN_NAME = "run.json"
+
+
+class Trainer:
+    """All that changes while training: weights, their average, the optimiser, the step."""
+
+    def __init__(self, preset: TrainingPreset, digits: Digits, *, seed: int, processes: Processes) -> None:
+        torch.manual_seed(seed)
+        self.preset = preset
+        self.device = processes.device
+        self.step = 0
+        self.model = GlimpseModel().to(self.device, memory_format=torch.channels_last)
+        self.averaged = copy.deepcopy(self.model).eval()
+        self._wrapped = _data_parallel(self.model, processes)
+        self._optimiser = torch.optim.AdamW(_decay_groups(self.model, preset), betas=(0.9, 0.99))
+        self.scenes = TrainingScenes(
+            preset.mixture,
+            digits,
+            batch_size=preset.batch_size,
+            seed=seed,
+            device=self.device,
+            rank=processes.rank,
+            world=processes.world,
+        )
+
+    def advance(self) -> tuple[Losses, Looks]:
+        """Train on the next batch; returns its losses and the pass that they come from."""
+        batch = self.scenes.batch(self.step)
+        first, second = self.scenes.windows(self.step)
+        self.model.train()
+        pixels = batch.scenes.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(
+            self.device.type, dtype=torch.bfloat16, enabled=self.preset.precision == "bfloat16"
+        ):
+            looks = self._wrapped(pixels, first, second)
+        losses = compute_losses(looks, batch.scenes, batch.labels, self.preset.weights, self._ramp())
+        for group in self._optimiser.param_groups:
+            group["lr"] = self._learning_rate()
+        self._optimiser.zero_grad()
+        losses.total.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.preset.gradient_clip)
+        self._optimiser.step()
+        self._average()
+        self.step += 1
+        return losses, looks
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds of the training itself."""
+        return {
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from `state` exactly as if there had been no stop."""
+        self.step = state["step"]
+        self.model.load_state_dict(state["model"])
+        self.averaged.load_state_dict(state["averaged"])
+        self._optimiser.load_state_dict(state["optimiser"])
+
+    def _learning_rate(self) -> float:
+        """Linear warm-up, then half a cosine down to nothing."""
+        done = self.step / self.preset.steps
+        warm = min(1.0, (self.step + 1) / (self.preset.warm_up * self.preset.steps))
+        return self.preset.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * done))
+
+    def _ramp(self) -> float:
+        start, stop = self.preset.ramp
+        return min(1.0, max(0.0, (self.step / self.preset.steps - start) / (stop - start)))
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        """Exponential moving average of weights and normalisation statistics; quick at first."""
+        keep = min(self.preset.averaging, (1 + self.step) / (10 + self.step))
+        current = self.model.state_dict()
+        for name, average in self.averaged.state_dict().items():
+            if average.is_floating_point():
+                average.lerp_(current[name], 1 - keep)
+            else:
+                average.copy_(current[name])
+
+
+def train(preset: TrainingPreset, run: Path, *, seed: int = 0, device: str = "auto") -> Path:
+    """Train a preset into the folder `run`, going on from its checkpoint where there is one.
+
+    Raises:
+        ValueError: the folder holds a run of another preset or seed.
+        scenes.mnist.DigitsUnavailableError: MNIST is not to be had.
+    """
+    digits, held_out = load_digits("train"), load_digits("validation")
+    with join_processes(device) as processes:
+        torch.set_flush_denormal(True)
+        trainer = Trainer(preset, digits, seed=seed, processes=processes)
+        seconds = _resume(trainer, run, seed)
+        if not processes.leads:
+            while trainer.step < preset.steps:
+                trainer.advance()
+            return run
+        run.mkdir(parents=True, exist_ok=True)
+        about = _describe(preset, seed, processes)
+        _lead(trainer, run, about, held_out, seconds)
+    return run
+
+
+def _lead(trainer: Trainer, run: Path, about: dict[str, Any], held_out: Digits, seconds: float) -> None:
+    """Train to the end, writing metrics, pictures and checkpoints."""
+    preset = trainer.preset
+    (run / RUN_NAME).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    began = time.perf_counter() - seconds
+    with (
+        Monitor(run, trainer.step) as monitor,
+        tqdm(total=preset.steps, initial=trainer.step, unit="step", desc=f"train {preset.name}") as bar,
+    ):
+        while trainer.step < preset.steps:
+            losses, looks = trainer.advance()
+            bar.update()
+            step, last = trainer.step, trainer.step == preset.steps
+            if step % preset.log_every == 0 or last:
+                values = {name: value.item() for name, value in losses._asdict().items()}
+                values["box_width_px"] = looks.gaussian.width_px.mean().item()
+                values["box_height_px"] = looks.gaussian.height_px.mean().item()
+                values["scenes_per_second"] = step * preset.batch_size / (time.perf_counter() - began)
+                bar.set_postfix(loss=f"{values['total']:.3f}", label=f"{values['label']:.3f}")
+                monitor.scalars(step, values)
+            if step % preset.checkpoint_every == 0 or last:
+                state = {"about": about, "seconds": time.perf_counter() - began, **trainer.state()}
+                save_checkpoint(state, run)
+                errors = label_errors(trainer.averaged, held_out, device=trainer.device)
+                monitor.scalars(step, {f"validation_error/{name}": e for name, e in errors.items()})
+                monitor.pictures(step, trainer.averaged, trainer.scenes.batch(step))
+
+
+def _resume(trainer: Trainer, run: Path, seed: int) -> float:
+    """Load the run's checkpoint where there is one; returns the seconds that it has cost so far."""
+    if not (run / CHECKPOINT_NAME).is_file():
+        return 0.0
+    state = load_checkpoint(run)
+    found = (state["about"]["preset"], state["about"]["seed"])
+    wanted = (trainer.preset.name, seed)
+    if found != wanted:
+        raise ValueError(f"{run} holds a run of preset and seed {found}, expected {wanted}; choose another --run")
+    trainer.load_state(state)
+    return float(state["seconds"])
+
+
+def _describe(preset: TrainingPreset, seed: int, processes: Processes) -> dict[str, Any]:
+    return {
+        "preset": preset.name,
+        "seed": seed,
+        "commit": provenance.commit(),
+        "command": provenance.command(),
+        "hardware": provenance.hardware(processes.device, torch.get_num_threads()),
+        "processes": processes.world,
+        "versions": provenance.versions(),
+        "recipe": dataclasses.asdict(preset),
+    }
+
+
+def _data_parallel(model: GlimpseModel, processes: Processes) -> nn.Module:
+    if processes.world == 1:
+        return model
+    devices = [processes.device] if processes.device.type == "cuda" else None
+    return DistributedDataParallel(model, device_ids=devices)
+
+
+def _decay_groups(model: nn.Module, preset: TrainingPreset) -> list[dict[str, Any]]:
+    """Weight decay on kernels and matrices only: biases and normalisation scales are not meant to vanish."""
+    matrices: list[Tensor] = [p for p in model.parameters() if p.ndim > 1]
+    others: list[Tensor] = [p for p in model.parameters() if p.ndim <= 1]
+    return [
+        {"params": matrices, "weight_decay": preset.weight_decay, "lr": preset.learning_rate},
+        {"params": others, "weight_decay": 0.0, "lr": preset.learning_rate},
+    ]
