@@ -69,4 +69,5 @@ def _soften(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     padded = np.pad(images, ((0, 0), (1, 1), (1, 1))).astype(np.uint16)
     rows = padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]
     both = rows[:, :, :-2] + 2 * rows[:, :, 1:-1] + rows[:, :, 2:]
-    return ((both + 8) // 16).astype(np.uint8)
+    softened: npt.NDArray[np.uint8] = ((both + 8) // 16).astype(np.uint8)
+    return softened

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from scenes.backend import Array, namespace, span
+from scenes.backend import Array, namespace
 from scenes.digits import CLASS_COUNT, Digits
 from scenes.presets import CANVAS_SIDE, Preset
 from scenes.random import Stream, uniform
@@ -155,7 +155,8 @@ def _check_given(
     for name, value in (("x", x), ("y", y)):
         if value is not None and not lowest <= value <= highest:
             raise ValueError(
-                f"{name}: expected {lowest:g} to {highest:g}, where a canvas of {smallest:g} px fits, got {value}"
+                f"{name}: expected {lowest:g} to {highest:g}, where a canvas of {smallest:g} px fits, "
+                f"got {value}"
             )
 
 
@@ -171,11 +172,22 @@ def _below(u: Array, count: int | Array) -> Array:
 
 
 def _draw_digit(seeds: Array, digits: Digits, digit: int | None) -> Array:
-    u = uniform(seeds, Stream.DIGIT, 1)[:, 0]
+    """The targets, uniform over all digits: int64 `[n]`.
+
+    Asking for the class that a seed would have drawn anyway gives the very same digit.
+    """
+    xp = namespace(seeds)
+    rank = _below(uniform(seeds, Stream.DIGIT, 1)[:, 0], digits.labels.shape[0])
+    index = xp.take(digits.by_class, rank, axis=0)
     if digit is None:
-        return _below(u, digits.labels.shape[0])
-    chosen = span(seeds, 1, "int64") + digit
-    return _draw_of_class(u, digits, chosen + 0 * seeds)
+        return index
+    drawn = xp.take(digits.labels, index, axis=0)
+    wanted = xp.zeros_like(drawn) + digit
+    within = rank - xp.take(digits.class_start, drawn, axis=0)
+    within = (
+        within * xp.take(digits.class_count, wanted, axis=0) // xp.take(digits.class_count, drawn, axis=0)
+    )
+    return xp.take(digits.by_class, xp.take(digits.class_start, wanted, axis=0) + within, axis=0)
 
 
 def _draw_of_class(u: Array, digits: Digits, label: Array) -> Array:

@@ -109,7 +109,10 @@ def _add_clutter_digits(flat: Array, parameters: SceneParameters, digits: Digits
         span(parameters.seed, parameters.clutter_index.shape[1], "int64")[None, :]
         < parameters.clutter_count[:, None]
     )
-    centre_x, centre_y = parameters.clutter_centre_x_px[scene, slot], parameters.clutter_centre_y_px[scene, slot]
+    centre_x, centre_y = (
+        parameters.clutter_centre_x_px[scene, slot],
+        parameters.clutter_centre_y_px[scene, slot],
+    )
     left = xp.astype(clip(xp.floor(centre_x) - window // 2, 0, side - window), xp.int64)
     top = xp.astype(clip(xp.floor(centre_y) - window // 2, 0, side - window), xp.int64)
 

@@ -29,7 +29,9 @@ def draw_sheet(preset: Preset, digits: Digits, *, rows: int, columns: int, seed:
     pen = ImageDraw.Draw(sheet)
     for i, (picture, box) in enumerate(zip(pictures, boxes, strict=True)):
         left, top = _GAP_PX + i % columns * cell, _GAP_PX + i // columns * cell
-        sheet.paste(Image.fromarray(picture).resize((cell - _GAP_PX,) * 2, Image.Resampling.NEAREST), (left, top))
+        sheet.paste(
+            Image.fromarray(picture).resize((cell - _GAP_PX,) * 2, Image.Resampling.NEAREST), (left, top)
+        )
         x, y, width, height = (float(v) * _ENLARGED for v in box)
         pen.rectangle((left + x - 1, top + y - 1, left + x + width, top + y + height), outline=_TRUTH_COLOUR)
     return sheet

@@ -75,7 +75,9 @@ def _evaluate(options: argparse.Namespace) -> None:
             progress=bar.update,
         )
     summary = summarise(draws)
-    print(f"{options.model} on {options.preset}, {options.split} digits, {options.draws} × {options.scenes:,}")
+    print(
+        f"{options.model} on {options.preset}, {options.split} digits, {options.draws} × {options.scenes:,}"
+    )
     for name, title, percent in (
         ("error", "error", True),
         ("mean_iou", "mean IoU", False),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ def save_checkpoint(state: dict[str, Any], run: Path) -> None:
     """Replace the run's checkpoint; a kill in the middle leaves the former one."""
     partial = run / f"{CHECKPOINT_NAME}.partial"
     torch.save(state, partial)
-    os.replace(partial, run / CHECKPOINT_NAME)
+    partial.replace(run / CHECKPOINT_NAME)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def evaluate(
 
 
 def summarise(draws: list[DrawFigures]) -> dict[str, float]:
-    """Mean and standard deviation over draws of every figure: `error`, `error_sd`, `mean_iou`, …"""
+    """Mean and standard deviation over draws of every figure: `error`, `error_sd` and so on."""
     summary = {}
     columns = {name: [getattr(draw.ink, name) for draw in draws] for name in Figures._fields}
     columns["canvas_mean_iou"] = [draw.canvas_mean_iou for draw in draws]
@@ -85,7 +85,9 @@ def load_predict(path: Path, *, threads: int = 1) -> Predict:
         ValueError: the path is neither.
     """
     if not path.exists():
-        raise FileNotFoundError(f"model: expected an .onnx file, a run's folder or a checkpoint, but {path} is not there")
+        raise FileNotFoundError(
+            f"model: expected an .onnx file, a run's folder or a checkpoint, but {path} is not there"
+        )
     if path.suffix == ".onnx":
         return _onnx_predict(path, threads)
     if path.is_dir() or path.suffix == ".pt":

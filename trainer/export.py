@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -77,7 +76,7 @@ def export(run: Path, out: Path, digits: Digits) -> Parity:
         _write_graph(model, partial)
         pictures = make_pictures(draw(find_preset("article"), np.arange(PARITY_SCENES), digits), digits)
         parity = check_parity(load_predict(partial), torch_predict(run), pictures)
-        os.replace(partial, out)
+        partial.replace(out)
     finally:
         partial.unlink(missing_ok=True)
     write_contract(_describe(model, load_checkpoint(run), out), out)
@@ -110,7 +109,7 @@ def count_mflops(model: GlimpseModel) -> float:
     """Millions of floating-point operations for one scene, two for each multiply-add."""
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         model.predict(torch.zeros(1, 1, SCENE_SIDE_PX, SCENE_SIDE_PX, dtype=torch.uint8))
-    return counter.get_total_flops() / 1e6
+    return float(counter.get_total_flops()) / 1e6
 
 
 def _write_graph(model: GlimpseModel, path: Path) -> None:

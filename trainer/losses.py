@@ -1,10 +1,10 @@
 """Every term that training minimises. Each needs the scene and its label, nothing else.
 
 The box is made tight by two terms that pull against each other. The variance penalty (Kosiorek 2017) alone
-shrinks the attention until the classifier complains, which is far too late or never. Against it stands the ink
-that the box keeps. With ½ of the one and 1 of the other, a box of width w gains by growing as long as the ink
-profile at its edge is higher than half of the mean profile inside: the box ends at half maximum, the usual
-edge of a peak (FWHM). The weights follow from that; no box was looked at to set them.
+shrinks the attention until the classifier complains, which is far too late or never. Against it stands the
+ink that the box keeps. With ½ of the one and 1 of the other, a box of width w gains by growing as long as the
+ink profile at its edge is higher than half of the mean profile inside: the box ends at half maximum, the
+usual edge of a peak (FWHM). The weights follow from that; no box was looked at to set them.
 
 One prior enters here: ink is brighter than its surroundings.
 """
@@ -22,10 +22,11 @@ from trainer.attention import Gaussian, read_glimpse
 from trainer.model import Looks
 
 _INK_SIDE = 32
+_INK_WINDOW = 2.0
 _INK_FILTER_PER_STRIDE = 1.0
-"""Twice as blurred as a glimpse: specks of noise fade, strokes of 2 to 3 samples stay."""
-_EDGE_PER_STRIDE = 0.75
-"""Softness of the box's edge in samples of the ink: wide enough for a gradient, far below a digit's width."""
+"""Twice as blurred as a glimpse: specks of noise fade, while a blur moves no edge's half maximum."""
+_EDGE_PER_WIDTH = 1 / 32
+"""Softness of the box's edge, half a sample of the ink: wide enough for a gradient, narrow beside a digit."""
 
 
 @dataclass(frozen=True)
@@ -62,14 +63,14 @@ def compute_losses(
         scenes: intensities in [0, 1], `[batch, 1, 100, 100]`.
         labels: classes, int64 `[batch]`.
         weights: what each term counts.
-        ramp: 0 to 1, how far the terms that tighten are switched on. From the start they would shrink the
-            attention to nothing before it has found anything.
+        ramp: 0 to 1, how far the terms that shape the attention are switched on. Before it has found a digit
+            there is no ink to fit a box to: on bare noise the box would grow without end.
     """
     label = functional.cross_entropy(looks.logits, labels)
     refiner_label = functional.cross_entropy(looks.refiner_logits, labels)
     trunk_label = functional.cross_entropy(looks.trunk_logits, labels)
     variance = variance_penalty(looks.gaussian)
-    kept_ink = kept_ink_loss(looks.gaussian, scenes, looks.first_window)
+    kept_ink = kept_ink_loss(looks.gaussian, scenes)
     distillation = distillation_loss(looks.coarse, looks.gaussian)
     heat_spread = heat_spread_penalty(looks.heat)
     total = (
@@ -83,9 +84,7 @@ def compute_losses(
             + weights.heat_spread * heat_spread
         )
     )
-    return Losses(
-        total, label, refiner_label, trunk_label, variance, kept_ink, distillation, heat_spread
-    )
+    return Losses(total, label, refiner_label, trunk_label, variance, kept_ink, distillation, heat_spread)
 
 
 def variance_penalty(gaussian: Gaussian) -> Tensor:
@@ -97,28 +96,30 @@ def variance_penalty(gaussian: Gaussian) -> Tensor:
     return (torch.log(gaussian.sigma_x_px) + torch.log(gaussian.sigma_y_px)).mean()
 
 
-def kept_ink_loss(gaussian: Gaussian, scenes: Tensor, window: Tensor) -> Tensor:
+def kept_ink_loss(gaussian: Gaussian, scenes: Tensor) -> Tensor:
     """−log of the share of the surrounding ink that the box keeps, along x plus along y.
 
-    The ink is the blurred brightness above the scene's mean, read in the first glimpse's window. Its profile
-    along an axis is the maximum across the other axis: a sum would count a stroke's length, not its place.
+    The ink is the blurred brightness above the scene's mean, read in a window of twice the box's width and
+    height: along each axis in proportion to the box, so that a narrow 1 is measured as finely as a wide 0.
+    Its profile along an axis is the maximum across the other axis: a sum would count a stroke's length, not
+    its place.
     """
     with torch.no_grad():
-        x, y, side = window.unbind(1)
-        picture = read_glimpse(scenes[:, 0], x, y, side, side, _INK_SIDE, _INK_FILTER_PER_STRIDE)
+        x, y = gaussian.centre_x_px, gaussian.centre_y_px
+        width, height = _INK_WINDOW * gaussian.width_px, _INK_WINDOW * gaussian.height_px
+        picture = read_glimpse(scenes[:, 0], x, y, width, height, _INK_SIDE, _INK_FILTER_PER_STRIDE)
         ink = functional.relu(picture - scenes.mean(dim=(1, 2, 3))[:, None, None])
-        stride = side / _INK_SIDE
-        sample = torch.arange(_INK_SIDE, device=scenes.device) + 0.5 - _INK_SIDE / 2
-        places_x = x[:, None] + sample * stride[:, None]  # [batch, 32]
-        places_y = y[:, None] + sample * stride[:, None]
+        sample = (torch.arange(_INK_SIDE, device=scenes.device) + 0.5) / _INK_SIDE - 0.5
+        places_x = x[:, None] + sample * width[:, None]  # [batch, 32]
+        places_y = y[:, None] + sample * height[:, None]
     return (
-        _minus_log_share(ink.amax(1), places_x, gaussian.centre_x_px, gaussian.width_px, stride)
-        + _minus_log_share(ink.amax(2), places_y, gaussian.centre_y_px, gaussian.height_px, stride)
+        _minus_log_share(ink.amax(1), places_x, gaussian.centre_x_px, gaussian.width_px)
+        + _minus_log_share(ink.amax(2), places_y, gaussian.centre_y_px, gaussian.height_px)
     ).mean()
 
 
-def _minus_log_share(profile: Tensor, places: Tensor, centre: Tensor, width: Tensor, stride: Tensor) -> Tensor:
-    softness = _EDGE_PER_STRIDE * stride[:, None]
+def _minus_log_share(profile: Tensor, places: Tensor, centre: Tensor, width: Tensor) -> Tensor:
+    softness = _EDGE_PER_WIDTH * width.detach()[:, None]
     left, right = (centre - width / 2)[:, None], (centre + width / 2)[:, None]
     inside = torch.sigmoid((places - left) / softness) * torch.sigmoid((right - places) / softness)
     kept = (profile * inside).sum(1)

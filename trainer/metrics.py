@@ -37,8 +37,8 @@ def localisation_figures(
     """All figures of one draw.
 
     CorLoc@0.5 is the share of boxes with an IoU of at least ½ (Deselaers et al. 2012); Top-1 Loc asks that
-    the label is right as well (Russakovsky et al. 2015); MaxBoxAccV2 (Choe et al. 2020) averages the share over
-    the IoU thresholds 0.3, 0.5 and 0.7. Its maximum runs over thresholds on a score map; a method that
+    the label is right as well (Russakovsky et al. 2015); MaxBoxAccV2 (Choe et al. 2020) averages the share
+    over the IoU thresholds 0.3, 0.5 and 0.7. Its maximum runs over thresholds on a score map; a method that
     predicts boxes has none.
 
     Args:

@@ -25,12 +25,16 @@ FIRST_WINDOW = 1.8
 SECOND_WINDOW = 1.4
 """Side of the second glimpse: MNIST's own margin, 28 px of canvas around 20 px of ink."""
 FIRST_GLIMPSE_SIDE = 32
-GLIMPSE_GRADIENT = float(__import__("os").environ.get("DAMP","0.1"))
+_GLIMPSE_GRADIENT = 0.1
+"""How much of the glimpses' gradient reaches their windows' places. A pixel of shift changes a glimpse a lot:
+at full strength this noise drowns what the refiner could learn from the labels (its loss stays at chance).
+Nothing of it reaches the windows' sides: a box tells the digit's size, not what suits the classifier."""
 
-_TYPICAL_SIDE_PX = float(__import__("os").environ.get("TYP","18"))
+_TYPICAL_SIDE_PX = 28.0
+"""Where sizes start: MNIST's own canvas."""
 _SIDE_RANGE = 2.2
-"""exp(± 2.2): sides from 2 to 160 px, and narrower than the longer side by up to 9. A soft bound: its gradient
-never vanishes."""
+"""exp(± 2.2): sides from 3 to 250 px, a box up to 9 times as long as wide. A soft bound: its gradient never
+vanishes."""
 _HEAT_SIDE = 25
 _HEAT_STRIDE_PX = SCENE_SIDE_PX / _HEAT_SIDE
 
@@ -86,7 +90,8 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`[batch, width, h, w]` to the same shape."""
-        return x + self.blocks(x)
+        change: Tensor = self.blocks(x)
+        return x + change
 
 
 class AttentionNetwork(nn.Module):
@@ -100,10 +105,11 @@ class AttentionNetwork(nn.Module):
         self.lateral = nn.Conv2d(48, 32, 1)
         self.upward = nn.Conv2d(64, 32, 1)
         self.heat = nn.Conv2d(32, 1, 3, padding=1)
-        self.geometry = nn.Sequential(nn.Linear(32, 64), nn.ReLU(inplace=True), nn.Linear(64, 4))
+        corrections = nn.Linear(64, 4)
+        nn.init.zeros_(corrections.weight)
+        nn.init.zeros_(corrections.bias)
+        self.geometry = nn.Sequential(nn.Linear(32, 64), nn.ReLU(inplace=True), corrections)
         self.classes = nn.Linear(32, len(CLASSES))
-        nn.init.zeros_(self.geometry[-1].weight)
-        nn.init.zeros_(self.geometry[-1].bias)
 
     def forward(self, scenes: Tensor) -> tuple[Tensor, Gaussian, Tensor]:
         """Scenes `[batch, 1, 100, 100]` to heat `[batch, 625]`, a Gaussian and logits `[batch, 10]`."""
@@ -159,6 +165,8 @@ class GlimpseModel(nn.Module):
         self.attention_network = AttentionNetwork()
         self.refiner = GlimpseNetwork(32, 64, 32, FIRST_GLIMPSE_SIDE, 4 + len(CLASSES))
         self.classifier = GlimpseNetwork(48, 96, 48, GLIMPSE_SIDE_PX, len(CLASSES))
+        nn.init.zeros_(self.refiner.head.weight[:4])  # no correction at first
+        nn.init.zeros_(self.refiner.head.bias[:4])
 
     def look(self, scenes: Tensor, first: Windows | None = None, second: Windows | None = None) -> Looks:
         """Find, look, correct, look again.
@@ -206,7 +214,7 @@ class GlimpseModel(nn.Module):
 
 def _square_window(gaussian: Gaussian, sides: float, change: Windows | None) -> Tensor:
     """A square window around a Gaussian's box, so that glimpses keep the digit's shape: `[batch, 3]`."""
-    side = _damp(gaussian.longer_px) * sides
+    side = gaussian.longer_px.detach() * sides
     x, y = _damp(gaussian.centre_x_px), _damp(gaussian.centre_y_px)
     if change is not None:
         side = side * torch.exp(change.log_scale)
@@ -215,8 +223,8 @@ def _square_window(gaussian: Gaussian, sides: float, change: Windows | None) -> 
 
 
 def _damp(value: Tensor) -> Tensor:
-    """The same value with a tenth of its gradient."""
-    return GLIMPSE_GRADIENT * value + (1 - GLIMPSE_GRADIENT) * value.detach()
+    """The same value with a part of its gradient."""
+    return _GLIMPSE_GRADIENT * value + (1 - _GLIMPSE_GRADIENT) * value.detach()
 
 
 def _read_square(scenes: Tensor, window: Tensor, side: int) -> Tensor:

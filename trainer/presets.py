@@ -16,8 +16,11 @@ EVERYTHING = {"article": 0.40, "wide": 0.15, "cluttered-100": 0.25, "cluttered-6
 
 @dataclass(frozen=True)
 class TrainingPreset:
-    """One recipe. `batch_size` counts scenes over all processes; `ramp` is the part of the run over which the
-    tightening terms are switched on, from and to, as shares of the steps."""
+    """One recipe.
+
+    `batch_size` counts scenes over all processes. `ramp` are the steps over which the terms that shape the
+    attention are switched on; before, the labels alone teach it where to look.
+    """
 
     name: str
     cost: str
@@ -29,7 +32,7 @@ class TrainingPreset:
     mixture: Mapping[str, float] = field(default_factory=EVERYTHING.copy)
     weights: LossWeights = field(default_factory=LossWeights)
     warm_up: float = 0.04
-    ramp: tuple[float, float] = (0.05, 0.2)
+    ramp: tuple[int, int] = (150, 500)
     weight_decay: float = 0.01
     gradient_clip: float = 2.0
     averaging: float = 0.998
@@ -47,6 +50,7 @@ PRESETS = {
             steps=60,
             batch_size=32,
             learning_rate=2e-3,
+            ramp=(10, 40),
             log_every=10,
             checkpoint_every=30,
         ),
@@ -54,7 +58,7 @@ PRESETS = {
             name="cpu",
             cost="not measured yet",
             reach="not measured yet",
-            steps=36_000,
+            steps=24_000,
             batch_size=64,
             learning_rate=2e-3,
         ),

@@ -25,6 +25,7 @@ from trainer.checkpoint import CHECKPOINT_NAME, load_checkpoint, save_checkpoint
 from trainer.data import TrainingScenes
 from trainer.distributed import Processes, join_processes
 from trainer.losses import Losses, compute_losses
+from trainer.memory import keep_freed_memory
 from trainer.model import GlimpseModel, Looks
 from trainer.monitor import Monitor
 from trainer.presets import TrainingPreset
@@ -41,7 +42,8 @@ class Trainer:
         self.preset = preset
         self.device = processes.device
         self.step = 0
-        self.model = GlimpseModel().to(self.device, memory_format=torch.channels_last)
+        self.model = GlimpseModel().to(self.device)
+        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = copy.deepcopy(self.model).eval()
         self._wrapped = _data_parallel(self.model, processes)
         self._optimiser = torch.optim.AdamW(_decay_groups(self.model, preset), betas=(0.9, 0.99))
@@ -100,7 +102,7 @@ class Trainer:
 
     def _ramp(self) -> float:
         start, stop = self.preset.ramp
-        return min(1.0, max(0.0, (self.step / self.preset.steps - start) / (stop - start)))
+        return min(1.0, max(0.0, (self.step - start) / (stop - start)))
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -124,6 +126,7 @@ def train(preset: TrainingPreset, run: Path, *, seed: int = 0, device: str = "au
     digits, held_out = load_digits("train"), load_digits("validation")
     with join_processes(device) as processes:
         torch.set_flush_denormal(True)
+        keep_freed_memory()
         trainer = Trainer(preset, digits, seed=seed, processes=processes)
         seconds = _resume(trainer, run, seed)
         if not processes.leads:
@@ -172,7 +175,9 @@ def _resume(trainer: Trainer, run: Path, seed: int) -> float:
     found = (state["about"]["preset"], state["about"]["seed"])
     wanted = (trainer.preset.name, seed)
     if found != wanted:
-        raise ValueError(f"{run} holds a run of preset and seed {found}, expected {wanted}; choose another --run")
+        raise ValueError(
+            f"{run} holds a run of preset and seed {found}, expected {wanted}; choose another --run"
+        )
     trainer.load_state(state)
     return float(state["seconds"])
 
