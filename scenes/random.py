@@ -15,7 +15,7 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from scenes.backend import Array, like, namespace, span
+from scenes.backend import Array, like, look_up, namespace, span
 
 _NORMAL_BITS = 16
 
@@ -62,16 +62,12 @@ def normal_halves(seeds: Array, stream: int, count: int) -> tuple[Array, Array]:
 
     Each hash gives a number to either block. The largest magnitude is 4.3.
     """
-    xp = namespace(seeds)
     bits = random_bits(seeds, stream, count)
     table = like(seeds, _normal_table())
     # Adding half the range makes an index of a signed number without a mask.
     high = (bits >> _NORMAL_BITS) + 2 ** (_NORMAL_BITS - 1)
     bits &= 2**_NORMAL_BITS - 1
-    return (
-        xp.reshape(xp.take(table, xp.reshape(high, (-1,)), axis=0), bits.shape),
-        xp.reshape(xp.take(table, xp.reshape(bits, (-1,)), axis=0), bits.shape),
-    )
+    return look_up(table, high), look_up(table, bits)
 
 
 def _mix(x: Array) -> Array:

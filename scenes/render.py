@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scenes.backend import Array, add_at, clip, namespace, span
+from scenes.backend import Array, add_at, clip, look_up, namespace, span
 from scenes.digits import Digits
 from scenes.draw import SceneParameters
 from scenes.presets import CANVAS_SIDE
@@ -136,7 +136,7 @@ def _add_clutter_digits(flat: Array, parameters: SceneParameters, digits: Digits
     source *= CANVAS_SIDE
     source += clip(u, 0, CANVAS_SIDE - 1)
     source += xp.astype(parameters.clutter_index[scene, slot] * CANVAS_SIDE**2, xp.int32)[:, None, None]
-    values = xp.take(xp.reshape(digits.softened, (-1,)), xp.reshape(source, (-1,)), axis=0)
+    values = look_up(xp.reshape(digits.softened, (-1,)), xp.reshape(source, (-1,)))
     target = _window_index(scene, top, left, side, window)
     add_at(flat, target, xp.astype(values, xp.float32) / 255)
 
@@ -161,7 +161,7 @@ def _add_crops(flat: Array, parameters: SceneParameters, digits: Digits) -> None
         parameters.side_px,
         crop,
     )
-    values = xp.astype(xp.take(xp.reshape(digits.images, (-1,)), source, axis=0), xp.float32) / 255
+    values = xp.astype(look_up(xp.reshape(digits.images, (-1,)), source), xp.float32) / 255
     add_at(flat, target, values)
 
 

@@ -1,0 +1,31 @@
+"""Result files: what was measured, and on what."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+import torch
+
+from trainer import provenance
+
+FOLDER = Path(__file__).resolve().parent / "results"
+
+
+def write_result(name: str, command: str, figures: Any, *, threads: int) -> Path:
+    """Write `benchmarks/results/NAME.json` and return its path."""
+    FOLDER.mkdir(exist_ok=True)
+    path = FOLDER / f"{name}.json"
+    content = {
+        "command": command,
+        "commit": provenance.commit(),
+        "measured": datetime.now(UTC).isoformat(timespec="seconds"),
+        "hardware": provenance.hardware(torch.device("cpu"), threads),
+        "versions": {**provenance.versions(), "onnxruntime": onnxruntime.__version__},
+        "figures": figures,
+    }
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    return path
