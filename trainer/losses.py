@@ -6,7 +6,7 @@ ink that the box keeps. With ½ of the one and 1 of the other, a box of width w 
 ink profile at its edge is higher than half of the mean profile inside: the box ends at half maximum, the
 usual edge of a peak (FWHM). The weights follow from that; no box was looked at to set them.
 
-One prior enters here: ink is brighter than its surroundings.
+Two priors enter here: ink is brighter than its surroundings, and a digit's strokes touch.
 """
 
 from __future__ import annotations
@@ -21,10 +21,9 @@ from torch.nn import functional
 from trainer.attention import Gaussian, read_glimpse
 from trainer.model import Looks
 
+VARIANCE_PER_INK = 0.5
 _INK_SIDE = 32
 _INK_WINDOW = 2.0
-_INK_FILTER_PER_STRIDE = 1.0
-"""Twice as blurred as a glimpse: specks of noise fade, while a blur moves no edge's half maximum."""
 _EDGE_PER_WIDTH = 1 / 32
 """Softness of the box's edge, half a sample of the ink: wide enough for a gradient, narrow beside a digit."""
 
@@ -79,7 +78,7 @@ def compute_losses(
         + weights.trunk_label * trunk_label
         + ramp
         * (
-            weights.tightness * (0.5 * variance + kept_ink)
+            weights.tightness * (VARIANCE_PER_INK * variance + kept_ink)
             + weights.distillation * distillation
             + weights.heat_spread * heat_spread
         )
@@ -99,31 +98,50 @@ def variance_penalty(gaussian: Gaussian) -> Tensor:
 def kept_ink_loss(gaussian: Gaussian, scenes: Tensor) -> Tensor:
     """−log of the share of the surrounding ink that the box keeps, along x plus along y.
 
-    The ink is the blurred brightness above the scene's mean, read in a window of twice the box's width and
-    height: along each axis in proportion to the box, so that a narrow 1 is measured as finely as a wide 0.
-    Its profile along an axis is the maximum across the other axis: a sum would count a stroke's length, not
-    its place.
+    The ink is the brightness above the scene's mean, read in a window of twice the box's width and height:
+    along each axis in proportion to the box, so that a narrow 1 is measured as finely as a wide 0. Its
+    profile along x is the maximum over the box's own rows: a sum would count a stroke's length, not its
+    place, and all rows would count clutter above and below. Likewise along y. Of a profile counts what is
+    connected with the box's middle.
     """
     with torch.no_grad():
         x, y = gaussian.centre_x_px, gaussian.centre_y_px
         width, height = _INK_WINDOW * gaussian.width_px, _INK_WINDOW * gaussian.height_px
-        picture = read_glimpse(scenes[:, 0], x, y, width, height, _INK_SIDE, _INK_FILTER_PER_STRIDE)
-        ink = functional.relu(picture - scenes.mean(dim=(1, 2, 3))[:, None, None])
+        picture = read_glimpse(scenes[:, 0], x, y, width, height, _INK_SIDE)
+        ink = functional.relu(picture - scenes.mean(dim=(1, 2, 3))[:, None, None])  # [batch, 32, 32]
         sample = (torch.arange(_INK_SIDE, device=scenes.device) + 0.5) / _INK_SIDE - 0.5
         places_x = x[:, None] + sample * width[:, None]  # [batch, 32]
         places_y = y[:, None] + sample * height[:, None]
-    return (
-        _minus_log_share(ink.amax(1), places_x, gaussian.centre_x_px, gaussian.width_px)
-        + _minus_log_share(ink.amax(2), places_y, gaussian.centre_y_px, gaussian.height_px)
-    ).mean()
+    columns_inside = _soft_inside(places_x, gaussian.centre_x_px, gaussian.width_px)  # [batch, 32]
+    rows_inside = _soft_inside(places_y, gaussian.centre_y_px, gaussian.height_px)
+    with torch.no_grad():
+        profile_x = _connected((ink * rows_inside[:, :, None]).amax(1), columns_inside)
+        profile_y = _connected((ink * columns_inside[:, None, :]).amax(2), rows_inside)
+    return (_minus_log_share(profile_x, columns_inside) + _minus_log_share(profile_y, rows_inside)).mean()
 
 
-def _minus_log_share(profile: Tensor, places: Tensor, centre: Tensor, width: Tensor) -> Tensor:
+def _connected(profile: Tensor, inside: Tensor) -> Tensor:
+    """The profile, faded beyond every gap as seen from its middle: `[batch, 32]`.
+
+    A digit's strokes touch, so its profile has no gaps; what lies beyond one is a neighbour. A gap is where
+    the profile is lower than half of its mean inside the box; the lower, the less counts beyond it.
+    """
+    mean_inside = (profile * inside).sum(1, keepdim=True) / (inside.sum(1, keepdim=True) + 1e-4)
+    bridge = (profile / (0.5 * mean_inside + 1e-4)).clamp(max=1.0)
+    left, right = bridge[:, : _INK_SIDE // 2], bridge[:, _INK_SIDE // 2 :]
+    reached = torch.cat([left.flip(1).cummin(1).values.flip(1), right.cummin(1).values], dim=1)
+    return profile * reached
+
+
+def _soft_inside(places: Tensor, centre: Tensor, width: Tensor) -> Tensor:
+    """1 inside of the box and 0 outside along one axis, with soft edges: `[batch, 32]`."""
     softness = _EDGE_PER_WIDTH * width.detach()[:, None]
     left, right = (centre - width / 2)[:, None], (centre + width / 2)[:, None]
-    inside = torch.sigmoid((places - left) / softness) * torch.sigmoid((right - places) / softness)
-    kept = (profile * inside).sum(1)
-    return torch.log(profile.sum(1) + 1e-4) - torch.log(kept + 1e-4)
+    return torch.sigmoid((places - left) / softness) * torch.sigmoid((right - places) / softness)
+
+
+def _minus_log_share(profile: Tensor, inside: Tensor) -> Tensor:
+    return torch.log(profile.sum(1) + 1e-4) - torch.log((profile * inside).sum(1) + 1e-4)
 
 
 def distillation_loss(coarse: Gaussian, refined: Gaussian) -> Tensor:

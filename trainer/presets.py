@@ -58,7 +58,7 @@ PRESETS = {
             name="cpu",
             cost="not measured yet",
             reach="not measured yet",
-            steps=24_000,
+            steps=20_000,
             batch_size=64,
             learning_rate=2e-3,
         ),
