@@ -24,8 +24,11 @@ from trainer.model import Looks
 VARIANCE_PER_INK = 0.5
 _INK_SIDE = 32
 _INK_WINDOW = 2.0
-_EDGE_PER_WIDTH = 1 / 32
-"""Softness of the box's edge, half a sample of the ink: wide enough for a gradient, narrow beside a digit."""
+_NARROWEST_INK_WINDOW_PX = 16.0
+"""Half a pixel for each sample: there is nothing to be seen between pixels."""
+_FAINTEST_INK = 0.1
+_LEAST_SHARE = 0.05
+"""Bounds the pull of a box that keeps almost no ink; where it keeps most, this changes next to nothing."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +71,7 @@ def compute_losses(
     label = functional.cross_entropy(looks.logits, labels)
     refiner_label = functional.cross_entropy(looks.refiner_logits, labels)
     trunk_label = functional.cross_entropy(looks.trunk_logits, labels)
-    variance = variance_penalty(looks.gaussian)
-    kept_ink = kept_ink_loss(looks.gaussian, scenes)
+    variance, kept_ink = tightness_losses(looks.gaussian, scenes)
     distillation = distillation_loss(looks.coarse, looks.gaussian)
     heat_spread = heat_spread_penalty(looks.heat)
     total = (
@@ -86,38 +88,62 @@ def compute_losses(
     return Losses(total, label, refiner_label, trunk_label, variance, kept_ink, distillation, heat_spread)
 
 
-def variance_penalty(gaussian: Gaussian) -> Tensor:
-    """½ log σ_x² + ½ log σ_y², the log-area of the box but for a constant, averaged over the batch.
+class Ink(NamedTuple):
+    """The ink around boxes: its profile and how far the box reaches, along one axis; both `[batch, 32]`."""
 
-    Source: Kosiorek 2017 penalises the attention's variance; the logarithm makes the pull the same in
-    proportion for small and large digits.
+    profile: Tensor
+    inside: Tensor
+
+
+def tightness_losses(gaussian: Gaussian, scenes: Tensor) -> tuple[Tensor, Tensor]:
+    """The variance penalty and the loss of ink, each averaged over the scenes.
+
+    The penalty is log σ_x + log σ_y (Kosiorek 2017 penalises the variance; the logarithm makes the pull the
+    same in proportion for small and large digits). The other is −log of the share of the surrounding ink that
+    the box keeps, along x plus along y. Where there is no ink, there is nothing to be tight around: neither
+    counts there, or the penalty would shrink such boxes to nothing.
     """
-    return (torch.log(gaussian.sigma_x_px) + torch.log(gaussian.sigma_y_px)).mean()
+    along_x, along_y = surrounding_ink(gaussian, scenes)
+    kept = _minus_log_share(along_x) + _minus_log_share(along_y)
+    spread = torch.log(gaussian.sigma_x_px) + torch.log(gaussian.sigma_y_px)
+    found = (along_x.profile.amax(1) > _FAINTEST_INK) & (along_y.profile.amax(1) > _FAINTEST_INK)
+    return (spread * found).mean(), (kept * found).mean()
 
 
-def kept_ink_loss(gaussian: Gaussian, scenes: Tensor) -> Tensor:
-    """−log of the share of the surrounding ink that the box keeps, along x plus along y.
+def surrounding_ink(gaussian: Gaussian, scenes: Tensor) -> tuple[Ink, Ink]:
+    """The ink along x and along y, in a window of twice the box's width and height.
 
-    The ink is the brightness above the scene's mean, read in a window of twice the box's width and height:
-    along each axis in proportion to the box, so that a narrow 1 is measured as finely as a wide 0. Its
-    profile along x is the maximum over the box's own rows: a sum would count a stroke's length, not its
-    place, and all rows would count clutter above and below. Likewise along y. Of a profile counts what is
-    connected with the box's middle.
+    Ink is the brightness above the scene's mean. The window is in proportion to the box along each axis, so
+    that a narrow 1 is measured as finely as a wide 0. The profile along x is the maximum over the box's own
+    rows: a sum would count a stroke's length, not its place, and all rows would count clutter above and
+    below. Likewise along y. Of a profile counts what is connected with the box's middle.
+
+    Args:
+        gaussian: the boxes; gradients flow into them through `inside` alone.
+        scenes: intensities in [0, 1], `[batch, 1, height, width]`.
     """
+    x, y = gaussian.centre_x_px, gaussian.centre_y_px
     with torch.no_grad():
-        x, y = gaussian.centre_x_px, gaussian.centre_y_px
-        width, height = _INK_WINDOW * gaussian.width_px, _INK_WINDOW * gaussian.height_px
+        width = (_INK_WINDOW * gaussian.width_px).clamp(min=_NARROWEST_INK_WINDOW_PX)
+        height = (_INK_WINDOW * gaussian.height_px).clamp(min=_NARROWEST_INK_WINDOW_PX)
         picture = read_glimpse(scenes[:, 0], x, y, width, height, _INK_SIDE)
         ink = functional.relu(picture - scenes.mean(dim=(1, 2, 3))[:, None, None])  # [batch, 32, 32]
         sample = (torch.arange(_INK_SIDE, device=scenes.device) + 0.5) / _INK_SIDE - 0.5
         places_x = x[:, None] + sample * width[:, None]  # [batch, 32]
         places_y = y[:, None] + sample * height[:, None]
-    columns_inside = _soft_inside(places_x, gaussian.centre_x_px, gaussian.width_px)  # [batch, 32]
-    rows_inside = _soft_inside(places_y, gaussian.centre_y_px, gaussian.height_px)
+    columns_inside = _soft_inside(places_x, x, gaussian.width_px, width)
+    rows_inside = _soft_inside(places_y, y, gaussian.height_px, height)
     with torch.no_grad():
         profile_x = _connected((ink * rows_inside[:, :, None]).amax(1), columns_inside)
         profile_y = _connected((ink * columns_inside[:, None, :]).amax(2), rows_inside)
-    return (_minus_log_share(profile_x, columns_inside) + _minus_log_share(profile_y, rows_inside)).mean()
+    return Ink(profile_x, columns_inside), Ink(profile_y, rows_inside)
+
+
+def _soft_inside(places: Tensor, centre: Tensor, extent: Tensor, window: Tensor) -> Tensor:
+    """1 inside of the box and 0 outside along one axis, `[batch, 32]`; its edges are half a sample soft."""
+    softness = (0.5 * window / _INK_SIDE)[:, None]
+    left, right = (centre - extent / 2)[:, None], (centre + extent / 2)[:, None]
+    return torch.sigmoid((places - left) / softness) * torch.sigmoid((right - places) / softness)
 
 
 def _connected(profile: Tensor, inside: Tensor) -> Tensor:
@@ -126,22 +152,19 @@ def _connected(profile: Tensor, inside: Tensor) -> Tensor:
     A digit's strokes touch, so its profile has no gaps; what lies beyond one is a neighbour. A gap is where
     the profile is lower than half of its mean inside the box; the lower, the less counts beyond it.
     """
-    mean_inside = (profile * inside).sum(1, keepdim=True) / (inside.sum(1, keepdim=True) + 1e-4)
+    mean_inside = (profile * inside).sum(1, keepdim=True) / (inside.sum(1, keepdim=True) + _FAINTEST_INK)
     bridge = (profile / (0.5 * mean_inside + 1e-4)).clamp(max=1.0)
     left, right = bridge[:, : _INK_SIDE // 2], bridge[:, _INK_SIDE // 2 :]
     reached = torch.cat([left.flip(1).cummin(1).values.flip(1), right.cummin(1).values], dim=1)
     return profile * reached
 
 
-def _soft_inside(places: Tensor, centre: Tensor, width: Tensor) -> Tensor:
-    """1 inside of the box and 0 outside along one axis, with soft edges: `[batch, 32]`."""
-    softness = _EDGE_PER_WIDTH * width.detach()[:, None]
-    left, right = (centre - width / 2)[:, None], (centre + width / 2)[:, None]
-    return torch.sigmoid((places - left) / softness) * torch.sigmoid((right - places) / softness)
-
-
-def _minus_log_share(profile: Tensor, inside: Tensor) -> Tensor:
-    return torch.log(profile.sum(1) + 1e-4) - torch.log((profile * inside).sum(1) + 1e-4)
+def _minus_log_share(ink: Ink) -> Tensor:
+    """−log of the share of the profile that lies inside, `[batch]`; bounded where next to nothing does."""
+    everything = ink.profile.sum(1)
+    kept = (ink.profile * ink.inside).sum(1)
+    least = _LEAST_SHARE * everything + 1e-4
+    return torch.log(everything + least) - torch.log(kept + least)
 
 
 def distillation_loss(coarse: Gaussian, refined: Gaussian) -> Tensor:

@@ -25,6 +25,8 @@ FIRST_WINDOW = 1.8
 SECOND_WINDOW = 1.4
 """Side of the second glimpse: MNIST's own margin, 28 px of canvas around 20 px of ink."""
 FIRST_GLIMPSE_SIDE = 32
+_NARROWEST_WINDOW_PX = 20.0
+"""No glimpse is narrower than a small canvas: it shows no more, and a box that shrank could not grow."""
 _GLIMPSE_GRADIENT = 0.1
 """How much of the glimpses' gradient reaches their windows' places. A pixel of shift changes a glimpse a lot:
 at full strength this noise drowns what the refiner could learn from the labels (its loss stays at chance).
@@ -214,7 +216,7 @@ class GlimpseModel(nn.Module):
 
 def _square_window(gaussian: Gaussian, sides: float, change: Windows | None) -> Tensor:
     """A square window around a Gaussian's box, so that glimpses keep the digit's shape: `[batch, 3]`."""
-    side = gaussian.longer_px.detach() * sides
+    side = (gaussian.longer_px.detach() * sides).clamp(min=_NARROWEST_WINDOW_PX)
     x, y = _damp(gaussian.centre_x_px), _damp(gaussian.centre_y_px)
     if change is not None:
         side = side * torch.exp(change.log_scale)

@@ -31,7 +31,7 @@ class TrainingPreset:
     precision: Precision = "float32"
     mixture: Mapping[str, float] = field(default_factory=EVERYTHING.copy)
     weights: LossWeights = field(default_factory=LossWeights)
-    warm_up: float = 0.04
+    warm_up: int = 100
     ramp: tuple[int, int] = (150, 500)
     weight_decay: float = 0.01
     gradient_clip: float = 2.0
@@ -58,7 +58,7 @@ PRESETS = {
             name="cpu",
             cost="not measured yet",
             reach="not measured yet",
-            steps=20_000,
+            steps=18_000,
             batch_size=64,
             learning_rate=2e-3,
         ),

@@ -97,7 +97,7 @@ class Trainer:
     def _learning_rate(self) -> float:
         """Linear warm-up, then half a cosine down to nothing."""
         done = self.step / self.preset.steps
-        warm = min(1.0, (self.step + 1) / (self.preset.warm_up * self.preset.steps))
+        warm = min(1.0, (self.step + 1) / self.preset.warm_up)
         return self.preset.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * done))
 
     def _ramp(self) -> float:
