@@ -1,7 +1,8 @@
-"""`python -m benchmarks.showcase`: the README's picture, made by the committed model from test digits.
+"""`python -m benchmarks.showcase`: the README's pictures, made by the committed model from test digits.
 
-Each row is one scene: as posted, with the predicted box (orange) and the true one (green), the attention map,
-and the glimpse that the classifier reads.
+In `showcase.png` each column is one scene: as posted, with the predicted box (orange) and the true one
+(green), the attention map, and the glimpse that the classifier reads. `readme-scene.png` shows the scene that
+README posts to the service, in a row.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 from benchmarks.results import FOLDER
 from models.contract import MODEL_PATH, OUTPUTS, load_contract
 from scenes.digits import Digits
-from scenes.draw import draw
+from scenes.draw import SceneParameters, draw
 from scenes.mnist import load_digits
 from scenes.presets import find_preset
 from scenes.truth import ink_boxes
@@ -26,11 +27,12 @@ from trainer.evaluate import make_pictures
 
 SIDE = 200
 GAP = 8
+TEXT_HEIGHT = 24
 BOX_COLOUR, TRUTH_COLOUR = (255, 150, 40), (70, 210, 110)
 
 
 class Scene(NamedTuple):
-    """One column of the picture: what to draw."""
+    """What one column of the picture shows."""
 
     preset: str
     seed: int
@@ -48,20 +50,34 @@ def main() -> None:
     """Draw the picture and save it."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.showcase", description=__doc__)
     parser.add_argument("--model", type=Path, default=MODEL_PATH)
-    parser.add_argument("--out", type=Path, default=FOLDER / "showcase.png")
+    parser.add_argument("--out", type=Path, default=FOLDER, help="the folder for both pictures")
     options = parser.parse_args()
     load_contract(options.model)
     session = onnxruntime.InferenceSession(options.model, providers=["CPUExecutionProvider"])
     digits = load_digits("test")
-    columns = [draw_column(session, scene, digits) for scene in SCENES]
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.concatenate(columns, axis=1)).save(options.out, optimize=True)
-    print(f"wrote {options.out}")
+    options.out.mkdir(parents=True, exist_ok=True)
+    columns = []
+    for scene in SCENES:
+        parameters = draw(find_preset(scene.preset), np.array([scene.seed]), digits)
+        pictures, says = draw_answer(session, parameters, digits)
+        columns.append(_in_line(pictures, says, downwards=True))
+    row = _in_line(*draw_answer(session, readme_scene(digits), digits), downwards=False)
+    for name, picture in (("showcase.png", np.concatenate(columns, axis=1)), ("readme-scene.png", row)):
+        Image.fromarray(picture).save(options.out / name, optimize=True)
+        print(f"wrote {options.out / name}")
 
 
-def draw_column(session: onnxruntime.InferenceSession, scene: Scene, digits: Digits) -> npt.NDArray[np.uint8]:
-    """One scene's pictures from top to bottom: uint8 `[height, width, 3]`."""
-    parameters = draw(find_preset(scene.preset), np.array([scene.seed]), digits)
+def readme_scene(digits: Digits) -> SceneParameters:
+    """What `/synthesize?digit=3&x=62&y=40&size=36&clutter=6&noise=0.15&seed=7` makes."""
+    return draw(
+        find_preset("article"), np.array([7]), digits, digit=3, x=62, y=40, size=36, clutter=6, noise=0.15
+    )
+
+
+def draw_answer(
+    session: onnxruntime.InferenceSession, parameters: SceneParameters, digits: Digits
+) -> tuple[list[Image.Image], str]:
+    """One scene's pictures (boxes, attention, glimpse) and what the model says of it."""
     picture = make_pictures(parameters, digits)
     names = [tensor.name for tensor in OUTPUTS]
     answer = dict(zip(names, session.run(names, {"scene": picture}), strict=True))
@@ -74,15 +90,21 @@ def draw_column(session: onnxruntime.InferenceSession, scene: Scene, digits: Dig
     for box, colour in ((ink_boxes(parameters, digits)[0], TRUTH_COLOUR), (answer["box"][0], BOX_COLOUR)):
         x, y, width, height = (float(v) * SIDE / pixels.shape[1] for v in box)
         pen.rectangle((x, y, x + width, y + height), outline=colour, width=2)
-    parts = [framed, _heat(pixels, answer["attention_map"][0]), _grey(answer["glimpse"][0] * 255)]
-    column = Image.new("RGB", (SIDE + 2 * GAP, len(parts) * (SIDE + GAP) + 30), "white")
-    for i, part in enumerate(parts):
-        column.paste(part, (GAP, GAP + i * (SIDE + GAP)))
-    text = f"says {label}, {confidence:.1%} sure"
-    ImageDraw.Draw(column).text(
-        (GAP, column.height - 24), text, fill="black", font=ImageFont.load_default(size=16)
-    )
-    return np.asarray(column)
+    pictures = [framed, _heat(pixels, answer["attention_map"][0]), _grey(answer["glimpse"][0] * 255)]
+    return pictures, f"says {label}, {confidence:.1%} sure"
+
+
+def _in_line(pictures: list[Image.Image], says: str, *, downwards: bool) -> npt.NDArray[np.uint8]:
+    """Pictures in a column or a row, the words below: uint8 `[height, width, 3]`."""
+    long, short = len(pictures) * (SIDE + GAP) + GAP, SIDE + 2 * GAP
+    width, height = (short, long) if downwards else (long, short)
+    canvas = Image.new("RGB", (width, height + TEXT_HEIGHT), "white")
+    for i, picture in enumerate(pictures):
+        along = GAP + i * (SIDE + GAP)
+        canvas.paste(picture, (GAP, along) if downwards else (along, GAP))
+    font = ImageFont.load_default(size=16)
+    ImageDraw.Draw(canvas).text((GAP, height - 2), says, fill="black", font=font)
+    return np.asarray(canvas)
 
 
 def _grey(pixels: npt.NDArray[np.generic]) -> Image.Image:
