@@ -17,7 +17,6 @@ import httpx2
 import numpy as np
 import pytest
 
-from scenes.mnist import load_digits
 from service.schemas import BoxAnswer, PredictionAnswer
 from tests.service.fakes import encode
 
@@ -140,8 +139,8 @@ def test_an_address_of_nobody_is_said(model_path):
     assert_one_clear_sentence(ended, "cannot listen on 203.0.113.7")
 
 
+@pytest.mark.usefixtures("test_digits")  # fetches MNIST where it is not at hand; the server never does
 def test_the_committed_model_reads_scenes_of_test_digits():
-    load_digits("test")  # fetches MNIST where it is not at hand; the server never does
     right = framed = 0
     with server() as (_, address, provider), httpx2.Client(base_url=address, timeout=PATIENCE_S) as client:
         for seed in range(20):
