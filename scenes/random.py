@@ -64,21 +64,27 @@ def normal_halves(seeds: Array, stream: int, count: int) -> tuple[Array, Array]:
     """
     bits = random_bits(seeds, stream, count)
     table = like(seeds, _normal_table())
-    # Adding half the range makes an index of a signed number without a mask.
-    high = (bits >> _NORMAL_BITS) + 2 ** (_NORMAL_BITS - 1)
+    high = bits >> _NORMAL_BITS
+    high += 2 ** (_NORMAL_BITS - 1)  # makes an index of a signed number without a mask
     bits &= 2**_NORMAL_BITS - 1
     return look_up(table, high), look_up(table, bits)
 
 
 def _mix(x: Array) -> Array:
-    """The hash; shifts are masked because both libraries shift signed numbers arithmetically."""
-    x = x ^ ((x >> 16) & 0xFFFF)
-    for multiplier, shift in ((0x7FEB352D, 15), (-2073254261, 16)):  # the second is 0x846CA68B, signed
-        x *= multiplier
-        shifted = x >> shift
-        shifted &= 2 ** (32 - shift) - 1
-        x ^= shifted
+    """The hash of int32 numbers, in place."""
+    _fold(x, 16)
+    x *= 0x7FEB352D
+    _fold(x, 15)
+    x *= -2073254261  # 0x846CA68B as a signed number
+    _fold(x, 16)
     return x
+
+
+def _fold(x: Array, shift: int) -> None:
+    """Do x ^= x >> shift as for unsigned numbers: both libraries shift arithmetically, hence the mask."""
+    shifted = x >> shift
+    shifted &= 2 ** (32 - shift) - 1
+    x ^= shifted
 
 
 @cache
