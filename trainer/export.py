@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import warnings
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -115,16 +117,19 @@ def count_mflops(model: GlimpseModel) -> float:
 def _write_graph(model: GlimpseModel, path: Path) -> None:
     # A batch of 2: the exporter would take a batch of 1 for a constant.
     example = torch.zeros(2, 1, SCENE_SIDE_PX, SCENE_SIDE_PX, dtype=torch.uint8)
-    program = torch.onnx.export(
-        _Graph(model).eval(),
-        (example,),
-        input_names=[tensor.name for tensor in INPUTS],
-        output_names=[tensor.name for tensor in OUTPUTS],
-        dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=4096)},),
-        dynamo=True,
-        external_data=False,
-        verbose=False,
-    )
+    # The exporter warns of operators of torchvision, which nothing here uses, and of its own deprecations.
+    logging.getLogger("torch.onnx._internal.exporter").setLevel(logging.ERROR)
+    with warnings.catch_warnings(category=FutureWarning, action="ignore"):
+        program = torch.onnx.export(
+            _Graph(model).eval(),
+            (example,),
+            input_names=[tensor.name for tensor in INPUTS],
+            output_names=[tensor.name for tensor in OUTPUTS],
+            dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=4096)},),
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
     if program is None:
         raise RuntimeError("torch.onnx.export returned no program")
     proto = program.model_proto
