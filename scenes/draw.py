@@ -73,6 +73,9 @@ def draw(
     """
     xp = namespace(seeds)
     _check_given(preset, digit=digit, x=x, y=y, size=size, clutter=clutter)
+    for name, share in (("noise", noise), ("digit_noise", digit_noise)):
+        if share is not None and not 0 <= share <= 1:
+            raise ValueError(f"{name}: expected 0 to 1, got {share}")
     n = seeds.shape[0]
 
     def full(value: float) -> Array:
@@ -210,6 +213,7 @@ def _draw_other_classes(seeds: Array, digits: Digits, label: Array, count: int) 
 def _draw_centre(preset: Preset, u: Array, size_px: Array) -> Array:
     """A canvas centre along one axis, uniform where the canvas fits."""
     if preset.whole_px:
-        places = _below(u, int(preset.side_px - preset.size_px[0]) + 1)
-        return size_px / 2 + namespace(u).astype(places, size_px.dtype)
+        xp = namespace(u)
+        places = _below(u, xp.astype(preset.side_px - size_px, xp.int64) + 1)
+        return size_px / 2 + xp.astype(places, size_px.dtype)
     return size_px / 2 + u * (preset.side_px - size_px)

@@ -24,7 +24,8 @@ def centre_in_frame(pictures: Array, frame_side_px: int) -> Array:
     after = frame_side_px - side - before
     for axis in (1, 2):
         dark = xp.zeros_like(pictures)
-        above = xp.take(dark, span(pictures, before, "int64"), axis=axis)
-        below = xp.take(dark, span(pictures, after, "int64"), axis=axis)
+        # One dark line many times: there may be fewer lines in the picture than around it.
+        above = xp.take(dark, 0 * span(pictures, before, "int64"), axis=axis)
+        below = xp.take(dark, 0 * span(pictures, after, "int64"), axis=axis)
         pictures = xp.concat([above, pictures, below], axis=axis)
     return pictures

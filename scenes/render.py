@@ -109,17 +109,22 @@ def _add_clutter_digits(flat: Array, parameters: SceneParameters, digits: Digits
         span(parameters.seed, parameters.clutter_index.shape[1], "int64")[None, :]
         < parameters.clutter_count[:, None]
     )
-    centre_x, centre_y = (
-        parameters.clutter_centre_x_px[scene, slot],
-        parameters.clutter_centre_y_px[scene, slot],
+    # In double precision, so that what is rounded below rounds alike on every library.
+    centre_x, centre_y, size, angle = (
+        xp.astype(values[scene, slot], xp.float64)
+        for values in (
+            parameters.clutter_centre_x_px,
+            parameters.clutter_centre_y_px,
+            parameters.clutter_size_px,
+            parameters.clutter_angle_rad,
+        )
     )
     left = xp.astype(clip(xp.floor(centre_x) - window // 2, 0, side - window), xp.int64)
     top = xp.astype(clip(xp.floor(centre_y) - window // 2, 0, side - window), xp.int64)
 
     # A scene pixel at (dx, dy) from the digit's centre shows the canvas pixel that turning back by the
     # angle and scaling up leads to: u = 14 + (dx cos + dy sin) / scale, v = 14 + (dy cos − dx sin) / scale.
-    angle = parameters.clutter_angle_rad[scene, slot]
-    fixed_per_px = 2**_FIXED_BITS * CANVAS_SIDE / parameters.clutter_size_px[scene, slot]
+    fixed_per_px = 2**_FIXED_BITS * CANVAS_SIDE / size
     cosine = xp.astype(xp.round(xp.cos(angle) * fixed_per_px), xp.int32)
     sine = xp.astype(xp.round(xp.sin(angle) * fixed_per_px), xp.int32)
     x0, y0 = left + 0.5 - centre_x, top + 0.5 - centre_y

@@ -14,13 +14,15 @@ def ink_boxes(parameters: SceneParameters, digits: Digits) -> Array:
     """The tight box of the target's noise-free ink, rendered intensity above ¼.
 
     Returns:
-        x, y of the top-left corner, width, height in scene px: float32 `[n, 4]`.
+        x, y of the top-left corner, width, height in scene px: float32 `[n, 4]`; no width where no ink is.
     """
     xp = namespace(parameters.seed)
     ink = render_ink(parameters, digits) > INK_THRESHOLD
     left, right = _extent(xp.any(ink, axis=1))
     top, bottom = _extent(xp.any(ink, axis=2))
-    return xp.stack([left, top, right - left, bottom - top], axis=1)
+    nothing = xp.zeros_like(left)
+    width, height = xp.maximum(right - left, nothing), xp.maximum(bottom - top, nothing)
+    return xp.stack([left, top, width, height], axis=1)
 
 
 def canvas_boxes(parameters: SceneParameters) -> Array:

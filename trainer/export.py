@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import warnings
@@ -96,8 +97,9 @@ def check_parity(exported: Predict, trained: Predict, pictures: npt.NDArray[np.u
         for start in range(0, len(pictures), batch):
             ours, theirs = (model(pictures[start : start + batch]) for model in (exported, trained))
             worst = Parity(
-                max(worst.probability, float(np.abs(ours.probabilities - theirs.probabilities).max())),
-                max(worst.box_px, float(np.abs(ours.boxes - theirs.boxes).max())),
+                # np.maximum, for `max` would pass over what is not a number.
+                float(np.maximum(worst.probability, np.abs(ours.probabilities - theirs.probabilities).max())),
+                float(np.maximum(worst.box_px, np.abs(ours.boxes - theirs.boxes).max())),
             )
     if not (worst.probability <= PROBABILITY_TOLERANCE and worst.box_px <= BOX_TOLERANCE_PX):
         raise ParityError(
@@ -110,7 +112,9 @@ def check_parity(exported: Predict, trained: Predict, pictures: npt.NDArray[np.u
 def count_mflops(model: GlimpseModel) -> float:
     """Millions of floating-point operations for one scene, two for each multiply-add."""
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        model.predict(torch.zeros(1, 1, SCENE_SIDE_PX, SCENE_SIDE_PX, dtype=torch.uint8))
+        copy.deepcopy(model).eval().predict(
+            torch.zeros(1, 1, SCENE_SIDE_PX, SCENE_SIDE_PX, dtype=torch.uint8)
+        )
     return float(counter.get_total_flops()) / 1e6
 
 

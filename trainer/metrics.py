@@ -27,7 +27,8 @@ def intersection_over_union(boxes: Floats, truth: Floats) -> Floats:
     high = np.minimum(boxes[:, :2] + boxes[:, 2:], truth[:, :2] + truth[:, 2:])
     common = np.prod(np.clip(high - low, 0, None), axis=1)
     areas = np.prod(boxes[:, 2:], axis=1) + np.prod(truth[:, 2:], axis=1)
-    iou: Floats = common / (areas - common)
+    # Two boxes without area have nothing in common.
+    iou: Floats = common / np.maximum(areas - common, np.finfo(areas.dtype).tiny)
     return iou
 
 

@@ -24,8 +24,9 @@ def commit() -> str:
 
 
 def command() -> str:
-    """The command line as it can be typed again, without the interpreter's path."""
-    return shlex.join(["python", "-m", "trainer", *sys.argv[1:]])
+    """The command line to type again; of absolute paths, which are this machine's, the last part alone."""
+    arguments = [Path(part).name if Path(part).is_absolute() else part for part in sys.argv[1:]]
+    return shlex.join(["python", "-m", "trainer", *arguments])
 
 
 def hardware(device: torch.device, threads: int) -> str:

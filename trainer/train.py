@@ -160,11 +160,12 @@ def _lead(trainer: Trainer, run: Path, about: dict[str, Any], held_out: Digits, 
                 bar.set_postfix(loss=f"{values['total']:.3f}", label=f"{values['label']:.3f}")
                 monitor.scalars(step, values)
             if step % preset.checkpoint_every == 0 or last:
-                state = {"about": about, "seconds": time.perf_counter() - began, **trainer.state()}
-                save_checkpoint(state, run)
                 errors = label_errors(trainer.averaged, held_out, device=trainer.device)
                 monitor.scalars(step, {f"validation_error/{name}": e for name, e in errors.items()})
                 monitor.pictures(step, trainer.averaged, trainer.scenes.batch(step))
+                # Last, so that a kill before it repeats what was told, and a kill after it loses nothing.
+                state = {"about": about, "seconds": time.perf_counter() - began, **trainer.state()}
+                save_checkpoint(state, run)
 
 
 def _resume(trainer: Trainer, run: Path, seed: int) -> float:
@@ -172,11 +173,19 @@ def _resume(trainer: Trainer, run: Path, seed: int) -> float:
     if not (run / CHECKPOINT_NAME).is_file():
         return 0.0
     state = load_checkpoint(run)
-    found = (state["about"]["preset"], state["about"]["seed"])
+    about = state["about"]
+    found = (about["preset"], about["seed"])
     wanted = (trainer.preset.name, seed)
     if found != wanted:
         raise ValueError(
             f"{run} holds a run of preset and seed {found}, expected {wanted}; choose another --run"
+        )
+    recipe = dataclasses.asdict(trainer.preset)
+    words = {"cost", "reach"}
+    changed = sorted(key for key in recipe.keys() - words if about["recipe"].get(key) != recipe[key])
+    if changed:
+        raise ValueError(
+            f"{run} holds a run of another recipe, {', '.join(changed)} differ; choose another --run"
         )
     trainer.load_state(state)
     return float(state["seconds"])

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.trainer.tiny import TINY, bar_digits
+from trainer.train import train
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Sums in one order, and nothing of a training run left behind in the process."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(False)
+
+
+@pytest.fixture
+def bars(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`train` on bar digits and with a quick validation, so that it needs no data set."""
+    monkeypatch.setattr("trainer.train.load_digits", bar_digits)
+    monkeypatch.setattr("trainer.validation._SCENES", 250)
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of `TINY`, seed 0; tests read it and leave it as it is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("trainer.train.load_digits", bar_digits)
+        patch.setattr("trainer.validation._SCENES", 250)
+        # A wider fixture is made before the narrower one above: one thread here too.
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        run = train(TINY, tmp_path_factory.mktemp("runs") / "tiny", device="cpu")
+        torch.set_num_threads(threads)
+    return run

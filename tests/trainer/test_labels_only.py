@@ -1,0 +1,224 @@
+"""The attention is learned from class labels alone: no true box, place or size can reach training.
+
+Four fences, each of another kind: what the training code imports, what it calls while it runs, what its loss
+is given, and what its loss changes with.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import trainer.data
+import trainer.train
+from scenes.draw import SceneParameters
+from scenes.draw import draw as draw_scenes
+from scenes.render import render as render_scenes
+from tests.test_structure import imported_modules
+from tests.trainer.tiny import ALONE, ROOT, TINY, bar_digits
+from trainer.data import LabelledBatch, TrainingScenes
+from trainer.losses import LossWeights, compute_losses
+from trainer.model import Looks
+from trainer.train import Trainer, train
+
+TRUTH = {"scenes.truth", "trainer.metrics", "trainer.evaluate"}
+
+
+def reachable(start: str, root: Path) -> set[str]:
+    """Dotted names of the modules under `root` that importing `start` can load, wherever they import it."""
+    found: set[str] = set()
+    waiting = [start]
+    while waiting:
+        name = waiting.pop()
+        parts = name.split(".")
+        # Of "a.b.c" any beginning may be a module or a package: c may be a function of a.b.
+        for length in range(1, len(parts) + 1):
+            path = root.joinpath(*parts[:length])
+            module = ".".join(parts[:length])
+            source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+            if module not in found and source.is_file():
+                found.add(module)
+                waiting += [imported for _, imported in imported_modules(source, root)]
+    return found
+
+
+def test_no_import_of_the_training_loop_leads_to_the_truth() -> None:
+    loaded = reachable("trainer.train", ROOT)
+    assert loaded >= {
+        "trainer.data",
+        "trainer.losses",
+        "trainer.model",
+        "trainer.validation",
+        "scenes.render",
+    }
+    assert loaded & TRUTH == set()
+    assert {name for name in loaded if name.startswith("scenes.")} == {
+        f"scenes.{name}"
+        for name in ("backend", "digits", "draw", "frame", "mnist", "presets", "random", "render")
+    }
+
+
+@pytest.mark.parametrize("module", ["trainer.attention", "trainer.model", "trainer.losses"])
+def test_model_losses_and_the_step_from_sigma_to_box_know_no_scenes(module: str) -> None:
+    loaded = reachable(module, ROOT)
+    assert {name for name in loaded if "." in name} <= {
+        "models.contract",
+        "trainer.attention",
+        "trainer.model",
+        "trainer.losses",
+    }
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from scenes.truth import ink_boxes",
+        "from scenes import truth",
+        "import scenes.truth as anything",
+        "def late():\n    import scenes.truth",
+        "if False:\n    from ..scenes.truth import ink_boxes",
+        "import importlib\nimportlib.import_module('scenes.truth')",
+    ],
+)
+def test_the_walker_finds_an_offence_two_files_away(tmp_path: Path, line: str) -> None:
+    for path, text in {
+        "trainer/__init__.py": "",
+        "trainer/train.py": "from trainer import data\nimport numpy",
+        "trainer/data.py": "from trainer.helper import help_out",
+        "trainer/helper.py": line + "\ndef help_out(): ...",
+        "scenes/__init__.py": "",
+        "scenes/truth.py": "def ink_boxes(): ...",
+        "scenes/sheet.py": "from scenes.truth import ink_boxes",
+    }.items():
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text(text + "\n", encoding="utf-8")
+    assert reachable("trainer.train", tmp_path) & TRUTH == {"scenes.truth"}
+    (tmp_path / "trainer/helper.py").write_text("def help_out(): ...\n", encoding="utf-8")
+    assert reachable("trainer.train", tmp_path) == {
+        "trainer",
+        "trainer.train",
+        "trainer.data",
+        "trainer.helper",
+    }
+
+
+def test_only_one_file_of_training_draws_scenes_and_reads_their_label_alone() -> None:
+    drawing = {
+        name
+        for name in reachable("trainer.train", ROOT)
+        if name.startswith("trainer.")
+        and any(
+            imported.startswith(("scenes.draw", "scenes.render"))
+            for _, imported in imported_modules(ROOT.joinpath(*name.split(".")).with_suffix(".py"), ROOT)
+        )
+    }
+    assert drawing == {"trainer.data"}
+    read = {
+        node.attr
+        for node in ast.walk(ast.parse(inspect.getsource(trainer.data)))
+        if isinstance(node, ast.Attribute) and node.attr in SceneParameters._fields
+    }
+    assert read == {"label"}
+
+
+def test_training_and_validation_run_where_the_truth_cannot_be_asked_for(
+    tmp_path: Path, bars: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise AssertionError("training asked for the truth")
+
+    for name in ("scenes.truth.ink_boxes", "scenes.truth.canvas_boxes", "scenes.render.render_ink"):
+        monkeypatch.setattr(name, refuse)
+    run = train(dataclasses.replace(TINY, steps=2), tmp_path / "run", device="cpu")
+    assert "validation_error/article" in (run / "metrics.jsonl").read_text()
+
+
+def test_a_batch_is_scenes_and_labels() -> None:
+    assert LabelledBatch._fields == ("scenes", "labels")
+
+
+def test_the_loss_is_given_pictures_labels_and_what_the_model_made_of_the_pictures(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[tuple[object, ...]] = []
+    original = compute_losses
+
+    def record(*args: object) -> object:
+        seen.append(args)
+        return original(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(trainer.train, "compute_losses", record)
+    made: list[tuple[object, ...]] = []
+    learner = Trainer(TINY, bar_digits(), seed=0, processes=ALONE)
+    learner.model.register_forward_pre_hook(lambda _module, args: made.append(args))
+    for _ in range(2):
+        learner.advance()
+    assert len(seen) == len(made) == 2
+    for step, ((looks, scenes, labels, weights, ramp), (pixels, *windows)) in enumerate(
+        zip(seen, made, strict=True)
+    ):
+        batch = learner.scenes.batch(step)
+        assert isinstance(scenes, torch.Tensor)
+        assert isinstance(labels, torch.Tensor)
+        assert isinstance(pixels, torch.Tensor)
+        assert tuple(scenes.shape) == (8, 1, 100, 100)
+        assert (tuple(labels.shape), labels.dtype) == ((8,), torch.int64)
+        assert torch.equal(scenes, batch.scenes)
+        assert torch.equal(labels, batch.labels)
+        assert torch.equal(pixels, scenes)
+        assert isinstance(looks, Looks)
+        assert isinstance(weights, LossWeights)
+        assert isinstance(ramp, float)
+        # The windows are random and know nothing of what lies in the scene.
+        other = TrainingScenes(
+            {"clean": 1.0}, bar_digits("validation"), batch_size=8, seed=0, device=ALONE.device
+        )
+        for given, expected in zip(windows, other.windows(step), strict=True):
+            assert all(torch.equal(a, b) for a, b in zip(given, expected, strict=True))  # type: ignore[call-overload]
+
+
+def garble(parameters: SceneParameters) -> SceneParameters:
+    """The same scenes and labels to `render_again`; every place, size and index is nonsense to others."""
+    nonsense: dict[str, Any] = {
+        name: torch.full_like(value, -1e9 if value.is_floating_point() else -1)
+        for name, value in parameters._asdict().items()
+        if isinstance(value, torch.Tensor) and name not in ("seed", "label")
+    }
+    return parameters._replace(**nonsense)
+
+
+def test_pictures_with_other_parameters_behind_them_train_the_same_model(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The loss and the weights are a function of pictures and labels: parameters change nothing."""
+
+    def losses_and_weights() -> tuple[list[tuple[torch.Tensor, ...]], dict[str, torch.Tensor]]:
+        learner = Trainer(TINY, bar_digits(), seed=0, processes=ALONE)
+        losses = [tuple(value.detach() for value in learner.advance()[0]) for _ in range(3)]
+        return losses, learner.model.state_dict()
+
+    expected = losses_and_weights()
+    kept: list[SceneParameters] = []
+
+    def draw_and_hide(*args: object) -> SceneParameters:
+        kept.append(draw_scenes(*args))  # type: ignore[arg-type]
+        return garble(kept[-1])
+
+    def render_what_was_hidden(parameters: SceneParameters, digits: object) -> object:
+        original = kept.pop()
+        assert torch.equal(parameters.seed, original.seed)
+        return render_scenes(original, digits)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(trainer.data, "draw", draw_and_hide)
+    monkeypatch.setattr(trainer.data, "render", render_what_was_hidden)
+    losses, weights = losses_and_weights()
+    assert losses == expected[0]
+    assert all(torch.equal(value, expected[1][name]) for name, value in weights.items())
+    assert np.isfinite([float(value) for step in losses for value in step]).all()

@@ -1,0 +1,140 @@
+"""Each term of the loss against values worked out by hand, and the place where the box comes to rest."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from trainer.attention import Gaussian, boxes, gaussian_of_box
+from trainer.losses import (
+    VARIANCE_PER_INK,
+    Losses,
+    LossWeights,
+    compute_losses,
+    distillation_loss,
+    heat_spread_penalty,
+    tightness_losses,
+)
+from trainer.model import GlimpseModel
+
+
+def numbers(*values: float) -> Tensor:
+    return torch.tensor(values, dtype=torch.float32)
+
+
+def test_the_heat_spread_of_two_points() -> None:
+    heat = torch.zeros(2, 25, 25)
+    # Half of the heat in each of two cells, 8 columns and 6 rows apart: variances 16 and 9 cells².
+    heat[0, 3, 5] = heat[0, 9, 13] = 0.5
+    heat[1, 20, 4] = 1.0  # one place has none
+    assert heat_spread_penalty(heat.flatten(1)).item() == pytest.approx(math.log(26) / 2, rel=1e-5)
+
+
+def test_distillation_is_nothing_between_equals_and_worth_its_formula_otherwise() -> None:
+    refined = gaussian_of_box(numbers(50), numbers(40), numbers(10), numbers(20))
+    assert distillation_loss(refined, refined).item() == 0
+    # 4 px off in x, a fifth of the longer side: 0.2 − 0.05 (smooth L1, β 0.1). Half the height: log 2 − 0.05.
+    coarse = gaussian_of_box(numbers(54), numbers(40), numbers(10), numbers(10))
+    expected = 0.15 + math.log(2) - 0.05
+    assert distillation_loss(coarse, refined).item() == pytest.approx(expected, rel=1e-5)
+    # 1 px off in y: 0.05 of the side, inside of β: ½ · 0.05² / 0.1.
+    coarse = gaussian_of_box(numbers(50), numbers(41), numbers(10), numbers(20))
+    assert distillation_loss(coarse, refined).item() == pytest.approx(0.0125, rel=1e-3)
+
+
+def test_distillation_teaches_the_coarse_gaussian_alone() -> None:
+    coarse = [numbers(value).requires_grad_() for value in (54.0, 43.0, 5.0, 6.0)]
+    refined = [numbers(value).requires_grad_() for value in (50.0, 40.0, 4.0, 4.0)]
+    distillation_loss(Gaussian(*coarse), Gaussian(*refined)).backward()
+    for learner in coarse:
+        assert learner.grad is not None
+        assert learner.grad.item() != 0
+    assert [teacher.grad for teacher in refined] == [None] * 4
+
+
+def rectangle(left: int, top: int, width: int, height: int, background: float = 0.0) -> Tensor:
+    scene = torch.full((1, 1, 100, 100), background)
+    scene[:, :, top : top + height, left : left + width] = 0.9
+    return scene
+
+
+def test_the_variance_penalty_is_the_log_of_both_sigmas_where_there_is_ink() -> None:
+    # Boxes around the ink, σ being e² and e px in the first scene, e and e in the second: 2 + 1 and 1 + 1. In
+    # the third there is nothing to be tight around. The mean over all three is 5 / 3.
+    e = math.e
+    gaussian = Gaussian(numbers(60, 60, 60), numbers(28, 28, 28), numbers(e * e, e, e), numbers(e, e, e))
+    scenes = torch.cat([rectangle(50, 22, 20, 12), rectangle(50, 22, 20, 12), torch.zeros(1, 1, 100, 100)])
+    variance, kept_ink = tightness_losses(gaussian, scenes)
+    assert variance.item() == pytest.approx(5 / 3, abs=1e-5)
+    assert kept_ink > 0
+
+
+def test_where_there_is_no_ink_nothing_pulls() -> None:
+    numbers_of = [numbers(value).requires_grad_() for value in (60.0, 28.0, 5.0, 4.0)]
+    variance, kept_ink = tightness_losses(Gaussian(*numbers_of), torch.full((1, 1, 100, 100), 0.3))
+    assert (variance.item(), kept_ink.item()) == (0, 0)
+    (variance + kept_ink).backward()
+    assert [value.grad is None or value.grad.item() == 0 for value in numbers_of] == [True] * 4
+
+
+def test_ink_that_is_kept_wholly_costs_nothing_and_half_of_it_costs_log_2() -> None:
+    scene = rectangle(50, 22, 20, 12)
+    wide = gaussian_of_box(numbers(60), numbers(28), numbers(40), numbers(24))
+    assert tightness_losses(wide, scene)[1].item() == pytest.approx(0, abs=0.01)
+    # In x the box ends at the rectangle's middle, and its own middle is the rectangle's left edge: of the
+    # ink in the window, from 50 to 70, the box to 60 keeps a half. In y it keeps all. The least share that is
+    # added to both, 0.05, makes it log(1.05 / 0.55) instead of log(1 / 0.5).
+    half = gaussian_of_box(numbers(50), numbers(28), numbers(20), numbers(24))
+    assert tightness_losses(half, scene)[1].item() == pytest.approx(math.log(1.05 / 0.55), abs=0.05)
+
+
+@pytest.mark.parametrize(("left", "top", "width", "height"), [(51, 22, 20, 12), (12, 60, 11, 26)])
+@pytest.mark.parametrize("start", [1.5, 0.7])
+@pytest.mark.parametrize("background", [0.0, 0.1])
+def test_the_variance_against_the_kept_ink_comes_to_rest_at_the_edges(
+    left: int, top: int, width: int, height: int, start: float, background: float
+) -> None:
+    scene = rectangle(left, top, width, height, background)
+    # 2 px right of the middle, 1 px above it, and too large or too small.
+    place = torch.tensor([left + width / 2 + 2, top + height / 2 - 1], requires_grad=True)
+    log_side = torch.tensor([math.log(width * start), math.log(height * start)], requires_grad=True)
+    descent = torch.optim.Adam([{"params": [place], "lr": 0.2}, {"params": [log_side], "lr": 0.02}])
+    schedule = torch.optim.lr_scheduler.LinearLR(descent, 1, 0.02, 250)
+
+    def gaussian() -> Gaussian:
+        x, y = place.unbind()
+        across, down = log_side.exp().unbind()
+        return gaussian_of_box(x[None], y[None], across[None], down[None])
+
+    for _ in range(250):
+        descent.zero_grad()
+        variance, kept_ink = tightness_losses(gaussian(), scene)
+        (VARIANCE_PER_INK * variance + kept_ink).backward()
+        descent.step()
+        schedule.step()
+    x, y, across, down = boxes(gaussian())[0].tolist()
+    assert [x, y, x + across, y + down] == pytest.approx([left, top, left + width, top + height], abs=1.0)
+
+
+def test_the_total_is_the_weighted_sum_and_the_ramp_switches_the_shaping_terms() -> None:
+    torch.manual_seed(0)
+    scenes = torch.rand(4, 1, 100, 100)
+    labels = torch.tensor([3, 1, 4, 1])
+    looks = GlimpseModel().look(scenes)
+    weights = LossWeights(refiner_label=2, trunk_label=3, tightness=5, distillation=7, heat_spread=11)
+
+    def terms(ramp: float) -> Losses:
+        return Losses(*(value.detach() for value in compute_losses(looks, scenes, labels, weights, ramp)))
+
+    off, half = terms(0.0), terms(0.5)
+    labels_only = off.label + 2 * off.refiner_label + 3 * off.trunk_label
+    torch.testing.assert_close(off.total, labels_only)
+    shaping = (
+        5 * (VARIANCE_PER_INK * half.variance + half.kept_ink) + 7 * half.distillation + 11 * half.heat_spread
+    )
+    torch.testing.assert_close(half.total, labels_only + 0.5 * shaping)
+    expected = -torch.log_softmax(looks.logits, 1)[torch.arange(4), labels].mean()
+    torch.testing.assert_close(off.label, expected.detach())

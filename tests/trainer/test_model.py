@@ -1,0 +1,117 @@
+"""The whole model: its tensors are the contract's, and the labels' gradient finds the attention."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from models.contract import OUTPUTS
+from scenes.draw import draw
+from scenes.presets import find_preset
+from tests.trainer.tiny import bar_digits
+from trainer.attention import read_glimpse
+from trainer.evaluate import make_pictures
+from trainer.export import count_mflops
+from trainer.model import SECOND_WINDOW, GlimpseModel, Prediction, Windows
+
+
+@pytest.fixture
+def model() -> GlimpseModel:
+    torch.manual_seed(5)
+    model = GlimpseModel()
+    # What starts at nought is set off it, so that every path carries something.
+    for head in (model.attention_network.geometry[-1], model.refiner.head):
+        assert isinstance(head, torch.nn.Linear)
+        torch.nn.init.normal_(head.weight, std=0.05)
+    return model
+
+
+@pytest.fixture(scope="module")
+def scenes() -> Tensor:
+    digits = bar_digits()
+    return torch.from_numpy(make_pictures(draw(find_preset("article"), np.arange(6), digits), digits))
+
+
+def test_what_it_predicts_is_what_the_contract_says(model: GlimpseModel, scenes: Tensor) -> None:
+    assert Prediction._fields == tuple(tensor.name for tensor in OUTPUTS)
+    prediction = model.eval().predict(scenes)
+    for tensor, values in zip(OUTPUTS, prediction, strict=True):
+        assert tuple(values.shape) == (6, *tensor.shape[1:])
+        assert values.dtype == getattr(torch, tensor.dtype)
+
+
+def test_the_parts_of_a_prediction_fit_each_other(model: GlimpseModel, scenes: Tensor) -> None:
+    prediction = model.eval().predict(scenes)
+    torch.testing.assert_close(prediction.probabilities.sum(1), torch.ones(6))
+    x, y, sigma_x, sigma_y = prediction.attention.unbind(1)
+    width, height = sigma_x * math.sqrt(12), sigma_y * math.sqrt(12)
+    torch.testing.assert_close(prediction.box, torch.stack([x - width / 2, y - height / 2, width, height], 1))
+    torch.testing.assert_close(prediction.attention_map.amax(dim=(1, 2)), torch.ones(6))
+    for found, peak_x, peak_y in zip(prediction.attention_map, x, y, strict=True):
+        row, column = divmod(int(found.argmax()), 100)
+        assert (column, row) == (int(peak_x), int(peak_y))
+    # The glimpse is a square around the Gaussian, 1.4 of its longer side.
+    side = SECOND_WINDOW * torch.maximum(width, height)
+    expected = read_glimpse(scenes[:, 0].float() / 255, x, y, side, side, 28).clamp(0, 1)
+    torch.testing.assert_close(prediction.glimpse, expected, rtol=0, atol=1e-5)
+
+
+def test_scenes_of_a_batch_do_not_know_of_each_other(model: GlimpseModel, scenes: Tensor) -> None:
+    model.eval()
+    together = model.predict(scenes)
+    turned = model.predict(scenes.flip(0))
+    for index in range(len(scenes)):
+        alone = model.predict(scenes[index : index + 1])
+        for one, all_of_them, other_way in zip(alone, together, turned, strict=True):
+            torch.testing.assert_close(one[0], all_of_them[index], rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(one[0], other_way[5 - index], rtol=1e-4, atol=1e-4)
+
+
+def test_it_stays_small(model: GlimpseModel) -> None:
+    assert sum(parameter.numel() for parameter in model.parameters()) <= 1_500_000
+    assert 1 < count_mflops(model.eval()) <= 80
+
+
+def gradients_of_the_labels(model: GlimpseModel, scenes: Tensor, glimpse: str) -> dict[str, float]:
+    """Largest gradient in each parameter of the attention network from one glimpse's cross entropy alone."""
+    looks = model.look(scenes.float() / 255)
+    logits = {"second": looks.logits, "first": looks.refiner_logits}[glimpse]
+    functional.cross_entropy(logits, torch.arange(6)).backward()
+    return {
+        name: 0.0 if parameter.grad is None else parameter.grad.abs().max().item()
+        for name, parameter in model.attention_network.named_parameters()
+    }
+
+
+@pytest.mark.parametrize("glimpse", ["first", "second"])
+def test_the_labels_gradient_reaches_the_heat_map_through_the_glimpse(
+    model: GlimpseModel, scenes: Tensor, glimpse: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gradients = gradients_of_the_labels(model, scenes, glimpse)
+    assert gradients["heat.weight"] > 1e-5
+    assert gradients["fine.1.0.weight"] > 1e-5  # the very first convolution
+    assert gradients["classes.weight"] == 0  # it hangs on the scene, not on a glimpse
+    # Cut where the window is read, and nothing of it is left: there was no other way.
+    model.zero_grad(set_to_none=True)
+    monkeypatch.setattr("trainer.model._GLIMPSE_GRADIENT", 0.0)
+    assert set(gradients_of_the_labels(model, scenes, glimpse).values()) == {0.0}
+
+
+def test_windows_change_in_training_as_they_are_told(model: GlimpseModel, scenes: Tensor) -> None:
+    model.eval()
+    pixels = scenes.float() / 255
+    plain = model.look(pixels)
+    change = Windows(torch.full((6,), 0.1), torch.full((6,), -0.2), torch.full((6,), math.log(1.5)))
+    x, y, side = model.look(pixels, change).first_window.unbind(1)
+    before_x, before_y, before = plain.first_window.unbind(1)
+    torch.testing.assert_close(side, 1.5 * before)
+    torch.testing.assert_close(x, before_x + 0.1 * side)
+    torch.testing.assert_close(y, before_y - 0.2 * side)
+    second = model.look(pixels, None, change)
+    torch.testing.assert_close(second.first_window, plain.first_window)
+    assert not torch.equal(second.glimpse, plain.glimpse)

@@ -1,0 +1,271 @@
+"""Runs that are killed, resumed and shared among processes come to the same weights as unbroken ones."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.trainer.tiny import ALONE, TINY, bar_digits, run_script
+from trainer.__main__ import main
+from trainer.attention import boxes
+from trainer.checkpoint import CHECKPOINT_NAME, load_checkpoint, load_trained_model, save_checkpoint
+from trainer.data import TrainingScenes
+from trainer.losses import compute_losses
+from trainer.presets import find_training_preset
+from trainer.train import Trainer, train
+
+
+def lines_of(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def without_times(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{name: v for name, v in line.items() if name != "scenes_per_second"} for line in lines]
+
+
+def assert_same(found: Any, expected: Any) -> None:
+    """Bitwise equality of nested dictionaries, lists and tensors."""
+    if isinstance(expected, torch.Tensor):
+        assert torch.equal(found, expected)
+    elif isinstance(expected, dict):
+        assert found.keys() == expected.keys()
+        for key, value in expected.items():
+            assert_same(found[key], value)
+    elif isinstance(expected, list):
+        for one, other in zip(found, expected, strict=True):
+            assert_same(one, other)
+    else:
+        assert found == expected
+
+
+def test_a_run_writes_what_it_did(tiny_run: Path) -> None:
+    state = load_checkpoint(tiny_run)
+    assert (state["step"], state["about"]["preset"], state["about"]["seed"]) == (6, "smoke", 0)
+    assert json.loads(json.dumps(state["about"])) == json.loads((tiny_run / "run.json").read_text())
+    lines = lines_of(tiny_run)
+    assert [line["step"] for line in lines if "total" in line] == [1, 2, 3, 4, 5, 6]
+    assert [line["step"] for line in lines if "validation_error/article" in line] == [3, 6]
+    for line in lines:
+        assert all(isinstance(value, int | float) for value in line.values())
+    assert list((tiny_run / "tensorboard").glob("events.*"))
+    assert not list(tiny_run.glob("*.partial"))
+
+
+def test_a_run_killed_at_once_and_resumed_ends_with_the_very_same_weights(
+    tmp_path: Path, tiny_run: Path, bars: None
+) -> None:
+    # A kill that nothing can catch, before step 6: the checkpoint is of step 3, the metrics are of step 5.
+    killed = run_script(
+        """
+        advance = loop.Trainer.advance
+        def advance_or_die(self):
+            if self.step == 5:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return advance(self)
+        loop.Trainer.advance = advance_or_die
+        loop.train(preset, folder / "run", device="cpu")
+        """,
+        tmp_path,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    run = tmp_path / "run"
+    assert load_checkpoint(run)["step"] == 3
+    assert [line["step"] for line in lines_of(run) if "total" in line] == [1, 2, 3, 4, 5]
+    with (run / "metrics.jsonl").open("a") as stream:
+        stream.write('{"step": 6, "tot')  # a line that the kill cut off
+
+    train(TINY, run, device="cpu")
+    found, expected = load_checkpoint(run), load_checkpoint(tiny_run)
+    for part in ("step", "model", "averaged", "optimiser"):
+        assert_same(found[part], expected[part])
+    assert without_times(lines_of(run)) == without_times(lines_of(tiny_run))
+
+
+def test_the_average_is_not_the_weights_themselves(tiny_run: Path) -> None:
+    state = load_checkpoint(tiny_run)
+    name = "classifier.head.weight"
+    assert not torch.equal(state["model"][name], state["averaged"][name])
+    assert torch.equal(load_trained_model(tiny_run).state_dict()[name], state["averaged"][name])
+
+
+def test_a_finished_run_is_not_trained_further(tmp_path: Path, bars: None) -> None:
+    recipe = dataclasses.replace(TINY, steps=1)
+    run = train(recipe, tmp_path / "run", device="cpu")
+    before = load_checkpoint(run)
+    train(recipe, run, device="cpu")
+    assert_same(load_checkpoint(run), before)
+
+
+@pytest.mark.parametrize(
+    ("changes", "seed", "expected"),
+    [({}, 1, r"\('smoke', 0\), expected \('smoke', 1\)"), ({"name": "cpu"}, 0, r"expected \('cpu', 0\)")],
+)
+def test_another_seed_or_preset_does_not_go_on_with_a_run(
+    tmp_path: Path, tiny_run: Path, bars: None, changes: dict[str, Any], seed: int, expected: str
+) -> None:
+    (tmp_path / CHECKPOINT_NAME).write_bytes((tiny_run / CHECKPOINT_NAME).read_bytes())
+    with pytest.raises(ValueError, match=expected):
+        train(dataclasses.replace(TINY, **changes), tmp_path, seed=seed, device="cpu")
+    assert_same(load_checkpoint(tmp_path), load_checkpoint(tiny_run))
+
+
+def test_a_checkpoint_that_could_not_be_written_leaves_the_former(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_checkpoint({"step": 1}, tmp_path)
+
+    def fail(state: dict[str, Any], path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("trainer.checkpoint.torch.save", fail)
+    with pytest.raises(OSError, match="no space left"):
+        save_checkpoint({"step": 2}, tmp_path)
+    assert load_checkpoint(tmp_path) == {"step": 1}
+
+
+def test_a_run_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"expected a checkpoint at .*nowhere"):
+        load_checkpoint(tmp_path / "nowhere")
+
+
+def test_the_average_and_the_schedules_are_what_they_say() -> None:
+    recipe = dataclasses.replace(TINY, steps=100, warm_up=10, ramp=(20, 40))
+    learner = Trainer(recipe, bar_digits(), seed=0, processes=ALONE)
+    rates, ramps = {}, {}
+    for learner.step in (0, 4, 9, 20, 25, 50, 99, 100):
+        rates[learner.step], ramps[learner.step] = learner._learning_rate(), learner._ramp()
+    # Warm-up over 10 steps: a tenth, a half, all of it, times half a cosine that is 1 at 0 and ½ at 50.
+    assert rates[0] == pytest.approx(2e-3 * 0.1)
+    assert rates[4] == pytest.approx(2e-3 * 0.5, rel=5e-3)
+    assert rates[50] == pytest.approx(2e-3 * 0.5)
+    assert rates[100] == pytest.approx(0)
+    assert max(rates.values()) <= 2e-3
+    assert [ramps[step] for step in (0, 20, 25, 50, 100)] == [0, 0, 0.25, 1, 1]
+
+    learner.step = 0
+    name = "classifier.head.weight"
+    before = learner.averaged.state_dict()[name].clone()
+    learner.advance()
+    # At first a tenth of the average is kept: (1 + 0) / (10 + 0).
+    now = learner.model.state_dict()[name]
+    torch.testing.assert_close(learner.averaged.state_dict()[name], 0.1 * before + 0.9 * now)
+
+
+def test_two_processes_train_one_model(tmp_path: Path) -> None:
+    recipe = dataclasses.replace(TINY, steps=3, batch_size=32)
+    done = run_script(
+        """
+        losses = []
+        compute = loop.compute_losses
+        def keep(*args):
+            losses.append(compute(*args))
+            return losses[-1]
+        norms = []
+        clip = torch.nn.utils.clip_grad_norm_
+        def keep_norm(parameters, limit):
+            norms.append(clip(parameters, limit))
+            return norms[-1]
+        loop.compute_losses, torch.nn.utils.clip_grad_norm_ = keep, keep_norm
+        save = []
+        construct = loop.Trainer.__init__
+        def construct_and_keep(self, *args, **options):
+            construct(self, *args, **options)
+            save.append(self)
+        loop.Trainer.__init__ = construct_and_keep
+        loop.train(preset, folder / "run", device="cpu")
+        torch.save(
+            {
+                "losses": [value.label.item() for value in losses],
+                "norms": [value.item() for value in norms],
+                "model": save[0].model.state_dict(),
+            },
+            folder / f"rank{os.environ['RANK']}.pt",
+        )
+        """,
+        tmp_path,
+        *("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
+        recipe=recipe,
+    )
+    assert done.returncode == 0, done.stderr
+    state = load_checkpoint(tmp_path / "run")
+    assert (state["step"], state["about"]["processes"]) == (3, 2)
+    ranks = [torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1)]
+
+    # Both hold the same weights after every step: the gradients were averaged. Statistics are each one's own.
+    weights = {name for name, _ in load_trained_model(tmp_path / "run").named_parameters()}
+    for name in weights:
+        assert torch.equal(ranks[0]["model"][name], ranks[1]["model"][name]), name
+        assert torch.equal(ranks[0]["model"][name], state["model"][name]), name
+    assert ranks[0]["norms"] == ranks[1]["norms"]
+
+    # The first step, done here by hand: each process's share through the first weights, gradients averaged.
+    first_losses, gradients = [], []
+    for rank in (0, 1):
+        learner = Trainer(recipe, bar_digits(), seed=0, processes=ALONE)
+        scenes = TrainingScenes(
+            recipe.mixture, bar_digits(), batch_size=32, seed=0, device=ALONE.device, rank=rank, world=2
+        )
+        batch = scenes.batch(0)
+        looks = learner.model.train()(batch.scenes, *scenes.windows(0))
+        losses = compute_losses(looks, batch.scenes, batch.labels, recipe.weights, 0.0)
+        losses.total.backward()
+        first_losses.append(losses.label.item())
+        gradients.append([p.grad for p in learner.model.parameters() if p.grad is not None])
+    assert [rank["losses"][0] for rank in ranks] == pytest.approx(first_losses, rel=1e-4)
+    average = torch.sqrt(sum(((a + b) / 2).square().sum() for a, b in zip(*gradients, strict=True)))
+    assert ranks[0]["norms"][0] == pytest.approx(average.item(), rel=1e-3)
+
+    # One process with the whole batch normalises over 32 scenes instead of 16 twice: near, not equal.
+    whole = Trainer(recipe, bar_digits(), seed=0, processes=ALONE)
+    losses, _ = whole.advance()
+    assert sum(rank["losses"][0] for rank in ranks) / 2 == pytest.approx(losses.label.item(), rel=0.05)
+
+
+def test_a_step_lowers_the_loss_of_the_batch_that_it_was_made_on() -> None:
+    recipe = dataclasses.replace(TINY, steps=100, batch_size=32, warm_up=1)
+    learner = Trainer(recipe, bar_digits(), seed=0, processes=ALONE)
+    batch, windows = learner.scenes.batch(0), learner.scenes.windows(0)
+    first, _ = learner.advance()
+    with torch.no_grad():
+        looks = learner.model.train()(batch.scenes, *windows)
+        again = compute_losses(looks, batch.scenes, batch.labels, recipe.weights, 0.0)
+    assert again.total < first.total
+    assert boxes(looks.gaussian).isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "choices"),
+    [
+        (["train", "--preset", "smok"], ["'smok'", "smoke", "cpu", "cuda"]),
+        (["train", "--preset", "smoke", "--device", "gpu"], ["'gpu'", "auto", "cpu", "cuda"]),
+        (["evaluate", "model.onnx", "--preset", "artcle"], ["'artcle'", "article", "cluttered-100"]),
+        (["evaluate", "model.onnx", "--split", "tst"], ["'tst'", "train", "validation", "test"]),
+        (["trian"], ["'trian'", "train", "evaluate", "export"]),
+        (["train", "--preset", "smoke", "--sed", "1"], ["--sed"]),
+    ],
+)
+def test_a_typo_names_the_choices(
+    arguments: list[str], choices: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert all(choice in said for choice in choices)
+
+
+def test_an_unknown_training_preset_is_refused_with_the_choices() -> None:
+    with pytest.raises(ValueError, match="training preset: expected one of smoke, cpu, cuda, got 'gpu'"):
+        find_training_preset("gpu")
+
+
+def test_an_unknown_device_is_refused_with_the_choices(tmp_path: Path, bars: None) -> None:
+    with pytest.raises(ValueError, match="device: expected auto, cpu or cuda, got 'gpu'"):
+        train(TINY, tmp_path, device="gpu")

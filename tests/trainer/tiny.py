@@ -1,0 +1,74 @@
+"""A recipe, digits and a run that are small enough for a test, and a way to train in a process of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from scenes.digits import Digits, make_digits
+from trainer.distributed import Processes
+from trainer.presets import PRESETS, TrainingPreset
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE_S = 300
+Pictures = npt.NDArray[np.uint8]
+ALONE = Processes(0, 1, torch.device("cpu"))
+
+TINY = dataclasses.replace(
+    PRESETS["smoke"], steps=6, batch_size=8, ramp=(1, 4), checkpoint_every=3, log_every=1
+)
+
+
+def bar_digits(split: str = "train") -> Digits:
+    """Digits that need no data set: a bar of its own slope for each class, at six places each."""
+    images = np.zeros((60, 28, 28), np.uint8)
+    rows, columns = np.mgrid[0:28, 0:28] - 13.5
+    for index in range(60):
+        angle = np.pi * (index % 10) / 10
+        shift = (index // 10 - 2.5) / 2 + (0.2 if split == "validation" else 0)
+        across = columns * np.cos(angle) + rows * np.sin(angle) - shift
+        along = rows * np.cos(angle) - columns * np.sin(angle)
+        ink = np.clip(2.5 - np.abs(across), 0, 1) * np.clip(9.5 - np.abs(along), 0, 1)
+        images[index] = np.rint(255 * ink)
+    return make_digits(images, np.arange(60) % 10)
+
+
+def run_script(
+    text: str, folder: Path, *launcher: str, recipe: TrainingPreset = TINY
+) -> subprocess.CompletedProcess[str]:
+    """Run a Python text in a process of its own: `trainer.train` on bar digits, `preset` being the recipe."""
+    script = folder / "script.py"
+    changes = {
+        name: getattr(recipe, name)
+        for name in ("steps", "batch_size", "ramp", "checkpoint_every", "log_every")
+    }
+    script.write_text(
+        "import dataclasses, os, signal, sys\n"
+        "from pathlib import Path\n"
+        "import torch\n"
+        "import trainer.train as loop\n"
+        "import trainer.validation\n"
+        "from tests.trainer.tiny import TINY, bar_digits\n"
+        "torch.set_num_threads(1)\n"
+        "loop.load_digits = bar_digits\n"
+        "trainer.validation._SCENES = 250\n"
+        f"preset = dataclasses.replace(TINY, **{changes!r})\n"
+        f"folder = Path({str(folder)!r})\n" + textwrap.dedent(text),
+        encoding="utf-8",
+    )
+    return subprocess.run(
+        [sys.executable, *launcher, str(script)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+    )
