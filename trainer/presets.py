@@ -45,7 +45,7 @@ PRESETS = {
     for preset in (
         TrainingPreset(
             name="smoke",
-            cost="about half a minute on 2 CPU cores",
+            cost="about half a minute on 2 CPU cores, and as long for its two validations",
             reach="nothing: it shows that the road holds, from digits to a served model",
             steps=60,
             batch_size=32,
@@ -56,8 +56,8 @@ PRESETS = {
         ),
         TrainingPreset(
             name="cpu",
-            cost="not measured yet",
-            reach="not measured yet",
+            cost="45 minutes on 2 cores of an Intel Xeon with AVX-512, shared with other programs at times",
+            reach="article: error 1.9 %, mean IoU 0.84; cluttered-100: error 1.0 %, mean IoU 0.86 (one seed)",
             steps=18_000,
             batch_size=64,
             learning_rate=2e-3,
