@@ -4,11 +4,8 @@ const LONGEST_SIDE_SHOWN_PX = 480;
 const at = (id) => document.getElementById(id);
 let latest = 0; // a slow answer must not overwrite the one to a later question
 
-at("make").addEventListener("click", () => run(async () => {
-  say("Making a scene …");
-  const scene = await fetchJson("synthesize?format=json&predict=true");
-  return { source: scene.image, prediction: scene.prediction, truth: scene.truth };
-}));
+at("make").addEventListener("click", make);
+make(); // the page opens with a scene, or with the reason why there is none
 at("file").addEventListener("change", (event) => {
   const [file] = event.target.files;
   if (file) read(file);
@@ -30,6 +27,14 @@ document.addEventListener("drop", (event) => {
   const [file] = event.dataTransfer.files;
   if (file) read(file);
 });
+
+function make() {
+  run(async () => {
+    say("Making a scene …");
+    const scene = await fetchJson("synthesize?format=json&predict=true");
+    return { source: scene.image, prediction: scene.prediction, truth: scene.truth };
+  });
+}
 
 function read(file) {
   run(async () => {
