@@ -15,16 +15,7 @@ from benchmarks.results import write_result
 from models.contract import MODEL_PATH, load_contract, write_contract
 from scenes.mnist import load_digits
 from scenes.presets import PRESETS
-from trainer.evaluate import evaluate, load_predict, summarise
-
-COLUMNS = (
-    ("error", "error", True),
-    ("mean IoU", "mean_iou", False),
-    ("CorLoc@0.5", "corloc", True),
-    ("Top-1 Loc", "top1_loc", True),
-    ("MaxBoxAccV2", "max_box_acc_v2", True),
-    ("mean IoU with the canvas", "canvas_mean_iou", False),
-)
+from trainer.evaluate import COLUMNS, evaluate, load_predict, summarise
 
 
 def main() -> None:
@@ -62,18 +53,14 @@ def main() -> None:
 def markdown_table(figures: dict[str, dict[str, float]]) -> str:
     """The figures as a Markdown table, one row for each scene preset."""
     lines = [
-        "| scenes | " + " | ".join(title for title, _, _ in COLUMNS) + " |",
+        "| scenes | " + " | ".join(column.title for column in COLUMNS) + " |",
         "|---" * (len(COLUMNS) + 1) + "|",
     ]
-    for preset, summary in figures.items():
-        cells = [
-            f"{summary[key]:.2%} ± {summary[key + '_sd']:.2%}"
-            if percent
-            else f"{summary[key]:.3f} ± {summary[key + '_sd']:.3f}"
-            for _, key, percent in COLUMNS
-        ]
-        lines.append(f"| `{preset}` | " + " | ".join(cells) + " |")
-    return "\n".join(lines).replace("%", " %")
+    lines += [
+        f"| `{preset}` | " + " | ".join(column.show(summary) for column in COLUMNS) + " |"
+        for preset, summary in figures.items()
+    ]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

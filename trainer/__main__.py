@@ -12,7 +12,7 @@ from models.contract import MODEL_PATH
 from scenes.mnist import SPLITS, DigitsUnavailableError, load_digits
 from scenes.presets import PRESETS as SCENE_PRESETS
 from scenes.presets import find_preset
-from trainer.evaluate import evaluate, load_predict, summarise
+from trainer.evaluate import COLUMNS, evaluate, load_predict, summarise
 from trainer.export import ParityError, export
 from trainer.presets import PRESETS as TRAINING_PRESETS
 from trainer.presets import find_training_preset
@@ -78,16 +78,8 @@ def _evaluate(options: argparse.Namespace) -> None:
     print(
         f"{options.model} on {options.preset}, {options.split} digits, {options.draws} × {options.scenes:,}"
     )
-    for name, title, percent in (
-        ("error", "error", True),
-        ("mean_iou", "mean IoU", False),
-        ("corloc", "CorLoc@0.5", True),
-        ("top1_loc", "Top-1 Loc", True),
-        ("max_box_acc_v2", "MaxBoxAccV2", True),
-        ("canvas_mean_iou", "mean IoU with the canvas", False),
-    ):
-        mean, sd = summary[name], summary[f"{name}_sd"]
-        print(f"{title:>24}  " + (f"{mean:7.2%} ± {sd:.2%}" if percent else f"{mean:7.3f} ± {sd:.3f}"))
+    for column in COLUMNS:
+        print(f"{column.title:>24}  {column.show(summary)}")
 
 
 def _export(options: argparse.Namespace) -> None:

@@ -25,6 +25,29 @@ _BATCH = 250
 _DRAW_SEEDS = 2**32
 
 
+class Column(NamedTuple):
+    """How a figure of `summarise` is shown."""
+
+    title: str
+    name: str
+    percent: bool
+
+    def show(self, summary: dict[str, float]) -> str:
+        """Mean ± standard deviation over draws."""
+        mean, sd = summary[self.name], summary[f"{self.name}_sd"]
+        return f"{mean:.2%} ± {sd:.2%}".replace("%", " %") if self.percent else f"{mean:.3f} ± {sd:.3f}"
+
+
+COLUMNS = (
+    Column("error", "error", True),
+    Column("mean IoU", "mean_iou", False),
+    Column("CorLoc@0.5", "corloc", True),
+    Column("Top-1 Loc", "top1_loc", True),
+    Column("MaxBoxAccV2", "max_box_acc_v2", True),
+    Column("mean IoU with the canvas", "canvas_mean_iou", False),
+)
+
+
 class Answer(NamedTuple):
     """What a model says of n scenes: probabilities `[n, 10]` and boxes `[n, 4]` in scene px, float32."""
 

@@ -1,0 +1,35 @@
+"""The figures that the documents show are the measured ones, and measured on the model that is shipped."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.figures import markdown_table
+from models.contract import load_contract
+from scenes.presets import PRESETS
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def measured() -> dict[str, Any]:
+    result = json.loads((ROOT / "benchmarks" / "results" / "figures.json").read_text(encoding="utf-8"))
+    figures: dict[str, Any] = result["figures"]
+    return figures
+
+
+def test_they_were_measured_on_the_shipped_model(measured: dict[str, Any]) -> None:
+    contract = load_contract()
+    assert measured["model_sha256"] == contract.sha256
+    assert measured["presets"] == contract.metrics
+    assert set(measured["presets"]) == set(PRESETS)
+    assert (measured["draws"], measured["scenes_per_draw"]) == (10, 10_000)
+
+
+@pytest.mark.parametrize("document", ["README.md", "models/README.md"])
+def test_the_documents_show_them(measured: dict[str, Any], document: str) -> None:
+    assert markdown_table(measured["presets"]) in (ROOT / document).read_text(encoding="utf-8")
