@@ -88,13 +88,20 @@ def _download(name: str, cache: Path) -> Path:
                 mirror + name, known_hash=f"sha256:{SHA256[name]}", fname=name, path=cache, progressbar=True
             )
         except (OSError, ValueError) as error:  # ValueError: pooch's word for a wrong checksum
-            failures.append(f"{mirror}: {error}")
+            failures.append(f"{mirror}: {_innermost(error)}")
         else:
             return Path(found)
     raise DigitsUnavailableError(
         f"{name} could not be downloaded ({'; '.join(failures)}); "
         f"set {FOLDER_VARIABLE} to a folder with MNIST's four .gz files"
     )
+
+
+def _innermost(error: BaseException) -> str:
+    """What really happened, under the layers that an HTTP library wraps around it."""
+    while error.__cause__ or error.__context__:
+        error = error.__cause__ or error.__context__ or error
+    return str(error) or type(error).__name__
 
 
 def _check(path: Path) -> None:
