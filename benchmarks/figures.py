@@ -11,9 +11,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from benchmarks.results import write_result
+from benchmarks.results import digits_or_exit, write_result
 from models.contract import MODEL_PATH, load_contract, write_contract
-from scenes.mnist import load_digits
 from scenes.presets import PRESETS
 from trainer.evaluate import COLUMNS, evaluate, load_predict, summarise
 
@@ -29,7 +28,7 @@ def main() -> None:
     options = parser.parse_args()
     contract = load_contract(options.model)
     predict = load_predict(options.model, threads=options.threads)
-    digits = load_digits("test")
+    digits = digits_or_exit("test")
     figures = {}
     with tqdm(total=len(PRESETS) * options.draws * options.scenes, unit="scene") as bar:
         for preset in PRESETS.values():

@@ -10,9 +10,19 @@ from typing import Any
 import onnxruntime
 import torch
 
+from scenes.digits import Digits
+from scenes.mnist import DigitsUnavailableError, Split, load_digits
 from trainer import provenance
 
 FOLDER = Path(__file__).resolve().parent / "results"
+
+
+def digits_or_exit(split: Split) -> Digits:
+    """The digits of a split, or the end of the program with the sentence that says how to get them."""
+    try:
+        return load_digits(split)
+    except DigitsUnavailableError as error:
+        raise SystemExit(f"error: {error}") from None
 
 
 def write_result(name: str, command: str, figures: Any, *, threads: int) -> Path:

@@ -9,11 +9,10 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from benchmarks.results import write_result
+from benchmarks.results import digits_or_exit, write_result
 from scenes.backend import Array
 from scenes.digits import Digits, digits_like
 from scenes.draw import draw
-from scenes.mnist import load_digits
 from scenes.presets import PRESETS, Preset
 from scenes.render import render
 from trainer.memory import keep_freed_memory
@@ -27,7 +26,7 @@ def main() -> None:
     """Measure NumPy and torch on every scene preset and write the result file."""
     torch.set_num_threads(1)
     keep_freed_memory()
-    digits = load_digits("validation")
+    digits = digits_or_exit("validation")
     figures = {}
     for preset in PRESETS.values():
         figures[preset.name] = {

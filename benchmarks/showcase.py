@@ -16,11 +16,10 @@ import numpy.typing as npt
 import onnxruntime
 from PIL import Image, ImageDraw, ImageFont
 
-from benchmarks.results import FOLDER
+from benchmarks.results import FOLDER, digits_or_exit
 from models.contract import MODEL_PATH, OUTPUTS, load_contract
 from scenes.digits import Digits
 from scenes.draw import SceneParameters, draw
-from scenes.mnist import load_digits
 from scenes.presets import find_preset
 from scenes.truth import ink_boxes
 from trainer.evaluate import make_pictures
@@ -54,7 +53,7 @@ def main() -> None:
     options = parser.parse_args()
     load_contract(options.model)
     session = onnxruntime.InferenceSession(options.model, providers=["CPUExecutionProvider"])
-    digits = load_digits("test")
+    digits = digits_or_exit("test")
     options.out.mkdir(parents=True, exist_ok=True)
     columns = []
     for scene in SCENES:
