@@ -22,6 +22,7 @@ from trainer.attention import Gaussian, read_glimpse
 from trainer.model import Looks
 
 VARIANCE_PER_INK = 0.5
+"""The ½ above: it puts the edge of the box at half maximum."""
 _INK_SIDE = 32
 _INK_WINDOW = 2.0
 _NARROWEST_INK_WINDOW_PX = 16.0
