@@ -72,10 +72,9 @@ def draw(
         ValueError: a given value does not make a scene; the message names it and the allowed range.
     """
     xp = namespace(seeds)
-    _check_given(preset, digit=digit, x=x, y=y, size=size, clutter=clutter)
-    for name, share in (("noise", noise), ("digit_noise", digit_noise)):
-        if share is not None and not 0 <= share <= 1:
-            raise ValueError(f"{name}: expected 0 to 1, got {share}")
+    _check_given(
+        preset, digit=digit, x=x, y=y, size=size, clutter=clutter, noise=noise, digit_noise=digit_noise
+    )
     n = seeds.shape[0]
 
     def full(value: float) -> Array:
@@ -146,11 +145,16 @@ def _check_given(
     y: float | None,
     size: float | None,
     clutter: int | None,
+    noise: float | None,
+    digit_noise: float | None,
 ) -> None:
     if digit is not None and digit not in range(CLASS_COUNT):
         raise ValueError(f"digit: expected a whole number from 0 to {CLASS_COUNT - 1}, got {digit}")
     if clutter is not None and clutter < 0:
         raise ValueError(f"clutter: expected a whole number of 0 or more, got {clutter}")
+    for name, share in (("noise", noise), ("digit_noise", digit_noise)):
+        if share is not None and not 0 <= share <= 1:
+            raise ValueError(f"{name}: expected 0 to 1, got {share}")
     smallest = preset.size_px[0] if size is None else size
     lowest, highest = smallest / 2, preset.side_px - smallest / 2
     if not 0 < smallest <= preset.side_px:

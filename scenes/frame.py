@@ -21,6 +21,8 @@ def centre_in_frame(pictures: Array, frame_side_px: int) -> Array:
     xp = namespace(pictures)
     side = pictures.shape[1]
     before = frame_offset_px(side, frame_side_px)
+    if side == frame_side_px:
+        return pictures
     after = frame_side_px - side - before
     for axis in (1, 2):
         dark = xp.zeros_like(pictures)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from models.contract import SCENE_SIDE_PX
+from scenes.frame import frame_offset_px
 from service.images import Grey
 
 
@@ -115,8 +116,8 @@ def letterbox(grey: Grey) -> tuple[Grey, Placement]:
         height_px=height,
         fitted_width_px=fitted[0],
         fitted_height_px=fitted[1],
-        offset_x_px=(SCENE_SIDE_PX - fitted[0]) // 2,
-        offset_y_px=(SCENE_SIDE_PX - fitted[1]) // 2,
+        offset_x_px=frame_offset_px(fitted[0], SCENE_SIDE_PX),
+        offset_y_px=frame_offset_px(fitted[1], SCENE_SIDE_PX),
         inverted=inverted,
     )
     frame = np.zeros((SCENE_SIDE_PX, SCENE_SIDE_PX), np.uint8)

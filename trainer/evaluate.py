@@ -20,6 +20,7 @@ from scenes.render import render
 from scenes.truth import canvas_boxes, ink_boxes
 from trainer.checkpoint import load_trained_model
 from trainer.metrics import Figures, intersection_over_union, localisation_figures
+from trainer.model import GlimpseModel
 
 _BATCH = 250
 _DRAW_SEEDS = 2**32
@@ -114,13 +115,12 @@ def load_predict(path: Path, *, threads: int = 1) -> Predict:
     if path.suffix == ".onnx":
         return _onnx_predict(path, threads)
     if path.is_dir() or path.suffix == ".pt":
-        return torch_predict(path)
+        return torch_predict(load_trained_model(path))
     raise ValueError(f"model: expected an .onnx file, a run's folder or its checkpoint (.pt), got {path}")
 
 
-def torch_predict(path: Path) -> Predict:
-    """The `Predict` of the averaged weights in a run's checkpoint, on the CPU."""
-    model = load_trained_model(path)
+def torch_predict(model: GlimpseModel) -> Predict:
+    """The `Predict` of a model on the CPU, ready to predict."""
 
     def predict(pictures: npt.NDArray[np.uint8]) -> Answer:
         with torch.inference_mode():

@@ -78,7 +78,7 @@ def export(run: Path, out: Path, digits: Digits) -> Parity:
     try:
         _write_graph(model, partial)
         pictures = make_pictures(draw(find_preset("article"), np.arange(PARITY_SCENES), digits), digits)
-        parity = check_parity(load_predict(partial), torch_predict(run), pictures)
+        parity = check_parity(load_predict(partial), torch_predict(model), pictures)
         partial.replace(out)
     finally:
         partial.unlink(missing_ok=True)

@@ -60,7 +60,7 @@ class Windows(NamedTuple):
 
 
 class Looks(NamedTuple):
-    """All that training needs of one pass: the three label guesses and how the Gaussian came about."""
+    """What one pass found: the three label guesses, and how the Gaussian and its glimpse came about."""
 
     logits: Tensor  # [batch, 10], of the second glimpse
     refiner_logits: Tensor  # [batch, 10], of the first glimpse
@@ -73,11 +73,11 @@ class Looks(NamedTuple):
 
 
 class ConvBlock(nn.Sequential):
-    """3×3 convolution (or another size), batch normalisation, ReLU."""
+    """3×3 convolution, batch normalisation, ReLU."""
 
-    def __init__(self, before: int, after: int, *, size: int = 3, stride: int = 1) -> None:
+    def __init__(self, before: int, after: int, *, stride: int = 1) -> None:
         super().__init__(
-            nn.Conv2d(before, after, size, stride, padding=size // 2, bias=False),
+            nn.Conv2d(before, after, 3, stride, padding=1, bias=False),
             nn.BatchNorm2d(after),
             nn.ReLU(inplace=True),
         )

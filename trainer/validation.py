@@ -10,7 +10,7 @@ from trainer.model import GlimpseModel
 
 _PRESETS = ("article", "cluttered-100")
 _SCENES = 1000
-_BATCH = 250
+_BATCH = 125  # so that the scenes are whole blocks of `TrainingScenes`
 
 
 @torch.inference_mode()
