@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from trainer.evaluate import COLUMNS, evaluate, load_predict, summarise
 from trainer.export import ParityError, export
 from trainer.presets import PRESETS as TRAINING_PRESETS
 from trainer.presets import find_training_preset
-from trainer.train import train
+from trainer.train import CompilerMissingError, train
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,7 +25,13 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.run_command(options)
-    except (DigitsUnavailableError, FileNotFoundError, ParityError, ValueError) as error:
+    except (
+        CompilerMissingError,
+        DigitsUnavailableError,
+        FileNotFoundError,
+        ParityError,
+        ValueError,
+    ) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
@@ -39,6 +46,9 @@ def _parser() -> argparse.ArgumentParser:
     training.add_argument("--run", type=Path, help="the run's folder (default: runs/PRESET-seedSEED)")
     training.add_argument("--seed", type=int, default=0)
     training.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    training.add_argument(
+        "--eager", action="store_true", help="do not compile: slower, but needs no C++ compiler"
+    )
     training.set_defaults(run_command=_train)
 
     evaluation = commands.add_parser("evaluate", help="figures on scenes of digits that training never saw")
@@ -58,6 +68,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _train(options: argparse.Namespace) -> None:
     preset = find_training_preset(options.preset)
+    if options.eager:
+        preset = dataclasses.replace(preset, compiled=False)
     run = options.run or Path("runs") / f"{preset.name}-seed{options.seed}"
     train(preset, run, seed=options.seed, device=options.device)
     print(f"trained into {run}; next: python -m trainer export {run}")

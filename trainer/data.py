@@ -1,11 +1,16 @@
 """Training scenes, made on the device, as images and labels: the truth about places stays in here.
 
 A batch is a pure function of the run's seed and the step, so a resumed run sees what an unbroken one would.
+
+Some scenes get more clutter pasted in before the network sees them. The network is shown the crowded picture,
+the terms that fit the box to the ink the picture as it was: it learns that what was pasted does not belong to
+the digit, and clutter that was there from the start looks just alike. Some scenes have no digit at all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import torch
@@ -13,7 +18,8 @@ from torch import Tensor
 
 from models.contract import SCENE_SIDE_PX
 from scenes.digits import Digits, digits_like
-from scenes.draw import draw
+from scenes.draw import SceneParameters, draw
+from scenes.edit import remove_target, thin_out
 from scenes.frame import centre_in_frame
 from scenes.presets import Preset, find_preset
 from scenes.random import uniform
@@ -24,13 +30,27 @@ _SEEDS_PER_RUN = 2**40
 _STEPS_PER_BLOCK = 8
 _FIRST_WINDOW_STREAM = 101
 _SECOND_WINDOW_STREAM = 102
+_NO_DIGIT_STREAM = 103
+PASTED_PIECES = 4
+"""How many clutter digits or crops are pasted into a scene that is crowded."""
+NO_DIGIT = -1
+"""The label of a scene without a digit."""
 
 
 class LabelledBatch(NamedTuple):
     """All that training ever gets to see of a batch."""
 
     scenes: Tensor  # [batch, 1, 100, 100], intensities in [0, 1]
-    labels: Tensor  # [batch], classes
+    before_pasting: Tensor  # the same scenes before clutter was pasted in, likewise
+    labels: Tensor  # [batch], classes; `NO_DIGIT` where there is none
+
+
+class _Part(NamedTuple):
+    """A part of each batch: how many scenes of a preset, with clutter pasted in or without."""
+
+    preset: Preset
+    pasted: bool
+    count: int
 
 
 class TrainingScenes:
@@ -44,6 +64,8 @@ class TrainingScenes:
         device: where scenes are made.
         rank: this process among `world`; it gets every `world`-th scene of each batch.
         world: how many processes train together.
+        pasted: share of the scenes into which clutter is pasted.
+        without_digit: share of the scenes that have no digit.
 
     Raises:
         ValueError: an unknown preset, shares that do not sum to 1, a batch that the processes cannot share.
@@ -59,6 +81,8 @@ class TrainingScenes:
         device: torch.device,
         rank: int = 0,
         world: int = 1,
+        pasted: float = 0.0,
+        without_digit: float = 0.0,
     ) -> None:
         if abs(sum(mixture.values()) - 1) > 1e-6:
             raise ValueError(f"mixture: expected shares that sum to 1, got {dict(mixture)}")
@@ -67,7 +91,8 @@ class TrainingScenes:
         self._seed, self._batch_size, self._device = seed, batch_size, device
         self._mine = torch.arange(rank, batch_size, world, device=device)
         self._digits = digits_like(torch.zeros(0, device=device), digits)
-        self._parts = _share_out(mixture, batch_size, rank, world)
+        self._parts = list(_share_out(mixture, pasted, batch_size, rank, world))
+        self._without_digit = without_digit
         self._block: tuple[int, LabelledBatch] | None = None
 
     def batch(self, step: int) -> LabelledBatch:
@@ -75,8 +100,7 @@ class TrainingScenes:
         number, within = divmod(step, _STEPS_PER_BLOCK)
         if self._block is None or self._block[0] != number:
             self._block = number, self._render_block(number)
-        scenes, labels = self._block[1]
-        return LabelledBatch(scenes[within], labels[within])
+        return LabelledBatch(*(values[within] for values in self._block[1]))
 
     def windows(self, step: int) -> tuple[Windows, Windows]:
         """Random changes of the two glimpses' windows at that step.
@@ -93,14 +117,24 @@ class TrainingScenes:
     def _render_block(self, number: int) -> LabelledBatch:
         """Several steps' scenes at once, `[steps, batch, …]`: small batches cost more calls than work."""
         seeds = self._seeds(number * _STEPS_PER_BLOCK, _STEPS_PER_BLOCK)[:, self._mine]
-        images, labels, start = [], [], 0
-        for preset, count in self._parts:
-            parameters = draw(preset, seeds[:, start : start + count].flatten(), self._digits)
-            scenes = centre_in_frame(render(parameters, self._digits), SCENE_SIDE_PX)
-            images.append(scenes.unflatten(0, (_STEPS_PER_BLOCK, count)))
-            labels.append(parameters.label.unflatten(0, (_STEPS_PER_BLOCK, count)))
-            start += count
-        return LabelledBatch(torch.cat(images, dim=1)[:, :, None], torch.cat(labels, dim=1))
+        made, start = [], 0
+        for part in self._parts:
+            some = self._render_part(part, seeds[:, start : start + part.count].flatten())
+            made.append([values.unflatten(0, (_STEPS_PER_BLOCK, part.count)) for values in some])
+            start += part.count
+        return LabelledBatch(*(torch.cat(values, dim=1) for values in zip(*made, strict=True)))
+
+    def _render_part(self, part: _Part, seeds: Tensor) -> LabelledBatch:
+        absent = uniform(seeds, _NO_DIGIT_STREAM, 1)[:, 0] < self._without_digit
+        drawn = remove_target(draw(part.preset, seeds, self._digits), absent)
+        scenes = self._frame(drawn)
+        before = self._frame(thin_out(drawn, PASTED_PIECES)) if part.pasted else scenes
+        return LabelledBatch(scenes, before, torch.where(absent, NO_DIGIT, drawn.label))
+
+    def _frame(self, drawn: SceneParameters) -> Tensor:
+        """Render scenes into the model's frame: `[n, 1, 100, 100]`."""
+        framed: Tensor = centre_in_frame(render(drawn, self._digits), SCENE_SIDE_PX)[:, None]
+        return framed
 
     def _seeds(self, step: int, steps: int) -> Tensor:
         """Seeds of whole batches: int64 `[steps, batch_size]`."""
@@ -115,15 +149,28 @@ def _windows(u: Tensor, *, shift: float, log_scale: float) -> Windows:
 
 
 def _share_out(
-    mixture: Mapping[str, float], batch_size: int, rank: int, world: int
-) -> list[tuple[Preset, int]]:
-    """How many scenes of each preset this process makes for a batch; each takes every `world`-th scene."""
-    parts, share, start = [], 0.0, 0
+    mixture: Mapping[str, float], pasted: float, batch_size: int, rank: int, world: int
+) -> Iterator[_Part]:
+    """The parts of a batch that this process makes; each takes every `world`-th scene."""
+    share, start = 0.0, 0
     for name, fraction in mixture.items():
-        share += fraction
-        stop = round(share * batch_size)
-        count = len(range(start + (rank - start) % world, stop, world))
-        if count:
-            parts.append((find_preset(name), count))
-        start = stop
-    return parts
+        preset = find_preset(name)
+        crowded = _crowd(preset)
+        within = pasted if crowded != preset else 0.0  # where there is no clutter, none is pasted
+        for chosen, portion in ((preset, 1 - within), (crowded, within)):
+            share += fraction * portion
+            stop = round(share * batch_size)
+            count = len(range(start + (rank - start) % world, stop, world))
+            if count:
+                yield _Part(chosen, chosen is crowded, count)
+            start = stop
+
+
+def _crowd(preset: Preset) -> Preset:
+    """The preset with more pieces of the clutter that it has."""
+    fewest, most = preset.clutter
+    return dataclasses.replace(
+        preset,
+        clutter=(fewest + PASTED_PIECES, most + PASTED_PIECES) if most else preset.clutter,
+        crops=preset.crops + PASTED_PIECES if preset.crops else 0,
+    )

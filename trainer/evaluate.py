@@ -14,16 +14,24 @@ import torch
 from models.contract import SCENE_SIDE_PX
 from scenes.digits import Digits
 from scenes.draw import SceneParameters, draw
+from scenes.edit import remove_target
 from scenes.frame import centre_in_frame, frame_offset_px
 from scenes.presets import Preset
 from scenes.render import render
 from scenes.truth import canvas_boxes, ink_boxes
 from trainer.checkpoint import load_trained_model
-from trainer.metrics import Figures, intersection_over_union, localisation_figures
+from trainer.metrics import (
+    Figures,
+    area_under_roc,
+    expected_calibration_error,
+    intersection_over_union,
+    localisation_figures,
+)
 from trainer.model import GlimpseModel
 
 _BATCH = 250
 _DRAW_SEEDS = 2**32
+_SCENES_WITHOUT_DIGIT = 2000
 
 
 class Column(NamedTuple):
@@ -46,14 +54,20 @@ COLUMNS = (
     Column("Top-1 Loc", "top1_loc", True),
     Column("MaxBoxAccV2", "max_box_acc_v2", True),
     Column("mean IoU with the canvas", "canvas_mean_iou", False),
+    Column("calibration error", "calibration_error", True),
+    Column("AUROC of a digit's presence", "presence_auroc", False),
 )
 
 
 class Answer(NamedTuple):
-    """What a model says of n scenes: probabilities `[n, 10]` and boxes `[n, 4]` in scene px, float32."""
+    """What a model says of n scenes, float32.
+
+    Probabilities `[n, 10]`, boxes `[n, 4]` in scene px, and the probability that there is a digit, `[n]`.
+    """
 
     probabilities: npt.NDArray[np.float32]
     boxes: npt.NDArray[np.float32]
+    digit_present: npt.NDArray[np.float32]
 
 
 Predict = Callable[[npt.NDArray[np.uint8]], Answer]
@@ -61,10 +75,15 @@ Predict = Callable[[npt.NDArray[np.uint8]], Answer]
 
 
 class DrawFigures(NamedTuple):
-    """Figures of one draw, the ink's box being the truth, and the mean IoU with the canvas's box."""
+    """Figures of one draw: localisation by the ink's box, and what else is measured on the same scenes.
+
+    `presence_auroc` sets them against as many scenes, or 2,000 if those are fewer, without their digit.
+    """
 
     ink: Figures
     canvas_mean_iou: float
+    calibration_error: float
+    presence_auroc: float
 
 
 def evaluate(
@@ -87,7 +106,8 @@ def summarise(draws: list[DrawFigures]) -> dict[str, float]:
     """Mean and standard deviation over draws of every figure: `error`, `error_sd` and so on."""
     summary = {}
     columns = {name: [getattr(draw.ink, name) for draw in draws] for name in Figures._fields}
-    columns["canvas_mean_iou"] = [draw.canvas_mean_iou for draw in draws]
+    for name in ("canvas_mean_iou", "calibration_error", "presence_auroc"):
+        columns[name] = [getattr(draw, name) for draw in draws]
     for name, values in columns.items():
         summary[name] = round(float(np.mean(values)), 5)
         summary[f"{name}_sd"] = round(float(np.std(values, ddof=1)), 5) if len(values) > 1 else 0.0
@@ -125,7 +145,9 @@ def torch_predict(model: GlimpseModel) -> Predict:
     def predict(pictures: npt.NDArray[np.uint8]) -> Answer:
         with torch.inference_mode():
             prediction = model.predict(torch.from_numpy(pictures))
-        return Answer(prediction.probabilities.numpy(), prediction.box.numpy())
+        return Answer(
+            prediction.probabilities.numpy(), prediction.box.numpy(), prediction.digit_present.numpy()
+        )
 
     return predict
 
@@ -136,8 +158,7 @@ def _onnx_predict(path: Path, threads: int) -> Predict:
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
     def predict(pictures: npt.NDArray[np.uint8]) -> Answer:
-        probabilities, box = session.run(["probabilities", "box"], {"scene": pictures})
-        return Answer(probabilities, box)
+        return Answer(*session.run(["probabilities", "box", "digit_present"], {"scene": pictures}))
 
     return predict
 
@@ -153,20 +174,24 @@ def _evaluate_draw(
 ) -> DrawFigures:
     offset = np.float32(frame_offset_px(preset.side_px, SCENE_SIDE_PX))
     shift = np.array([offset, offset, 0, 0], dtype=np.float32)
-    predicted, labels, boxes, ink, canvas = [], [], [], [], []
+    answers, labels, ink, canvas, without_digit = [], [], [], [], []
     for start in range(0, scenes, _BATCH):
         parameters = draw(preset, seed + np.arange(start, min(start + _BATCH, scenes)), digits)
-        answer = predict(make_pictures(parameters, digits))
-        predicted.append(answer.probabilities.argmax(axis=1))
+        answers.append(predict(make_pictures(parameters, digits)))
         labels.append(parameters.label)
-        boxes.append(answer.boxes)
         ink.append(ink_boxes(parameters, digits) + shift)
         canvas.append(canvas_boxes(parameters) + shift)
         if progress is not None:
             progress(len(parameters.label))
-    all_boxes = np.concatenate(boxes)
-    figures = localisation_figures(
-        np.concatenate(predicted), np.concatenate(labels), all_boxes, np.concatenate(ink)
+        if start < _SCENES_WITHOUT_DIGIT:
+            empty = remove_target(parameters, np.ones(len(parameters.label), np.bool_))
+            without_digit.append(predict(make_pictures(empty, digits)).digit_present)
+    answer = Answer(*map(np.concatenate, zip(*answers, strict=True)))
+    label = np.concatenate(labels)
+    predicted = answer.probabilities.argmax(axis=1)
+    return DrawFigures(
+        ink=localisation_figures(predicted, label, answer.boxes, np.concatenate(ink)),
+        canvas_mean_iou=float(np.mean(intersection_over_union(answer.boxes, np.concatenate(canvas)))),
+        calibration_error=expected_calibration_error(answer.probabilities.max(axis=1), predicted == label),
+        presence_auroc=area_under_roc(answer.digit_present, np.concatenate(without_digit)),
     )
-    canvas_iou = intersection_over_union(all_boxes, np.concatenate(canvas))
-    return DrawFigures(figures, float(np.mean(canvas_iou)))

@@ -35,7 +35,7 @@ from trainer.checkpoint import load_checkpoint, load_trained_model
 from trainer.evaluate import Predict, load_predict, make_pictures, torch_predict
 from trainer.model import GlimpseModel, Prediction
 
-MODEL_VERSION = "0.1.0"
+MODEL_VERSION = "0.2.0"
 PARITY_SCENES = 1000
 PARITY_BATCHES = (1, 2, 7, 64)
 PROBABILITY_TOLERANCE = 1e-4
@@ -96,10 +96,11 @@ def check_parity(exported: Predict, trained: Predict, pictures: npt.NDArray[np.u
     for batch in PARITY_BATCHES:
         for start in range(0, len(pictures), batch):
             ours, theirs = (model(pictures[start : start + batch]) for model in (exported, trained))
+            probability, box_px, present = (np.abs(a - b).max() for a, b in zip(ours, theirs, strict=True))
+            # np.maximum, for `max` would pass over what is not a number.
             worst = Parity(
-                # np.maximum, for `max` would pass over what is not a number.
-                float(np.maximum(worst.probability, np.abs(ours.probabilities - theirs.probabilities).max())),
-                float(np.maximum(worst.box_px, np.abs(ours.boxes - theirs.boxes).max())),
+                float(np.maximum(worst.probability, np.maximum(probability, present))),
+                float(np.maximum(worst.box_px, box_px)),
             )
     if not (worst.probability <= PROBABILITY_TOLERANCE and worst.box_px <= BOX_TOLERANCE_PX):
         raise ParityError(

@@ -38,6 +38,7 @@ class LossWeights:
 
     refiner_label: float = 0.3
     trunk_label: float = 0.3
+    presence: float = 0.3
     tightness: float = 0.5
     distillation: float = 0.5
     heat_spread: float = 0.03
@@ -50,6 +51,7 @@ class Losses(NamedTuple):
     label: Tensor
     refiner_label: Tensor
     trunk_label: Tensor
+    presence: Tensor
     variance: Tensor
     kept_ink: Tensor
     distillation: Tensor
@@ -59,26 +61,37 @@ class Losses(NamedTuple):
 def compute_losses(
     looks: Looks, scenes: Tensor, labels: Tensor, weights: LossWeights, ramp: float | Tensor
 ) -> Losses:
-    """All terms for one batch.
+    """All terms for one batch. Where there is no digit, only the term of its presence counts.
 
     Args:
-        looks: the model's pass over `scenes`.
-        scenes: intensities in [0, 1], `[batch, 1, 100, 100]`.
-        labels: classes, int64 `[batch]`.
+        looks: the model's pass.
+        scenes: intensities in [0, 1], `[batch, 1, 100, 100]`: the pictures whose ink the boxes are to fit,
+            those that the model saw or the same before clutter was pasted in.
+        labels: classes, int64 `[batch]`; below 0 where there is no digit.
         weights: what each term counts.
         ramp: 0 to 1, how far the terms that shape the attention are switched on. Before it has found a digit
             there is no ink to fit a box to: on bare noise the box would grow without end.
     """
-    label = functional.cross_entropy(looks.logits, labels)
-    refiner_label = functional.cross_entropy(looks.refiner_logits, labels)
-    trunk_label = functional.cross_entropy(looks.trunk_logits, labels)
+    present = (labels >= 0).to(scenes.dtype)
     variance, kept_ink = tightness_losses(looks.gaussian, scenes)
-    distillation = distillation_loss(looks.coarse, looks.gaussian)
-    heat_spread = heat_spread_penalty(looks.heat)
+    label, refiner_label, trunk_label, variance, kept_ink, distillation, heat_spread = (
+        (term * present).sum() / present.sum().clamp(min=1.0)
+        for term in (
+            label_loss(looks.logits, labels),
+            label_loss(looks.refiner_logits, labels),
+            label_loss(looks.trunk_logits, labels),
+            variance,
+            kept_ink,
+            distillation_loss(looks.coarse, looks.gaussian),
+            heat_spread_penalty(looks.heat),
+        )
+    )
+    presence = functional.binary_cross_entropy_with_logits(looks.presence_logit, present)
     total = (
         label
         + weights.refiner_label * refiner_label
         + weights.trunk_label * trunk_label
+        + weights.presence * presence
         + ramp
         * (
             weights.tightness * (VARIANCE_PER_INK * variance + kept_ink)
@@ -86,7 +99,14 @@ def compute_losses(
             + weights.heat_spread * heat_spread
         )
     )
-    return Losses(total, label, refiner_label, trunk_label, variance, kept_ink, distillation, heat_spread)
+    return Losses(
+        total, label, refiner_label, trunk_label, presence, variance, kept_ink, distillation, heat_spread
+    )
+
+
+def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross entropy, `[batch]`; where there is no digit, 0."""
+    return functional.cross_entropy(logits, labels, ignore_index=-1, reduction="none")
 
 
 class Ink(NamedTuple):
@@ -97,7 +117,7 @@ class Ink(NamedTuple):
 
 
 def tightness_losses(gaussian: Gaussian, scenes: Tensor) -> tuple[Tensor, Tensor]:
-    """The variance penalty and the loss of ink, each averaged over the scenes.
+    """The variance penalty and the loss of ink, each `[batch]`.
 
     The penalty is log σ_x + log σ_y (Kosiorek 2017 penalises the variance; the logarithm makes the pull the
     same in proportion for small and large digits). The other is −log of the share of the surrounding ink that
@@ -108,7 +128,7 @@ def tightness_losses(gaussian: Gaussian, scenes: Tensor) -> tuple[Tensor, Tensor
     kept = _minus_log_share(along_x) + _minus_log_share(along_y)
     spread = torch.log(gaussian.sigma_x_px) + torch.log(gaussian.sigma_y_px)
     found = (along_x.profile.amax(1) > _FAINTEST_INK) & (along_y.profile.amax(1) > _FAINTEST_INK)
-    return (spread * found).mean(), (kept * found).mean()
+    return spread * found, kept * found
 
 
 def surrounding_ink(gaussian: Gaussian, scenes: Tensor) -> tuple[Ink, Ink]:
@@ -169,28 +189,25 @@ def _minus_log_share(ink: Ink) -> Tensor:
 
 
 def distillation_loss(coarse: Gaussian, refined: Gaussian) -> Tensor:
-    """How far the attention network's Gaussian is from the refiner's, in the refined box's lengths.
+    """How far the coarse Gaussian is from the refined one, `[batch]`, in the refined box's lengths.
 
     The refiner sees more closely; the attention network learns from it to look at the right place at once.
     """
     target = refined.detach()
-    place = functional.smooth_l1_loss(
-        (coarse.centre_x_px - target.centre_x_px) / target.longer_px,
-        torch.zeros_like(target.longer_px),
-        beta=0.1,
-    ) + functional.smooth_l1_loss(
-        (coarse.centre_y_px - target.centre_y_px) / target.longer_px,
-        torch.zeros_like(target.longer_px),
-        beta=0.1,
+    differences = torch.stack(
+        [
+            (coarse.centre_x_px - target.centre_x_px) / target.longer_px,
+            (coarse.centre_y_px - target.centre_y_px) / target.longer_px,
+            torch.log(coarse.sigma_x_px / target.sigma_x_px),
+            torch.log(coarse.sigma_y_px / target.sigma_y_px),
+        ]
     )
-    size = functional.smooth_l1_loss(
-        torch.log(coarse.sigma_x_px), torch.log(target.sigma_x_px), beta=0.1
-    ) + functional.smooth_l1_loss(torch.log(coarse.sigma_y_px), torch.log(target.sigma_y_px), beta=0.1)
-    return place + size
+    nothing = torch.zeros_like(differences)
+    return functional.smooth_l1_loss(differences, nothing, beta=0.1, reduction="none").sum(0)
 
 
 def heat_spread_penalty(heat: Tensor) -> Tensor:
-    """log(1 + variance of the heat map, in cells²): one place, not the middle between two."""
+    """log(1 + variance of the heat map, in cells²), `[batch]`: one place, not the middle between two."""
     side = round(heat.shape[1] ** 0.5)
     cells = torch.arange(side, device=heat.device, dtype=heat.dtype)
     place = heat.view(-1, side, side)
@@ -198,4 +215,4 @@ def heat_spread_penalty(heat: Tensor) -> Tensor:
     for along in (place.sum(1), place.sum(2)):
         mean = along @ cells
         variance = variance + (along * (cells - mean[:, None]) ** 2).sum(1)
-    return torch.log1p(variance).mean()
+    return torch.log1p(variance)

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.floating]
+CALIBRATION_BINS = 15
 MAX_BOX_ACC_V2_THRESHOLDS = (0.3, 0.5, 0.7)
 
 
@@ -57,3 +58,30 @@ def localisation_figures(
         top1_loc=float(np.mean((iou >= 0.5) & right)),
         max_box_acc_v2=float(np.mean([np.mean(iou >= t) for t in MAX_BOX_ACC_V2_THRESHOLDS])),
     )
+
+
+def expected_calibration_error(confidence: Floats, right: npt.NDArray[np.bool_]) -> float:
+    """How far confidence is from the share of right answers, averaged over scenes (Naeini et al. 2015).
+
+    Scenes are put into 15 bins of equal width by their confidence, as Guo et al. 2017 do.
+
+    Args:
+        confidence: probability of the predicted class, `[n]`.
+        right: whether it was the true class, `[n]`.
+    """
+    bins = np.minimum((confidence * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
+    gap = np.bincount(bins, weights=confidence - right, minlength=CALIBRATION_BINS)
+    return float(np.abs(gap).sum() / len(confidence))
+
+
+def area_under_roc(positive: Floats, negative: Floats) -> float:
+    """The chance that a positive scores higher than a negative, ties counting half (Hanley & McNeil 1982).
+
+    Args:
+        positive: scores of what has the property, `[n]`.
+        negative: scores of what has it not, `[m]`.
+    """
+    ordered = np.sort(negative)
+    lower = np.searchsorted(ordered, positive, side="left")
+    not_higher = np.searchsorted(ordered, positive, side="right")
+    return float((lower + not_higher).mean() / 2 / len(ordered))

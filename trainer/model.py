@@ -32,6 +32,15 @@ _GLIMPSE_GRADIENT = 0.1
 at full strength this noise drowns what the refiner could learn from the labels (its loss stays at chance).
 Nothing of it reaches the windows' sides: a box tells the digit's size, not what suits the classifier."""
 
+HEADS = (
+    "attention_network.heat",
+    "attention_network.classes",
+    "geometry.2",
+    "refiner.head",
+    "classifier.head",
+)
+"""The layers whose outputs have a meaning each: an optimiser must not treat them as one matrix."""
+
 _TYPICAL_SIDE_PX = 28.0
 """Where sizes start: MNIST's own canvas."""
 _SIDE_RANGE = 2.2
@@ -49,6 +58,7 @@ class Prediction(NamedTuple):
     attention: Tensor
     attention_map: Tensor
     glimpse: Tensor
+    digit_present: Tensor
 
 
 class Windows(NamedTuple):
@@ -60,11 +70,12 @@ class Windows(NamedTuple):
 
 
 class Looks(NamedTuple):
-    """What one pass found: the three label guesses, and how the Gaussian and its glimpse came about."""
+    """What one pass found: the label guesses, and how the Gaussian and its glimpse came about."""
 
     logits: Tensor  # [batch, 10], of the second glimpse
     refiner_logits: Tensor  # [batch, 10], of the first glimpse
     trunk_logits: Tensor  # [batch, 10], of the features that the heat map gathers
+    presence_logit: Tensor  # [batch], that there is a digit at all
     heat: Tensor  # [batch, 25 · 25], sums to 1
     coarse: Gaussian
     gaussian: Gaussian
@@ -111,10 +122,10 @@ class AttentionNetwork(nn.Module):
         nn.init.zeros_(corrections.weight)
         nn.init.zeros_(corrections.bias)
         self.geometry = nn.Sequential(nn.Linear(32, 64), nn.ReLU(inplace=True), corrections)
-        self.classes = nn.Linear(32, len(CLASSES))
+        self.classes = nn.Linear(32, len(CLASSES) + 1)
 
     def forward(self, scenes: Tensor) -> tuple[Tensor, Gaussian, Tensor]:
-        """Scenes `[batch, 1, 100, 100]` to heat `[batch, 625]`, a Gaussian and logits `[batch, 10]`."""
+        """Scenes `[batch, 1, 100, 100]` to heat `[batch, 625]`, a Gaussian, logits `[batch, 10 + 1]`."""
         fine = self.fine(scenes)
         upward = functional.interpolate(self.upward(self.coarse(fine)), scale_factor=2.0, mode="nearest")
         merged = functional.relu(self.lateral(fine) + upward[:, :, :_HEAT_SIDE, :_HEAT_SIDE])
@@ -159,6 +170,28 @@ class GlimpseNetwork(nn.Module):
         return outputs.float()
 
 
+class Calibration(nn.Module):
+    """From logits to probabilities that mean what they say: fitted after training (`trainer.calibrate`)."""
+
+    label_temperature: Tensor
+    presence_temperature: Tensor
+    presence_shift: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("label_temperature", torch.ones(()))
+        self.register_buffer("presence_temperature", torch.ones(()))
+        self.register_buffer("presence_shift", torch.zeros(()))
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Class probabilities `[batch, 10]` (Guo et al. 2017, temperature scaling)."""
+        return torch.softmax(logits / self.label_temperature, dim=1)
+
+    def digit_present(self, logit: Tensor) -> Tensor:
+        """The probability that there is a digit, `[batch]` (Platt 1999)."""
+        return torch.sigmoid(logit / self.presence_temperature + self.presence_shift)
+
+
 class GlimpseModel(nn.Module):
     """Attention network, refiner and classifier, coupled by the glimpses."""
 
@@ -166,9 +199,10 @@ class GlimpseModel(nn.Module):
         super().__init__()
         self.attention_network = AttentionNetwork()
         self.refiner = GlimpseNetwork(32, 64, 32, FIRST_GLIMPSE_SIDE, 4 + len(CLASSES))
-        self.classifier = GlimpseNetwork(48, 96, 48, GLIMPSE_SIDE_PX, len(CLASSES))
+        self.classifier = GlimpseNetwork(48, 96, 48, GLIMPSE_SIDE_PX, len(CLASSES) + 1)
         nn.init.zeros_(self.refiner.head.weight[:4])  # no correction at first
         nn.init.zeros_(self.refiner.head.bias[:4])
+        self.calibration = Calibration()
 
     def look(self, scenes: Tensor, first: Windows | None = None, second: Windows | None = None) -> Looks:
         """Find, look, correct, look again.
@@ -178,7 +212,7 @@ class GlimpseModel(nn.Module):
             first: changes of the first glimpse's window; none outside of training.
             second: changes of the second glimpse's window.
         """
-        heat, coarse, trunk_logits = self.attention_network(scenes)
+        heat, coarse, gathered_logits = self.attention_network(scenes)
         with torch.autocast(scenes.device.type, enabled=False):
             first_window = _square_window(coarse, FIRST_WINDOW, first)
             first_glimpse = _read_square(scenes, first_window, FIRST_GLIMPSE_SIDE)
@@ -187,10 +221,13 @@ class GlimpseModel(nn.Module):
         with torch.autocast(scenes.device.type, enabled=False):
             second_window = _square_window(gaussian, SECOND_WINDOW, second)
             glimpse = _read_square(scenes, second_window, GLIMPSE_SIDE_PX)
+        glimpse_logits = self.classifier(glimpse)
         return Looks(
-            logits=self.classifier(glimpse),
+            logits=glimpse_logits[:, :-1],
             refiner_logits=refined[:, 4:],
-            trunk_logits=trunk_logits,
+            trunk_logits=gathered_logits[:, :-1],
+            # A glimpse shows a small clutter digit as large as a true one: the gathered features know sizes.
+            presence_logit=glimpse_logits[:, -1] + gathered_logits[:, -1],
             heat=heat,
             coarse=coarse,
             gaussian=gaussian,
@@ -206,11 +243,12 @@ class GlimpseModel(nn.Module):
         """The exported graph: uint8 scenes `[batch, 1, 100, 100]` to a `Prediction`."""
         looks = self.look(scene.float() / 255)
         return Prediction(
-            probabilities=torch.softmax(looks.logits, dim=1),
+            probabilities=self.calibration.probabilities(looks.logits),
             box=boxes(looks.gaussian),
             attention=torch.stack(list(looks.gaussian), dim=1),
             attention_map=attention_maps(looks.gaussian, SCENE_SIDE_PX),
             glimpse=looks.glimpse.clamp(0.0, 1.0),
+            digit_present=self.calibration.digit_present(looks.presence_logit),
         )
 
 

@@ -9,7 +9,10 @@ import copy
 import dataclasses
 import json
 import math
+import os
+import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +24,23 @@ from tqdm import tqdm
 from scenes.digits import Digits
 from scenes.mnist import load_digits
 from trainer import provenance
+from trainer.calibrate import calibrate
 from trainer.checkpoint import CHECKPOINT_NAME, load_checkpoint, save_checkpoint
 from trainer.data import TrainingScenes
 from trainer.distributed import Processes, join_processes
 from trainer.losses import Losses, compute_losses
 from trainer.memory import keep_freed_memory
-from trainer.model import GlimpseModel, Looks
+from trainer.model import HEADS, GlimpseModel, Looks
 from trainer.monitor import Monitor
+from trainer.optimiser import Optimiser
 from trainer.presets import TrainingPreset
 from trainer.validation import label_errors
 
 RUN_NAME = "run.json"
+
+
+class CompilerMissingError(RuntimeError):
+    """A preset asks for compiled steps, but there is nothing to compile them with."""
 
 
 class Trainer:
@@ -45,8 +54,14 @@ class Trainer:
         self.model = GlimpseModel().to(self.device)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = copy.deepcopy(self.model).eval()
-        self._wrapped = _data_parallel(self.model, processes)
-        self._optimiser = torch.optim.AdamW(_decay_groups(self.model, preset), betas=(0.9, 0.99))
+        self._look, self._losses = _compile(_data_parallel(self.model, processes), preset, processes)
+        self._optimiser = Optimiser(
+            self.model,
+            heads=HEADS,
+            learning_rate=preset.learning_rate,
+            muon_learning_rate=preset.muon_learning_rate,
+            weight_decay=preset.weight_decay,
+        )
         self.scenes = TrainingScenes(
             preset.mixture,
             digits,
@@ -55,6 +70,8 @@ class Trainer:
             device=self.device,
             rank=processes.rank,
             world=processes.world,
+            pasted=preset.pasted,
+            without_digit=preset.without_digit,
         )
 
     def advance(self) -> tuple[Losses, Looks]:
@@ -66,14 +83,12 @@ class Trainer:
         with torch.autocast(
             self.device.type, dtype=torch.bfloat16, enabled=self.preset.precision == "bfloat16"
         ):
-            looks = self._wrapped(pixels, first, second)
-        losses = compute_losses(looks, batch.scenes, batch.labels, self.preset.weights, self._ramp())
-        for group in self._optimiser.param_groups:
-            group["lr"] = self._learning_rate()
+            looks = self._look(pixels, first, second)
+        losses = self._losses(looks, batch.before_pasting, batch.labels, self.preset.weights, self._ramp())
         self._optimiser.zero_grad()
         losses.total.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.model.parameters(), self.preset.gradient_clip)
-        self._optimiser.step()
+        self._optimiser.step(self._pace())
         self._average()
         self.step += 1
         return losses, looks
@@ -94,15 +109,16 @@ class Trainer:
         self.averaged.load_state_dict(state["averaged"])
         self._optimiser.load_state_dict(state["optimiser"])
 
-    def _learning_rate(self) -> float:
-        """Linear warm-up, then half a cosine down to nothing."""
+    def _pace(self) -> float:
+        """Of the learning rate: linear warm-up, then half a cosine down to nothing."""
         done = self.step / self.preset.steps
         warm = min(1.0, (self.step + 1) / self.preset.warm_up)
-        return self.preset.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * done))
+        return warm * 0.5 * (1 + math.cos(math.pi * done))
 
-    def _ramp(self) -> float:
+    def _ramp(self) -> Tensor:
+        """A tensor, since a compiled loss takes a new number for a new program."""
         start, stop = self.preset.ramp
-        return min(1.0, max(0.0, (self.step - start) / (stop - start)))
+        return torch.tensor(min(1.0, max(0.0, (self.step - start) / (stop - start))), device=self.device)
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -159,6 +175,8 @@ def _lead(trainer: Trainer, run: Path, about: dict[str, Any], held_out: Digits, 
                 values["scenes_per_second"] = step * preset.batch_size / (time.perf_counter() - began)
                 bar.set_postfix(loss=f"{values['total']:.3f}", label=f"{values['label']:.3f}")
                 monitor.scalars(step, values)
+            if last:
+                calibrate(trainer.averaged, held_out, device=trainer.device)
             if step % preset.checkpoint_every == 0 or last:
                 errors = label_errors(trainer.averaged, held_out, device=trainer.device)
                 monitor.scalars(step, {f"validation_error/{name}": e for name, e in errors.items()})
@@ -211,11 +229,19 @@ def _data_parallel(model: GlimpseModel, processes: Processes) -> nn.Module:
     return DistributedDataParallel(model, device_ids=devices)
 
 
-def _decay_groups(model: nn.Module, preset: TrainingPreset) -> list[dict[str, Any]]:
-    """Weight decay on kernels and matrices only: biases and normalisation scales are not meant to vanish."""
-    matrices: list[Tensor] = [p for p in model.parameters() if p.ndim > 1]
-    others: list[Tensor] = [p for p in model.parameters() if p.ndim <= 1]
-    return [
-        {"params": matrices, "weight_decay": preset.weight_decay, "lr": preset.learning_rate},
-        {"params": others, "weight_decay": 0.0, "lr": preset.learning_rate},
-    ]
+def _compile(
+    model: nn.Module, preset: TrainingPreset, processes: Processes
+) -> tuple[nn.Module, Callable[..., Losses]]:
+    """The model's pass and the losses, compiled where the preset asks for it.
+
+    Raises:
+        CompilerMissingError: there is no C++ compiler, which compiled training on a processor needs.
+    """
+    if not preset.compiled:
+        return model, compute_losses
+    if processes.device.type == "cpu" and shutil.which(os.environ.get("CXX", "g++")) is None:
+        raise CompilerMissingError(
+            f"preset {preset.name} compiles its training steps: expected a C++ compiler (Debian's package "
+            "g++, or CXX naming one), but there is none; --eager trains without, a fifth slower"
+        )
+    return torch.compile(model), torch.compile(compute_losses)

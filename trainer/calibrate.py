@@ -1,0 +1,73 @@
+"""Calibration: probabilities that mean what they say, fitted on held-out training digits and their labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from scenes.digits import Digits
+from trainer.data import TrainingScenes
+from trainer.model import GlimpseModel
+
+_PRESET = "article"
+_SCENES = 5000
+_BATCH = 125
+_SEED = 1  # not the scenes of `trainer.validation`
+
+
+def calibrate(model: GlimpseModel, held_out: Digits, *, device: torch.device) -> None:
+    """Fit the model's calibration in place, on `article` scenes of digits that training never sees.
+
+    One temperature divides the label's logits: it changes no answer, only how sure the model is of it (Guo et
+    al. 2017, "On Calibration of Modern Neural Networks"). Scale and shift of the presence's logit make it a
+    probability where half of the scenes have a digit (Platt 1999).
+    """
+    calibration = model.calibration
+    logits, _, labels = _look(model, held_out, without_digit=0.0, device=device)
+    (sharpness,) = _minimise(lambda log: functional.cross_entropy(logits * log.exp(), labels), 0.0)
+    calibration.label_temperature.fill_(1.0).div_(sharpness.exp())
+    _, presence, labels = _look(model, held_out, without_digit=0.5, device=device)
+    present = (labels >= 0).float()
+    sharpness, shift = _minimise(
+        lambda log, shift: functional.binary_cross_entropy_with_logits(presence * log.exp() + shift, present),
+        0.0,
+        0.0,
+    )
+    calibration.presence_temperature.fill_(1.0).div_(sharpness.exp())
+    calibration.presence_shift.copy_(shift)
+
+
+@torch.no_grad()
+def _look(
+    model: GlimpseModel, held_out: Digits, *, without_digit: float, device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits `[n, 10]`, presence logits `[n]` and labels `[n]` of fresh scenes, on the CPU."""
+    stream = TrainingScenes(
+        {_PRESET: 1.0}, held_out, batch_size=_BATCH, seed=_SEED, device=device, without_digit=without_digit
+    )
+    logits, presence, labels = [], [], []
+    for step in range(_SCENES // _BATCH):
+        batch = stream.batch(step)
+        looks = model.look(batch.scenes)
+        logits.append(looks.logits)
+        presence.append(looks.presence_logit)
+        labels.append(batch.labels)
+    return torch.cat(logits).cpu(), torch.cat(presence).cpu(), torch.cat(labels).cpu()
+
+
+def _minimise(loss: Callable[..., Tensor], *start: float) -> list[Tensor]:
+    """The arguments of a smooth loss, each a scalar, at its minimum."""
+    arguments = [torch.tensor(value, requires_grad=True) for value in start]
+    optimiser = torch.optim.LBFGS(arguments, max_iter=100, line_search_fn="strong_wolfe")
+
+    def evaluate() -> Tensor:
+        optimiser.zero_grad()
+        value = loss(*arguments)
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
+
+    optimiser.step(evaluate)  # type: ignore[no-untyped-call]
+    return [argument.detach() for argument in arguments]
