@@ -54,3 +54,8 @@ def clip(values: Array, lowest: float, highest: float) -> Array:
     if array_api_compat.is_numpy_array(values):
         return np.clip(values, lowest, highest, out=values)
     return values.clamp_(lowest, highest)
+
+
+def works_ahead(array: Array) -> bool:
+    """Whether the array's device works through calls later, so that asking for a result would wait for it."""
+    return not array_api_compat.is_numpy_array(array) and array.device.type != "cpu"

@@ -11,11 +11,12 @@ from __future__ import annotations
 from enum import IntEnum
 from functools import cache
 from statistics import NormalDist
+from typing import Any
 
+import array_api_compat
 import numpy as np
-import numpy.typing as npt
 
-from scenes.backend import Array, like, look_up, namespace, span
+from scenes.backend import Array, look_up, namespace, span
 
 _NORMAL_BITS = 16
 
@@ -38,6 +39,9 @@ class Stream(IntEnum):
     DIGIT_NOISE_SHARE = 13
     DIGIT_NOISE = 14
     NOISE = 15
+    STYLE = 16
+    CLUTTER_STYLE = 17
+    LATENT = 18
 
 
 def random_bits(seeds: Array, stream: int, count: int) -> Array:
@@ -63,7 +67,7 @@ def normal_halves(seeds: Array, stream: int, count: int) -> tuple[Array, Array]:
     Each hash gives a number to either block. The largest magnitude is 4.3.
     """
     bits = random_bits(seeds, stream, count)
-    table = like(seeds, _normal_table())
+    table = _normal_table(namespace(seeds), array_api_compat.device(seeds))
     high = bits >> _NORMAL_BITS
     high += 2 ** (_NORMAL_BITS - 1)  # makes an index of a signed number without a mask
     bits &= 2**_NORMAL_BITS - 1
@@ -88,9 +92,9 @@ def _fold(x: Array, shift: int) -> None:
 
 
 @cache
-def _normal_table() -> npt.NDArray[np.float32]:
-    """The normal quantiles at the middles of 2¹⁶ equal steps of probability."""
+def _normal_table(xp: Any, device: Any) -> Array:
+    """The normal quantiles at the middles of 2¹⁶ equal steps of probability; once for each device."""
     steps = 2**_NORMAL_BITS
     upper = [NormalDist().inv_cdf((i + 0.5) / steps) for i in range(steps // 2, steps)]
     half = np.array(upper, dtype=np.float32)
-    return np.concatenate([-half[::-1], half])
+    return xp.asarray(np.concatenate([-half[::-1], half]), device=device)

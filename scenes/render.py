@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scenes.backend import Array, add_at, clip, look_up, namespace, span
+from scenes.backend import Array, add_at, clip, look_up, namespace, span, works_ahead
 from scenes.digits import Digits
 from scenes.draw import SceneParameters
 from scenes.presets import CANVAS_SIDE
@@ -105,10 +105,7 @@ def _add_clutter_digits(flat: Array, parameters: SceneParameters, digits: Digits
     """Add the rotated clutter digits, each inside a window that is shifted to lie within the scene."""
     xp = namespace(flat)
     side, window = parameters.side_px, _CLUTTER_WINDOW_PX
-    scene, slot = xp.nonzero(
-        span(parameters.seed, parameters.clutter_index.shape[1], "int64")[None, :]
-        < parameters.clutter_count[:, None]
-    )
+    scene, slot, occupied = _clutter_slots(parameters)
     # In double precision, so that what is rounded below rounds alike on every library.
     centre_x, centre_y, size, angle = (
         xp.astype(values[scene, slot], xp.float64)
@@ -143,7 +140,24 @@ def _add_clutter_digits(flat: Array, parameters: SceneParameters, digits: Digits
     source += xp.astype(parameters.clutter_index[scene, slot] * CANVAS_SIDE**2, xp.int32)[:, None, None]
     values = look_up(xp.reshape(digits.softened, (-1,)), xp.reshape(source, (-1,)))
     target = _window_index(scene, top, left, side, window)
-    add_at(flat, target, xp.astype(values, xp.float32) / 255)
+    ink = xp.astype(values, xp.float32) / 255
+    if occupied is not None:
+        ink *= xp.astype(xp.repeat(occupied, window * window), xp.float32)
+    add_at(flat, target, ink)
+
+
+def _clutter_slots(parameters: SceneParameters) -> tuple[Array, Array, Array | None]:
+    """Scene and slot of each clutter digit, int64 `[m]`; on a GPU of every slot, and which are occupied.
+
+    To leave empty slots out, their number must be known: the processor would have to wait for the GPU.
+    """
+    xp = namespace(parameters.seed)
+    scenes, slots = parameters.clutter_index.shape
+    occupied = span(parameters.seed, slots, "int64")[None, :] < parameters.clutter_count[:, None]
+    if not works_ahead(parameters.seed):
+        return *xp.nonzero(occupied), None
+    every = span(parameters.seed, scenes * slots, "int64")
+    return every // slots, every % slots, xp.reshape(occupied, (-1,))
 
 
 def _add_crops(flat: Array, parameters: SceneParameters, digits: Digits) -> None:

@@ -310,3 +310,17 @@ def test_rendering_changes_nothing_of_what_it_is_given(drawn: SceneParameters) -
         assert np.array_equal(value, former)
     assert np.array_equal(SPECKLED.images, images)
     assert np.array_equal(SPECKLED.softened, softened)
+
+
+@pytest.mark.parametrize("library", [np, torch])
+def test_a_gpus_way_of_leaving_no_slot_out_makes_the_same_pixels(
+    library: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds, digits = SEEDS[:40], SPECKLED
+    if library is torch:
+        seeds, digits = torch.from_numpy(seeds), digits_like(torch.zeros(0), digits)
+    parameters = draw(PRESETS["wide"], seeds, digits)
+    assert len(set(parameters.clutter_count.tolist())) > 5  # some slots are empty, not the same everywhere
+    expected = render(parameters, digits)
+    monkeypatch.setattr("scenes.render.works_ahead", lambda _array: True)
+    assert bool((render(parameters, digits) == expected).all())
