@@ -15,7 +15,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --fork-strategy fewest \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test check format lock clean
+.PHONY: help serve test browser check format lock clean
 
 help:
 	@echo "make serve    start the server at $(HOST):$(PORT)  (PORT=, HOST= change that)"
@@ -31,8 +31,11 @@ help:
 serve: .venv/.service
 	exec $(BIN)/python -m service --host $(HOST) --port $(PORT)
 
-test: .venv/.dev
+test: .venv/.dev browser
 	$(BIN)/python -m pytest $(ARGS)
+
+browser:
+	@tests/page/install_chromium.sh
 
 check: .venv/.dev
 	$(BIN)/ruff format --check .

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from benchmarks.results import digits_or_exit, write_result
 from models.contract import MODEL_PATH, load_contract, write_contract
+from scenes.digits import Digits
 from scenes.presets import PRESETS
 from trainer.evaluate import COLUMNS, evaluate, load_predict, summarise
 
@@ -26,27 +28,33 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--record", action="store_true", help="write the figures into the model's sidecar")
     options = parser.parse_args()
-    contract = load_contract(options.model)
-    predict = load_predict(options.model, threads=options.threads)
-    digits = digits_or_exit("test")
+    measured = measure(options.model, digits_or_exit("test"), options.draws, options.scenes, options.threads)
+    print(markdown_table(measured["presets"]))
+    command = f"python -m benchmarks.figures --draws {options.draws} --scenes {options.scenes}"
+    print(f"wrote {write_result('figures', command, measured, threads=options.threads)}")
+    if options.record:
+        record(measured["presets"], options.model)
+
+
+def measure(model: Path, digits: Digits, draws: int, scenes: int, threads: int) -> dict[str, Any]:
+    """The figures of an ONNX file on every scene preset, and which file it was."""
+    predict = load_predict(model, threads=threads)
     figures = {}
-    with tqdm(total=len(PRESETS) * options.draws * options.scenes, unit="scene") as bar:
+    with tqdm(total=len(PRESETS) * draws * scenes, unit="scene", desc=model.name) as bar:
         for preset in PRESETS.values():
-            draws = evaluate(
-                predict, preset, digits, draws=options.draws, scenes=options.scenes, progress=bar.update
-            )
-            figures[preset.name] = summarise(draws)
-    print(markdown_table(figures))
-    content = {
-        "model_sha256": contract.sha256,
-        "draws": options.draws,
-        "scenes_per_draw": options.scenes,
+            of_draws = evaluate(predict, preset, digits, draws=draws, scenes=scenes, progress=bar.update)
+            figures[preset.name] = summarise(of_draws)
+    return {
+        "model_sha256": load_contract(model).sha256,
+        "draws": draws,
+        "scenes_per_draw": scenes,
         "presets": figures,
     }
-    command = f"python -m benchmarks.figures --draws {options.draws} --scenes {options.scenes}"
-    print(f"wrote {write_result('figures', command, content, threads=options.threads)}")
-    if options.record:
-        write_contract(contract.model_copy(update={"metrics": figures}), options.model)
+
+
+def record(figures: dict[str, dict[str, float]], model: Path) -> None:
+    """Write figures into the sidecar of the model that they were measured on."""
+    write_contract(load_contract(model).model_copy(update={"metrics": figures}), model)
 
 
 def markdown_table(figures: dict[str, dict[str, float]]) -> str:

@@ -8,6 +8,7 @@ README posts to the service, in a row.
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,10 +19,13 @@ from PIL import Image, ImageDraw, ImageFont
 
 from benchmarks.results import FOLDER, digits_or_exit
 from models.contract import MODEL_PATH, OUTPUTS, load_contract
+from models.digits_contract import DIGITS_PATH
 from scenes.digits import Digits
 from scenes.draw import SceneParameters, draw
 from scenes.presets import find_preset
 from scenes.truth import ink_boxes
+from service.generator import OnnxGenerator
+from service.handwriting import GeneratedDigits, Written
 from trainer.evaluate import make_pictures
 
 SIDE = 200
@@ -56,21 +60,23 @@ def main() -> None:
     digits = digits_or_exit("test")
     options.out.mkdir(parents=True, exist_ok=True)
     columns = []
-    for scene in SCENES:
-        parameters = draw(find_preset(scene.preset), np.array([scene.seed]), digits)
+    for column in SCENES:
+        parameters = draw(find_preset(column.preset), np.array([column.seed]), digits)
         pictures, says = draw_answer(session, parameters, digits)
         columns.append(_in_line(pictures, says, downwards=True))
-    row = _in_line(*draw_answer(session, readme_scene(digits), digits), downwards=False)
+    scene = readme_scene()
+    row = _in_line(*draw_answer(session, scene.parameters, scene.digits), downwards=False)
     for name, picture in (("showcase.png", np.concatenate(columns, axis=1)), ("readme-scene.png", row)):
         Image.fromarray(picture).save(options.out / name, optimize=True)
         print(f"wrote {options.out / name}")
 
 
-def readme_scene(digits: Digits) -> SceneParameters:
+def readme_scene() -> Written:
     """What `/synthesize?digit=3&x=62&y=40&size=36&clutter=6&noise=0.15&seed=7` makes."""
-    return draw(
-        find_preset("article"), np.array([7]), digits, digit=3, x=62, y=40, size=36, clutter=6, noise=0.15
+    draw_from = partial(
+        draw, find_preset("article"), np.array([7]), digit=3, x=62, y=40, size=36, clutter=6, noise=0.15
     )
+    return GeneratedDigits(OnnxGenerator(DIGITS_PATH)).write(draw_from, style=None)
 
 
 def draw_answer(

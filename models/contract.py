@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -30,29 +30,34 @@ class TensorContract(_Strict):
     """One input or output of the graph. A dimension that may vary is a name, a fixed one a number."""
 
     name: str
-    dtype: Literal["uint8", "float32"]
+    dtype: Literal["uint8", "float32", "int64"]
     shape: tuple[int | str, ...]
     unit: str
     meaning: str
 
 
-class Provenance(_Strict):
-    """Where the weights come from: enough to train them again."""
+class Origin(_Strict):
+    """Where weights come from: enough to train them again."""
 
     commit: str
     command: str
     preset: str
     seed: int
     data: str
-    scenes_seen: int
     seconds: float
     hardware: str
     versions: dict[str, str]
     finished: str
 
 
-class Contract(_Strict):
-    """The content of the sidecar. `metrics` maps a scene preset to its figures on test digits."""
+class Provenance(Origin):
+    """Where the model's weights come from."""
+
+    scenes_seen: int
+
+
+class Sidecar(_Strict):
+    """What the sidecar of any model file says."""
 
     name: str
     version: str
@@ -61,6 +66,14 @@ class Contract(_Strict):
     classes: tuple[str, ...]
     inputs: tuple[TensorContract, ...]
     outputs: tuple[TensorContract, ...]
+
+
+AnySidecar = TypeVar("AnySidecar", bound=Sidecar)
+
+
+class Contract(Sidecar):
+    """The content of the model's sidecar. `metrics` maps a scene preset to its figures on test digits."""
+
     box_width_per_sigma: float
     parameters: int
     mflops_per_scene: float
@@ -113,6 +126,13 @@ OUTPUTS = (
         unit="intensity, 0 to 1",
         meaning="what the classifier saw",
     ),
+    TensorContract(
+        name="digit_present",
+        dtype="float32",
+        shape=("batch",),
+        unit="probability",
+        meaning="that the scene shows a digit at all, where half of the scenes do",
+    ),
 )
 
 
@@ -127,14 +147,30 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def write_contract(contract: Contract, model_path: Path) -> None:
+def write_contract(contract: Sidecar, model_path: Path) -> None:
     """Write the sidecar beside the model file."""
     text = json.dumps(contract.model_dump(mode="json"), indent=2)
     sidecar_path(model_path).write_text(text + "\n", encoding="utf-8")
 
 
 def load_contract(model_path: Path = MODEL_PATH) -> Contract:
+    """Read the sidecar of the model and check the file against it; ContractError as `load_sidecar`."""
+    return load_sidecar(model_path, Contract, INPUTS, OUTPUTS)
+
+
+def load_sidecar(
+    model_path: Path,
+    form: type[AnySidecar],
+    inputs: tuple[TensorContract, ...],
+    outputs: tuple[TensorContract, ...],
+) -> AnySidecar:
     """Read the sidecar of a model file and check the file against it.
+
+    Args:
+        model_path: the ONNX file.
+        form: what its sidecar must hold.
+        inputs: the graph's inputs that this version of the software speaks.
+        outputs: the same for its outputs.
 
     Raises:
         ContractError: a file is missing, the sidecar is malformed, the model file is not the one that the
@@ -145,7 +181,7 @@ def load_contract(model_path: Path = MODEL_PATH) -> Contract:
         if not path.is_file():
             raise ContractError(f"expected a model file and its sidecar, but {path} does not exist")
     try:
-        contract = Contract.model_validate_json(sidecar.read_text(encoding="utf-8"))
+        contract = form.model_validate_json(sidecar.read_text(encoding="utf-8"))
     except (ValidationError, UnicodeDecodeError) as error:
         raise ContractError(f"{sidecar} is not a sidecar contract: {error}") from error
     found = file_sha256(model_path)
@@ -154,8 +190,8 @@ def load_contract(model_path: Path = MODEL_PATH) -> Contract:
             f"{model_path} has SHA-256 {found}, but its sidecar {sidecar} describes {contract.sha256}"
         )
     for kind, promised, spoken in (
-        ("inputs", contract.inputs, INPUTS),
-        ("outputs", contract.outputs, OUTPUTS),
+        ("inputs", contract.inputs, inputs),
+        ("outputs", contract.outputs, outputs),
     ):
         if _signature(promised) != _signature(spoken):
             raise ContractError(

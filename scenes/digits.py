@@ -30,12 +30,15 @@ class Digits(NamedTuple):
     class_count: Array
 
 
-def make_digits(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.integer]) -> Digits:
+def make_digits(
+    images: npt.NDArray[np.uint8], labels: npt.NDArray[np.integer], *, every_class: bool = True
+) -> Digits:
     """Prepare digits for `draw` and `render`.
 
     Args:
         images: uint8 `[m, 28, 28]`, bright ink on a dark ground.
         labels: whole numbers 0 to 9 `[m]`; every class must occur.
+        every_class: False where nothing is drawn from them by class, so that classes may be missing.
 
     Raises:
         ValueError: a shape, type or class is not as above.
@@ -47,7 +50,7 @@ def make_digits(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.integer]) 
     if labels.shape != images.shape[:1]:
         raise ValueError(f"labels: expected shape {images.shape[:1]}, got {labels.shape}")
     counts = np.bincount(labels, minlength=CLASS_COUNT)
-    if len(counts) != CLASS_COUNT or counts.min() == 0:
+    if len(counts) != CLASS_COUNT or (every_class and counts.min() == 0):
         raise ValueError(f"labels: expected every class of 0 to 9 and no other, got counts {counts.tolist()}")
     return Digits(
         images=np.array(images),  # a copy: what comes from a file may be read-only

@@ -12,6 +12,7 @@ import uvicorn
 
 from models.contract import ContractError
 from service.app import create_app
+from service.generator import OnnxGenerator
 from service.predictor import OnnxPredictor, PredictorError
 from service.providers import ProviderError
 from service.settings import Settings, SettingsError, load_settings
@@ -68,13 +69,14 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _serve(settings: Settings, listener: socket.socket) -> None:
+    generator = OnnxGenerator(settings.digits_path)
     predictor = OnnxPredictor(settings.model_path, settings.provider, settings.threads)
     if predictor.provider_note:
         print(f"The model runs on the CPU: {predictor.provider_note}", file=sys.stderr, flush=True)
     host, port = listener.getsockname()[:2]
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     config = uvicorn.Config(
-        create_app(predictor, settings),
+        create_app(predictor, settings, generator),
         log_level="info" if settings.access_log else "warning",
         access_log=settings.access_log,
         timeout_graceful_shutdown=10,

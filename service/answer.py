@@ -95,6 +95,7 @@ class Answerer:
             "label": label,
             "confidence": probabilities[label],
             "probabilities": probabilities,
+            "digit_present": np.clip(prediction.digit_present, 0, 1),
             "bbox": _short_box(placement.box_in_picture(Box(*prediction.box.tolist()))),
             "attention": {name: np.float32(value) for name, value in attention._asdict().items()},
             "inverted": placement.inverted,

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Annotated
 
 import anyio
 from anyio import to_thread
 from fastapi import FastAPI, Query, Request, Response
-from fastapi.responses import FileResponse, HTMLResponse
 
 from scenes.digits import Digits
 from service.answer import Answerer, data_uri, png, to_json
 from service.errors import add_error_handlers, documented
+from service.handwriting import DigitSource, GeneratedDigits, Generator, MnistDigits
+from service.pages import add_page
 from service.predictor import Predictor
-from service.queries import PredictQuery, SynthesizeQuery
+from service.queries import PredictQuery, SourceName, SynthesizeQuery
 from service.schemas import (
     AliveAnswer,
     ErrorAnswer,
@@ -28,9 +28,6 @@ from service.schemas import (
 from service.settings import Settings
 from service.synthesize import Synthesizer
 from service.uploads import IMAGE_TYPES, MULTIPART, read_image, read_images
-
-PAGE_FOLDER = Path(__file__).resolve().parent / "page"
-PAGE_POLICY = "default-src 'self'; img-src 'self' data: blob:; base-uri 'none'; frame-ancestors 'none'"
 
 _BINARY = {"type": "string", "format": "binary"}
 _ONE_IMAGE = {
@@ -55,20 +52,28 @@ _MANY_IMAGES = {
         }
     },
 }
-_NO_DIGITS = "MNIST is not at hand: run `python -m scenes download` once, or set GLIMPSE_MNIST_DIR …"
+_NO_DIGITS = (
+    "digits=mnist: MNIST is not at hand: run `python -m scenes download` once, or set GLIMPSE_MNIST_DIR …"
+)
 
 
 class _JSON(Response):
     media_type = "application/json"
 
 
-def create_app(predictor: Predictor, settings: Settings, digits: Digits | None = None) -> FastAPI:
+def create_app(
+    predictor: Predictor,
+    settings: Settings,
+    generator: Generator,
+    mnist: Digits | None = None,
+) -> FastAPI:
     """The service around a predictor.
 
     Args:
         predictor: a model that is loaded and ready.
         settings: the limits.
-        digits: what `/synthesize` draws from; without it, MNIST's test split where that is at hand.
+        generator: what writes the digits of `/synthesize`.
+        mnist: what `digits=mnist` draws from; without it, MNIST's test split where that is at hand.
     """
     app = FastAPI(
         title="Glimpse",
@@ -79,9 +84,13 @@ def create_app(predictor: Predictor, settings: Settings, digits: Digits | None =
     add_error_handlers(app)
     answerer = Answerer(predictor, settings.max_pixels)
     _add_prediction(app, answerer, settings.max_body_bytes)
-    _add_synthesis(app, answerer, Synthesizer(digits))
+    sources: dict[SourceName, DigitSource] = {
+        "generated": GeneratedDigits(generator),
+        "mnist": MnistDigits(mnist),
+    }
+    _add_synthesis(app, answerer, Synthesizer(sources))
     _add_health(app, predictor, answerer.model)
-    _add_page(app)
+    add_page(app)
     return app
 
 
@@ -133,7 +142,7 @@ def _add_synthesis(app: FastAPI, answerer: Answerer, synthesizer: Synthesizer) -
         },
     )
     def synthesize(query: Annotated[SynthesizeQuery, Query()]) -> Response:
-        """A 100 x 100 px scene from MNIST's test digits; what is not given is drawn from the seed."""
+        """A 100 x 100 px scene of digits that nobody wrote; what is not given is drawn from the seed."""
         scene = synthesizer.make(query)
         picture = png(scene.picture)
         headers = {"Cache-Control": "no-store"}  # without a seed, each is another
@@ -161,20 +170,3 @@ def _add_health(app: FastAPI, predictor: Predictor, model: dict[str, str]) -> No
         """Runs the model on a dark scene: ready is only what has just answered, on the required provider."""
         predictor.check()
         return _JSON(to_json({"status": "ready", "model": model}))
-
-
-def _add_page(app: FastAPI) -> None:
-    @app.get("/", summary="The page", response_class=HTMLResponse)
-    async def page() -> FileResponse:
-        """A page to try the service in a browser."""
-        headers = {"Content-Security-Policy": PAGE_POLICY, "Cache-Control": "no-cache"}
-        return FileResponse(PAGE_FOLDER / "index.html", headers=headers)
-
-    @app.get("/page.css", include_in_schema=False)
-    async def style() -> FileResponse:
-        return FileResponse(PAGE_FOLDER / "page.css", headers={"Cache-Control": "no-cache"})
-
-    @app.get("/page.js", include_in_schema=False)
-    async def script() -> FileResponse:
-        headers = {"Cache-Control": "no-cache"}
-        return FileResponse(PAGE_FOLDER / "page.js", media_type="text/javascript", headers=headers)

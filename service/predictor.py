@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from models.contract import SCENE_SIDE_PX, Contract, ContractError, TensorContract, load_contract
+from models.contract import SCENE_SIDE_PX, ContractError, Sidecar, TensorContract, load_contract
 from service.providers import Providers, choose_providers
 from service.settings import ProviderChoice
 
@@ -31,6 +31,7 @@ class Prediction(NamedTuple):
     box: Floats  # [n, 4]: x, y, width, height
     attention: Floats  # [n, 4]: centre x, centre y, sigma x, sigma y
     glimpse: Floats  # [n, 28, 28], intensities in [0, 1]
+    digit_present: Floats  # [n], the probability that there is a digit
 
 
 class Predictor(Protocol):
@@ -73,8 +74,8 @@ class OnnxPredictor:
         """
         self._contract = load_contract(model_path)
         self._providers = choose_providers(choice)
-        self._session = _open_session(model_path, self._providers, threads)
-        _check_graph(self._session, self._contract, model_path)
+        self._session = open_session(model_path, self._providers, threads)
+        check_graph(self._session, self._contract, model_path)
         self._providers.check_in_use(self._session.get_providers())
         for batch in (1, MAX_BATCH):
             self.predict(np.zeros((batch, 1, SCENE_SIDE_PX, SCENE_SIDE_PX), np.uint8))
@@ -133,7 +134,8 @@ class OnnxPredictor:
         return prediction
 
 
-def _open_session(model_path: Path, providers: Providers, threads: int) -> ort.InferenceSession:
+def open_session(model_path: Path, providers: Providers, threads: int) -> ort.InferenceSession:
+    """A session on a model file; ContractError where onnxruntime cannot load it."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads or _usable_cores()
     options.inter_op_num_threads = 1
@@ -153,7 +155,7 @@ def _usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _check_graph(session: ort.InferenceSession, contract: Contract, model_path: Path) -> None:
+def check_graph(session: ort.InferenceSession, contract: Sidecar, model_path: Path) -> None:
     """Compare what the graph really has with what the sidecar says."""
     for kind, promised, found in (
         ("inputs", contract.inputs, session.get_inputs()),
@@ -169,6 +171,6 @@ def _check_graph(session: ort.InferenceSession, contract: Contract, model_path: 
 
 
 def _signature(tensor: TensorContract) -> str:
-    element = {"float32": "float", "uint8": "uint8"}[tensor.dtype]
+    element = {"float32": "float", "uint8": "uint8", "int64": "int64"}[tensor.dtype]
     shape = [size if isinstance(size, int) else "*" for size in tensor.shape]
     return f"{tensor.name} tensor({element}) {shape}"

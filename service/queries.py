@@ -22,6 +22,7 @@ from models.contract import SCENE_SIDE_PX
 MAX_SEED = 2**31 - 1
 
 Maps = Literal["array", "png", "none"]
+SourceName = Literal["generated", "mnist"]
 
 
 class _Query(BaseModel):
@@ -80,6 +81,18 @@ class SynthesizeQuery(_Query):
     )
     digit_noise: float | None = Field(
         None, ge=0, le=0.3, description="Share of the target's canvas pixels replaced at random."
+    )
+    digits: SourceName = Field(
+        "generated",
+        description="Whose digits, the clutter's as well: new ones that the generator writes, or those of "
+        "MNIST's test split, where that is at hand.",
+    )
+    style: int | None = Field(
+        None,
+        ge=0,
+        le=MAX_SEED,
+        description="The target's handwriting, whatever else the scene shows; drawn from the seed if not "
+        "given. With `digits=mnist` the digit's number in its class, counted round and round.",
     )
     seed: int | None = Field(None, ge=0, le=MAX_SEED, description="Seed; without one each scene is another.")
     format: Literal["png", "json"] = Field(

@@ -11,6 +11,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.contract import CLASSES, GLIMPSE_SIDE_PX, SCENE_SIDE_PX
+from service.queries import SourceName
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Milliseconds = Annotated[float, Field(ge=0)]
@@ -69,6 +70,9 @@ class PredictionWithoutMaps(_Answer):
     probabilities: list[Share] = Field(
         min_length=len(CLASSES), max_length=len(CLASSES), description="Probability of each digit, 0 to 9."
     )
+    digit_present: Share = Field(
+        description="Probability that the image shows a digit at all, where half of all images do."
+    )
     bbox: BoxAnswer = Field(description="Box of the digit, in px of the posted image, clipped to it.")
     attention: AttentionAnswer = Field(description="The attention, in px of the posted image.")
     inverted: bool = Field(description="Whether dark ink on light paper was turned to bright on dark.")
@@ -111,6 +115,8 @@ class ParametersAnswer(_Answer):
     clutter: int = Field(description="Number of clutter digits.")
     noise: float = Field(description="Standard deviation of the background noise, intensities being 0 to 1.")
     digit_noise: Share = Field(description="Share of the target's canvas pixels that was replaced at random.")
+    digits: SourceName = Field(description="Whose digits: the generator's or MNIST's.")
+    style: int = Field(description="The target's handwriting.")
     seed: int = Field(description="Seed of all that was not given.")
 
 

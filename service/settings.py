@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.contract import MODEL_PATH
+from models.digits_contract import DIGITS_PATH
 
 ProviderChoice = Literal["auto", "cuda", "cpu"]
 
@@ -21,7 +22,7 @@ class Settings(BaseSettings):
     """The service's settings; the environment variable of `max_pixels` is GLIMPSE_MAX_PIXELS.
 
     One more variable, GLIMPSE_MNIST_DIR, is read by `scenes`: the folder with MNIST's four files, from which
-    `/synthesize` takes its digits.
+    `/synthesize` takes its digits where it is asked for `digits=mnist`.
     """
 
     model_config = SettingsConfigDict(env_prefix="GLIMPSE_", env_ignore_empty=True, frozen=True)
@@ -29,6 +30,9 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 is every IPv4 address.")
     port: int = Field(8000, ge=0, le=65535, description="TCP port to listen on; 0 lets the system choose.")
     model_path: Path = Field(MODEL_PATH, description="Model file; its sidecar lies beside it.")
+    digits_path: Path = Field(
+        DIGITS_PATH, description="The generator that writes digits; its sidecar lies beside it."
+    )
     provider: ProviderChoice = Field(
         "auto",
         description="Where the model runs: `cuda` refuses to start without a usable GPU, `auto` takes a GPU "

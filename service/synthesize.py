@@ -1,22 +1,22 @@
-"""Make scenes for `/synthesize`, from the digits of MNIST's test split."""
+"""Make scenes for `/synthesize`: what is asked for is set, what is not is drawn from the seed."""
 
 from __future__ import annotations
 
 import secrets
-from threading import Lock
+from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from scenes.digits import Digits
 from scenes.draw import draw
-from scenes.mnist import load_digits
 from scenes.presets import PRESETS
 from scenes.render import render
 from scenes.truth import ink_boxes
+from service.handwriting import DigitSource
 from service.images import Grey
 from service.letterbox import Box
-from service.queries import MAX_SEED, SynthesizeQuery
+from service.queries import MAX_SEED, SourceName, SynthesizeQuery
 
 PRESET = PRESETS["article"]
 
@@ -30,25 +30,22 @@ class Scene(NamedTuple):
 
 
 class Synthesizer:
-    """Makes scenes; finds the digits on first use, since a service without them still predicts."""
+    """Makes scenes from the digits of whichever source is asked for."""
 
-    def __init__(self, digits: Digits | None = None) -> None:
-        """Take the digits to draw from; without them, MNIST's test split is looked for when needed."""
-        self._digits = digits
-        self._lock = Lock()
+    def __init__(self, sources: Mapping[SourceName, DigitSource]) -> None:
+        self._sources = sources
 
     def make(self, query: SynthesizeQuery) -> Scene:
         """Draw and render the scene that a query asks for; without a seed, a random one is taken.
 
         Raises:
-            DigitsUnavailableError: MNIST is not at hand; nothing is downloaded here.
+            DigitsUnavailableError: the digits that were asked for are not at hand.
         """
-        digits = self._find_digits()
         seed = secrets.randbelow(MAX_SEED + 1) if query.seed is None else query.seed
-        parameters = draw(
+        draw_from = partial(
+            draw,
             PRESET,
             np.array([seed], np.int64),
-            digits,
             digit=query.digit,
             x=query.x,
             y=query.y,
@@ -57,6 +54,7 @@ class Synthesizer:
             noise=query.noise,
             digit_noise=query.digit_noise,
         )
+        parameters, digits, style = self._sources[query.digits].write(draw_from, query.style)
         picture = np.rint(render(parameters, digits)[0] * 255).astype(np.uint8)
         truth = {
             "label": parameters.label[0],
@@ -70,13 +68,8 @@ class Synthesizer:
             "clutter": parameters.clutter_count[0],
             "noise": parameters.noise_sigma[0],
             "digit_noise": parameters.digit_noise_share[0],
+            "digits": query.digits,
+            "style": style,
             "seed": seed,
         }
         return Scene(picture, truth, used)
-
-    def _find_digits(self) -> Digits:
-        with self._lock:
-            if self._digits is None:
-                # A failure is not remembered: the files may be put in place while the service runs.
-                self._digits = load_digits("test", download=False)
-            return self._digits

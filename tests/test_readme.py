@@ -55,7 +55,7 @@ MAKE = re.compile(r"make(?P<targets>(?: [a-z]+)+)(?: \w+=(?:'[^']*'|\S+))*")
 RUN = re.compile(
     r"(?:[A-Z_]+=\S+ )*(?:" + PYTHON + r" -m (?:scenes|trainer|benchmarks)\b|curl ).*", re.DOTALL
 )
-DIGITS = re.compile(r"/synthesize|python -m (?:scenes|trainer|benchmarks)\b")
+DIGITS = re.compile(r"digits=mnist|python -m (?:scenes|trainer|benchmarks)\b")
 WRITES = re.compile(r"(?:\s-o|--out(?:put)?|>)[ =]?(\S+)")
 
 

@@ -37,8 +37,10 @@ def test_a_model_trained_exported_and_served_says_what_its_file_says(
     test_digits: Digits,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # Fewer scenes where their number is no matter here: errors on held-out digits, torch against onnxruntime.
+    # Fewer scenes where their number is no matter here: errors and calibration on held-out digits, torch
+    # against onnxruntime.
     monkeypatch.setattr("trainer.validation._SCENES", 250)
+    monkeypatch.setattr("trainer.calibrate._SCENES", 250)
     monkeypatch.setattr("trainer.export.PARITY_SCENES", 128)
     held = {"train": train_digits, "validation": validation_digits}
     monkeypatch.setattr("trainer.train.load_digits", held.__getitem__)  # read once for all tests

@@ -1,4 +1,4 @@
-"""`python -m trainer`: train a model, evaluate it, export it."""
+"""`python -m trainer`: train a model, look at the run, evaluate it, export it."""
 
 from __future__ import annotations
 
@@ -59,6 +59,15 @@ def _parser() -> argparse.ArgumentParser:
     evaluation.add_argument("--scenes", type=int, default=10_000, help="in each draw")
     evaluation.set_defaults(run_command=_evaluate)
 
+    reporting = commands.add_parser("report", help="a page about a run: curves, boxes, the worst scenes")
+    reporting.add_argument("run", type=Path, help="a run's folder, finished or not")
+    reporting.add_argument("--preset", choices=sorted(SCENE_PRESETS), default="article")
+    reporting.add_argument(
+        "--split", choices=SPLITS, default="validation", help="whose digits (default: validation)"
+    )
+    reporting.add_argument("--scenes", type=int, default=2_000)
+    reporting.set_defaults(run_command=_report)
+
     exporting = commands.add_parser("export", help="write the ONNX file and its sidecar")
     exporting.add_argument("run", type=Path, help="a run's folder")
     exporting.add_argument("--out", type=Path, default=MODEL_PATH)
@@ -92,6 +101,20 @@ def _evaluate(options: argparse.Namespace) -> None:
     )
     for column in COLUMNS:
         print(f"{column.title:>24}  {column.show(summary)}")
+
+
+def _report(options: argparse.Namespace) -> None:
+    # Here, not above: matplotlib takes a second to load, and no other command needs it.
+    from trainer.report import write_report  # noqa: PLC0415
+
+    page = write_report(
+        options.run,
+        find_preset(options.preset),
+        load_digits(options.split),
+        load_digits("validation"),
+        scenes=options.scenes,
+    )
+    print(f"wrote {page}")
 
 
 def _export(options: argparse.Namespace) -> None:

@@ -91,12 +91,14 @@ def read_glimpse(
     Returns:
         Glimpses `[batch, side, side]`, of the scenes' unit.
     """
-    columns = _filters(centre_x_px, width_px, scenes.shape[2], side, filter_per_stride)
-    rows = _filters(centre_y_px, height_px, scenes.shape[1], side, filter_per_stride)
+    columns = gaussian_filters(centre_x_px, width_px, scenes.shape[2], side, filter_per_stride)
+    rows = gaussian_filters(centre_y_px, height_px, scenes.shape[1], side, filter_per_stride)
     return rows @ scenes @ columns.transpose(1, 2)
 
 
-def _filters(centre: Tensor, extent: Tensor, pixels: int, side: int, filter_per_stride: float) -> Tensor:
+def gaussian_filters(
+    centre: Tensor, extent: Tensor, pixels: int, side: int, filter_per_stride: float
+) -> Tensor:
     """A row of Gaussian weights over the pixels for each sample of the glimpse: `[batch, side, pixels]`."""
     stride = extent / side
     sample = torch.arange(side, device=centre.device, dtype=centre.dtype) + 0.5 - side / 2

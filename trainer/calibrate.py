@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from scenes.digits import Digits
 from trainer.data import TrainingScenes
-from trainer.model import GlimpseModel
+from trainer.model import Calibration
 
 _PRESET = "article"
 _SCENES = 5000
@@ -18,14 +18,15 @@ _BATCH = 125
 _SEED = 1  # not the scenes of `trainer.validation`
 
 
-def calibrate(model: GlimpseModel, held_out: Digits, *, device: torch.device) -> None:
+def calibrate(model: nn.Module, held_out: Digits, *, device: torch.device) -> None:
     """Fit the model's calibration in place, on `article` scenes of digits that training never sees.
 
     One temperature divides the label's logits: it changes no answer, only how sure the model is of it (Guo et
     al. 2017, "On Calibration of Modern Neural Networks"). Scale and shift of the presence's logit make it a
     probability where half of the scenes have a digit (Platt 1999).
     """
-    calibration = model.calibration
+    calibration = model.get_submodule("calibration")
+    assert isinstance(calibration, Calibration)
     logits, _, labels = _look(model, held_out, without_digit=0.0, device=device)
     (sharpness,) = _minimise(lambda log: functional.cross_entropy(logits * log.exp(), labels), 0.0)
     calibration.label_temperature.fill_(1.0).div_(sharpness.exp())
@@ -42,7 +43,7 @@ def calibrate(model: GlimpseModel, held_out: Digits, *, device: torch.device) ->
 
 @torch.no_grad()
 def _look(
-    model: GlimpseModel, held_out: Digits, *, without_digit: float, device: torch.device
+    model: nn.Module, held_out: Digits, *, without_digit: float, device: torch.device
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Logits `[n, 10]`, presence logits `[n]` and labels `[n]` of fresh scenes, on the CPU."""
     stream = TrainingScenes(
@@ -51,7 +52,7 @@ def _look(
     logits, presence, labels = [], [], []
     for step in range(_SCENES // _BATCH):
         batch = stream.batch(step)
-        looks = model.look(batch.scenes)
+        looks = model(batch.scenes)
         logits.append(looks.logits)
         presence.append(looks.presence_logit)
         labels.append(batch.labels)

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from trainer.method import OWN_METHOD, method_of
 from trainer.model import GlimpseModel
 
 CHECKPOINT_NAME = "checkpoint.pt"
@@ -34,7 +35,16 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def load_trained_model(path: Path) -> GlimpseModel:
-    """The model with a run's averaged weights, on the CPU, ready to predict."""
+    """The model with a run's averaged weights, on the CPU, ready to predict.
+
+    Raises:
+        FileNotFoundError: there is no such run.
+        ValueError: it is a run of another method.
+    """
+    state = load_checkpoint(path)
+    method = method_of(state["about"])
+    if method != OWN_METHOD:
+        raise ValueError(f"{path} holds a run of the method {method}, expected one of {OWN_METHOD}")
     model = GlimpseModel()
-    model.load_state_dict(load_checkpoint(path)["averaged"])
+    model.load_state_dict(state["averaged"])
     return model.eval()

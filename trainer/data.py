@@ -26,7 +26,8 @@ from scenes.random import uniform
 from scenes.render import render
 from trainer.model import Windows
 
-_SEEDS_PER_RUN = 2**40
+SEEDS_PER_RUN = 2**40
+"""Scene i of a run with seed s has the seed s · 2⁴⁰ + i."""
 _STEPS_PER_BLOCK = 8
 _FIRST_WINDOW_STREAM = 101
 _SECOND_WINDOW_STREAM = 102
@@ -50,7 +51,7 @@ class _Part(NamedTuple):
 
     preset: Preset
     pasted: bool
-    count: int
+    scenes: int
 
 
 class TrainingScenes:
@@ -119,9 +120,10 @@ class TrainingScenes:
         seeds = self._seeds(number * _STEPS_PER_BLOCK, _STEPS_PER_BLOCK)[:, self._mine]
         made, start = [], 0
         for part in self._parts:
-            some = self._render_part(part, seeds[:, start : start + part.count].flatten())
-            made.append([values.unflatten(0, (_STEPS_PER_BLOCK, part.count)) for values in some])
-            start += part.count
+            some = self._render_part(part, seeds[:, start : start + part.scenes].flatten())
+            shape = (_STEPS_PER_BLOCK, part.scenes)
+            made.append([values.view(*shape, *values.shape[1:]) for values in some])
+            start += part.scenes
         return LabelledBatch(*(torch.cat(values, dim=1) for values in zip(*made, strict=True)))
 
     def _render_part(self, part: _Part, seeds: Tensor) -> LabelledBatch:
@@ -138,7 +140,7 @@ class TrainingScenes:
 
     def _seeds(self, step: int, steps: int) -> Tensor:
         """Seeds of whole batches: int64 `[steps, batch_size]`."""
-        first = self._seed * _SEEDS_PER_RUN + step * self._batch_size
+        first = self._seed * SEEDS_PER_RUN + step * self._batch_size
         count = steps * self._batch_size
         return torch.arange(first, first + count, device=self._device).view(steps, self._batch_size)
 

@@ -25,9 +25,9 @@ FIRST_WINDOW = 1.8
 SECOND_WINDOW = 1.4
 """Side of the second glimpse: MNIST's own margin, 28 px of canvas around 20 px of ink."""
 FIRST_GLIMPSE_SIDE = 32
-_NARROWEST_WINDOW_PX = 20.0
+NARROWEST_WINDOW_PX = 20.0
 """No glimpse is narrower than a small canvas: it shows no more, and a box that shrank could not grow."""
-_GLIMPSE_GRADIENT = 0.1
+GLIMPSE_GRADIENT = 0.1
 """How much of the glimpses' gradient reaches their windows' places. A pixel of shift changes a glimpse a lot:
 at full strength this noise drowns what the refiner could learn from the labels (its loss stays at chance).
 Nothing of it reaches the windows' sides: a box tells the digit's size, not what suits the classifier."""
@@ -192,14 +192,26 @@ class Calibration(nn.Module):
         return torch.sigmoid(logit / self.presence_temperature + self.presence_shift)
 
 
+class Design(NamedTuple):
+    """What may be varied to see what it is for (`benchmarks.ablations`); what is exported varies nothing."""
+
+    second_window: float = SECOND_WINDOW
+    glimpse_side: int = GLIMPSE_SIDE_PX
+    glimpse_gradient: float = GLIMPSE_GRADIENT
+
+
+DESIGN = Design()
+
+
 class GlimpseModel(nn.Module):
     """Attention network, refiner and classifier, coupled by the glimpses."""
 
-    def __init__(self) -> None:
+    def __init__(self, design: Design = DESIGN) -> None:
         super().__init__()
+        self.design = design
         self.attention_network = AttentionNetwork()
         self.refiner = GlimpseNetwork(32, 64, 32, FIRST_GLIMPSE_SIDE, 4 + len(CLASSES))
-        self.classifier = GlimpseNetwork(48, 96, 48, GLIMPSE_SIDE_PX, len(CLASSES) + 1)
+        self.classifier = GlimpseNetwork(48, 96, 48, design.glimpse_side, len(CLASSES) + 1)
         nn.init.zeros_(self.refiner.head.weight[:4])  # no correction at first
         nn.init.zeros_(self.refiner.head.bias[:4])
         self.calibration = Calibration()
@@ -212,15 +224,16 @@ class GlimpseModel(nn.Module):
             first: changes of the first glimpse's window; none outside of training.
             second: changes of the second glimpse's window.
         """
+        design = self.design
         heat, coarse, gathered_logits = self.attention_network(scenes)
         with torch.autocast(scenes.device.type, enabled=False):
-            first_window = _square_window(coarse, FIRST_WINDOW, first)
+            first_window = _square_window(coarse, FIRST_WINDOW, design.glimpse_gradient, first)
             first_glimpse = _read_square(scenes, first_window, FIRST_GLIMPSE_SIDE)
         refined = self.refiner(first_glimpse)
         gaussian = _correct(first_window, refined[:, :4])
         with torch.autocast(scenes.device.type, enabled=False):
-            second_window = _square_window(gaussian, SECOND_WINDOW, second)
-            glimpse = _read_square(scenes, second_window, GLIMPSE_SIDE_PX)
+            second_window = _square_window(gaussian, design.second_window, design.glimpse_gradient, second)
+            glimpse = _read_square(scenes, second_window, design.glimpse_side)
         glimpse_logits = self.classifier(glimpse)
         return Looks(
             logits=glimpse_logits[:, :-1],
@@ -252,19 +265,19 @@ class GlimpseModel(nn.Module):
         )
 
 
-def _square_window(gaussian: Gaussian, sides: float, change: Windows | None) -> Tensor:
+def _square_window(gaussian: Gaussian, sides: float, gradient: float, change: Windows | None) -> Tensor:
     """A square window around a Gaussian's box, so that glimpses keep the digit's shape: `[batch, 3]`."""
-    side = (gaussian.longer_px.detach() * sides).clamp(min=_NARROWEST_WINDOW_PX)
-    x, y = _damp(gaussian.centre_x_px), _damp(gaussian.centre_y_px)
+    side = (gaussian.longer_px.detach() * sides).clamp(min=NARROWEST_WINDOW_PX)
+    x, y = _damp(gaussian.centre_x_px, gradient), _damp(gaussian.centre_y_px, gradient)
     if change is not None:
         side = side * torch.exp(change.log_scale)
         x, y = x + change.shift_x * side, y + change.shift_y * side
     return torch.stack([x, y, side], dim=1)
 
 
-def _damp(value: Tensor) -> Tensor:
+def _damp(value: Tensor, share: float) -> Tensor:
     """The same value with a part of its gradient."""
-    return _GLIMPSE_GRADIENT * value + (1 - _GLIMPSE_GRADIENT) * value.detach()
+    return share * value + (1 - share) * value.detach()
 
 
 def _read_square(scenes: Tensor, window: Tensor, side: int) -> Tensor:

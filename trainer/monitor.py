@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TextIO
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from trainer.data import LabelledBatch
 from trainer.model import GlimpseModel
 
 METRICS_NAME = "metrics.jsonl"
+LOOKS_NAME = "looks.jsonl"
 _ENLARGED = 2
 _BOX_COLOUR = (255, 150, 40)
 
@@ -26,12 +27,8 @@ class Monitor:
     """Writes a run's metrics; lines past `step`, from before a kill, are dropped on resuming."""
 
     def __init__(self, run: Path, step: int) -> None:
-        path = run / METRICS_NAME
-        kept = []
-        if path.is_file():
-            kept = [line for line in path.read_text().splitlines() if _step_of(line) <= step]
-        path.write_text("".join(f"{line}\n" for line in kept))
-        self._lines = path.open("a", encoding="utf-8")
+        self._lines = _open_up_to(step, run / METRICS_NAME)
+        self._looks = _open_up_to(step, run / LOOKS_NAME)
         self._board = SummaryWriter(str(run / "tensorboard"), purge_step=step)
 
     def __enter__(self) -> Self:
@@ -41,6 +38,7 @@ class Monitor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._lines.close()
+        self._looks.close()
         self._board.close()
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
@@ -50,6 +48,14 @@ class Monitor:
         self._lines.flush()
         for name, value in values.items():
             self._board.add_scalar(name, value, step)
+
+    def watch(self, step: int, model: GlimpseModel, scenes: torch.Tensor) -> None:
+        """Write where the model looks in a few scenes: centre x, centre y, σ_x, σ_y of each, in scene px."""
+        with torch.inference_mode():
+            attention = torch.stack(list(model.look(scenes).gaussian), dim=1)
+        rounded = [[round(value, 3) for value in row] for row in attention.tolist()]
+        self._looks.write(json.dumps({"step": step, "attention": rounded}) + "\n")
+        self._looks.flush()
 
     def pictures(self, step: int, model: GlimpseModel, batch: LabelledBatch) -> None:
         """Show what the model sees in the first scenes of a batch."""
@@ -77,6 +83,15 @@ def picture_of(model: GlimpseModel, scenes: torch.Tensor) -> npt.NDArray[np.uint
 def _grey(picture: npt.NDArray[np.float32], side: int) -> Image.Image:
     pixels = np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
     return Image.fromarray(pixels).resize((side, side), Image.Resampling.NEAREST)
+
+
+def _open_up_to(step: int, path: Path) -> TextIO:
+    """A file of lines to go on with, without those past `step`."""
+    kept = []
+    if path.is_file():
+        kept = [line for line in path.read_text().splitlines() if _step_of(line) <= step]
+    path.write_text("".join(f"{line}\n" for line in kept))
+    return path.open("a", encoding="utf-8")
 
 
 def _step_of(line: str) -> int:

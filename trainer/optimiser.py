@@ -90,17 +90,17 @@ class Optimiser:
             else:
                 hidden.append(parameter)
         self._highest = {"muon": muon_learning_rate, "adamw": learning_rate}
-        self._parts: dict[str, torch.optim.Optimizer] = {
-            "muon": Muon(hidden, lr=muon_learning_rate, weight_decay=weight_decay),
-            "adamw": torch.optim.AdamW(
-                [
-                    {"params": outputs, "weight_decay": weight_decay},
-                    {"params": others, "weight_decay": 0.0},
-                ],
-                lr=learning_rate,
-                betas=(0.9, 0.99),
-            ),
-        }
+        self._parts: dict[str, torch.optim.Optimizer] = {}
+        if hidden:
+            self._parts["muon"] = Muon(hidden, lr=muon_learning_rate, weight_decay=weight_decay)
+        self._parts["adamw"] = torch.optim.AdamW(
+            [
+                {"params": outputs, "weight_decay": weight_decay},
+                {"params": others, "weight_decay": 0.0},
+            ],
+            lr=learning_rate,
+            betas=(0.9, 0.99),
+        )
 
     def zero_grad(self) -> None:
         """Forget the gradients."""

@@ -26,7 +26,9 @@ def commit() -> str:
 def command() -> str:
     """The command line to type again; of absolute paths, which are this machine's, the last part alone."""
     arguments = [Path(part).name if Path(part).is_absolute() else part for part in sys.argv[1:]]
-    return shlex.join(["python", "-m", "trainer", *arguments])
+    module = getattr(sys.modules["__main__"], "__spec__", None)  # none where a script was started
+    program = ["-m", module.name.removesuffix(".__main__")] if module else [Path(sys.argv[0]).name]
+    return shlex.join(["python", *program, *arguments])
 
 
 def hardware(device: torch.device, threads: int) -> str:

@@ -28,13 +28,14 @@ from trainer.calibrate import calibrate
 from trainer.checkpoint import CHECKPOINT_NAME, load_checkpoint, save_checkpoint
 from trainer.data import TrainingScenes
 from trainer.distributed import Processes, join_processes
-from trainer.losses import Losses, compute_losses
+from trainer.losses import compute_losses
 from trainer.memory import keep_freed_memory
+from trainer.method import OWN_METHOD, Method, method_of
 from trainer.model import HEADS, GlimpseModel, Looks
 from trainer.monitor import Monitor
 from trainer.optimiser import Optimiser
 from trainer.presets import TrainingPreset
-from trainer.validation import label_errors
+from trainer.validation import label_errors, watched_scenes
 
 RUN_NAME = "run.json"
 
@@ -43,21 +44,38 @@ class CompilerMissingError(RuntimeError):
     """A preset asks for compiled steps, but there is nothing to compile them with."""
 
 
+def own_method() -> Method:
+    """The project's own method, which is trained where no other is asked for."""
+    return Method(OWN_METHOD, GlimpseModel, compute_losses, HEADS)
+
+
 class Trainer:
     """All that changes while training: weights, their average, the optimiser, the step."""
 
-    def __init__(self, preset: TrainingPreset, digits: Digits, *, seed: int, processes: Processes) -> None:
+    def __init__(
+        self,
+        preset: TrainingPreset,
+        digits: Digits,
+        *,
+        seed: int,
+        processes: Processes,
+        method: Method | None = None,
+    ) -> None:
+        method = method or own_method()
         torch.manual_seed(seed)
         self.preset = preset
+        self.method = method.name
         self.device = processes.device
         self.step = 0
-        self.model = GlimpseModel().to(self.device)
+        self.model = method.build().to(self.device)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = copy.deepcopy(self.model).eval()
-        self._look, self._losses = _compile(_data_parallel(self.model, processes), preset, processes)
+        self._look, self._losses = _compile(
+            _data_parallel(self.model, processes), method.losses, preset, processes
+        )
         self._optimiser = Optimiser(
             self.model,
-            heads=HEADS,
+            heads=method.heads,
             learning_rate=preset.learning_rate,
             muon_learning_rate=preset.muon_learning_rate,
             weight_decay=preset.weight_decay,
@@ -74,8 +92,11 @@ class Trainer:
             without_digit=preset.without_digit,
         )
 
-    def advance(self) -> tuple[Losses, Looks]:
-        """Train on the next batch; returns its losses and the pass that they come from."""
+    def advance(self) -> tuple[Any, Any]:
+        """Train on the next batch; returns its losses and the pass that they come from, as the method has it.
+
+        Of the project's own these are `Losses` and `Looks`.
+        """
         batch = self.scenes.batch(self.step)
         first, second = self.scenes.windows(self.step)
         self.model.train()
@@ -86,7 +107,7 @@ class Trainer:
             looks = self._look(pixels, first, second)
         losses = self._losses(looks, batch.before_pasting, batch.labels, self.preset.weights, self._ramp())
         self._optimiser.zero_grad()
-        losses.total.backward()  # type: ignore[no-untyped-call]
+        losses.total.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), self.preset.gradient_clip)
         self._optimiser.step(self._pace())
         self._average()
@@ -118,7 +139,8 @@ class Trainer:
     def _ramp(self) -> Tensor:
         """A tensor, since a compiled loss takes a new number for a new program."""
         start, stop = self.preset.ramp
-        return torch.tensor(min(1.0, max(0.0, (self.step - start) / (stop - start))), device=self.device)
+        ramp = min(1.0, max(0.0, (self.step - start) / (stop - start)))
+        return torch.full((), ramp, device=self.device)
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -132,25 +154,34 @@ class Trainer:
                 average.copy_(current[name])
 
 
-def train(preset: TrainingPreset, run: Path, *, seed: int = 0, device: str = "auto") -> Path:
+def train(
+    preset: TrainingPreset, run: Path, *, seed: int = 0, device: str = "auto", method: Method | None = None
+) -> Path:
     """Train a preset into the folder `run`, going on from its checkpoint where there is one.
 
+    Args:
+        preset: the recipe.
+        run: the run's folder.
+        seed: of the weights' start and of the scenes.
+        device: "auto" (CUDA where there is one), "cpu" or "cuda".
+        method: what is trained by that recipe; none is the project's own.
+
     Raises:
-        ValueError: the folder holds a run of another preset or seed.
+        ValueError: the folder holds a run of another preset, method or seed.
         scenes.mnist.DigitsUnavailableError: MNIST is not to be had.
     """
     digits, held_out = load_digits("train"), load_digits("validation")
     with join_processes(device) as processes:
         torch.set_flush_denormal(True)
         keep_freed_memory()
-        trainer = Trainer(preset, digits, seed=seed, processes=processes)
+        trainer = Trainer(preset, digits, seed=seed, processes=processes, method=method)
         seconds = _resume(trainer, run, seed)
         if not processes.leads:
             while trainer.step < preset.steps:
                 trainer.advance()
             return run
         run.mkdir(parents=True, exist_ok=True)
-        about = _describe(preset, seed, processes)
+        about = describe(trainer, seed, processes)
         _lead(trainer, run, about, held_out, seconds)
     return run
 
@@ -159,6 +190,7 @@ def _lead(trainer: Trainer, run: Path, about: dict[str, Any], held_out: Digits, 
     """Train to the end, writing metrics, pictures and checkpoints."""
     preset = trainer.preset
     (run / RUN_NAME).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    watched = watched_scenes(held_out, device=trainer.device)
     began = time.perf_counter() - seconds
     with (
         Monitor(run, trainer.step) as monitor,
@@ -170,17 +202,21 @@ def _lead(trainer: Trainer, run: Path, about: dict[str, Any], held_out: Digits, 
             step, last = trainer.step, trainer.step == preset.steps
             if step % preset.log_every == 0 or last:
                 values = {name: value.item() for name, value in losses._asdict().items()}
-                values["box_width_px"] = looks.gaussian.width_px.mean().item()
-                values["box_height_px"] = looks.gaussian.height_px.mean().item()
+                if isinstance(looks, Looks):
+                    values["box_width_px"] = looks.gaussian.width_px.mean().item()
+                    values["box_height_px"] = looks.gaussian.height_px.mean().item()
                 values["scenes_per_second"] = step * preset.batch_size / (time.perf_counter() - began)
                 bar.set_postfix(loss=f"{values['total']:.3f}", label=f"{values['label']:.3f}")
                 monitor.scalars(step, values)
+                if isinstance(trainer.averaged, GlimpseModel):
+                    monitor.watch(step, trainer.averaged, watched)
             if last:
                 calibrate(trainer.averaged, held_out, device=trainer.device)
             if step % preset.checkpoint_every == 0 or last:
                 errors = label_errors(trainer.averaged, held_out, device=trainer.device)
                 monitor.scalars(step, {f"validation_error/{name}": e for name, e in errors.items()})
-                monitor.pictures(step, trainer.averaged, trainer.scenes.batch(step))
+                if isinstance(trainer.averaged, GlimpseModel):
+                    monitor.pictures(step, trainer.averaged, trainer.scenes.batch(step))
                 # Last, so that a kill before it repeats what was told, and a kill after it loses nothing.
                 state = {"about": about, "seconds": time.perf_counter() - began, **trainer.state()}
                 save_checkpoint(state, run)
@@ -198,6 +234,11 @@ def _resume(trainer: Trainer, run: Path, seed: int) -> float:
         raise ValueError(
             f"{run} holds a run of preset and seed {found}, expected {wanted}; choose another --run"
         )
+    if method_of(about) != trainer.method:
+        raise ValueError(
+            f"{run} holds a run of the method {method_of(about)}, expected {trainer.method}; "
+            "choose another --run"
+        )
     recipe = dataclasses.asdict(trainer.preset)
     words = {"cost", "reach"}
     changed = sorted(key for key in recipe.keys() - words if about["recipe"].get(key) != recipe[key])
@@ -209,20 +250,22 @@ def _resume(trainer: Trainer, run: Path, seed: int) -> float:
     return float(state["seconds"])
 
 
-def _describe(preset: TrainingPreset, seed: int, processes: Processes) -> dict[str, Any]:
+def describe(trainer: Trainer, seed: int, processes: Processes) -> dict[str, Any]:
+    """What a run's files say of it: method, recipe, code, machine and versions."""
     return {
-        "preset": preset.name,
+        "method": trainer.method,
+        "preset": trainer.preset.name,
         "seed": seed,
         "commit": provenance.commit(),
         "command": provenance.command(),
         "hardware": provenance.hardware(processes.device, torch.get_num_threads()),
         "processes": processes.world,
         "versions": provenance.versions(),
-        "recipe": dataclasses.asdict(preset),
+        "recipe": dataclasses.asdict(trainer.preset),
     }
 
 
-def _data_parallel(model: GlimpseModel, processes: Processes) -> nn.Module:
+def _data_parallel(model: nn.Module, processes: Processes) -> nn.Module:
     if processes.world == 1:
         return model
     devices = [processes.device] if processes.device.type == "cuda" else None
@@ -230,18 +273,18 @@ def _data_parallel(model: GlimpseModel, processes: Processes) -> nn.Module:
 
 
 def _compile(
-    model: nn.Module, preset: TrainingPreset, processes: Processes
-) -> tuple[nn.Module, Callable[..., Losses]]:
+    model: nn.Module, losses: Callable[..., Any], preset: TrainingPreset, processes: Processes
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """The model's pass and the losses, compiled where the preset asks for it.
 
     Raises:
         CompilerMissingError: there is no C++ compiler, which compiled training on a processor needs.
     """
     if not preset.compiled:
-        return model, compute_losses
+        return model, losses
     if processes.device.type == "cpu" and shutil.which(os.environ.get("CXX", "g++")) is None:
         raise CompilerMissingError(
             f"preset {preset.name} compiles its training steps: expected a C++ compiler (Debian's package "
             "g++, or CXX naming one), but there is none; --eager trains without, a fifth slower"
         )
-    return torch.compile(model), torch.compile(compute_losses)
+    return torch.compile(model), torch.compile(losses)

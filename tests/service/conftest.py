@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 
 from service.app import create_app
 from service.settings import Settings
-from tests.service.fakes import BlobPredictor, centroid_graph, fake_digits, write_model
+from tests.service.fakes import BarGenerator, BlobPredictor, centroid_graph, fake_digits, write_model
 
 
 @pytest.fixture(autouse=True)
@@ -25,10 +25,15 @@ def predictor() -> BlobPredictor:
 
 
 @pytest.fixture
-def client(predictor: BlobPredictor) -> Iterator[TestClient]:
+def generator() -> BarGenerator:
+    return BarGenerator()
+
+
+@pytest.fixture
+def client(predictor: BlobPredictor, generator: BarGenerator) -> Iterator[TestClient]:
     settings = Settings(max_body_bytes=200_000, max_pixels=1_000_000)
     # The client raises what the app lets through, so that a would-be 500 fails the test that meets it.
-    with TestClient(create_app(predictor, settings, fake_digits())) as client:
+    with TestClient(create_app(predictor, settings, generator, fake_digits())) as client:
         yield client
 
 

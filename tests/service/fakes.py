@@ -55,7 +55,24 @@ class BlobPredictor:
             np.array([left, top, width, height], np.float32),
             np.array([left + width / 2, top + height / 2, width / 4, height / 4], np.float32),
             (scene[:28, :28] / 255).astype(np.float32),
+            np.float32(brightest / 255),
         )
+
+
+class BarGenerator:
+    """A bar for each digit: its length says the class, its left edge and its brightness the style."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[list[int], list[int]]] = []
+
+    def generate(
+        self, classes: npt.NDArray[np.int64], styles: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.uint8]:
+        self.asked.append((classes.tolist(), styles.tolist()))
+        images = np.zeros((len(classes), 28, 28), np.uint8)
+        for image, label, style in zip(images, classes, styles, strict=True):
+            image[4 : 14 + label, 6 + style % 7 : 16] = 255 - style % 101
+        return images
 
 
 def fake_digits() -> Digits:
@@ -103,17 +120,21 @@ def centroid_graph(
         node("Div", "light white", "intensity"),
         node("Squeeze", "intensity channel", "attention_map"),
         node("Slice", "attention_map starts ends picture_axes", "glimpse"),
+        node("Squeeze", "nil last", "nought"),
+        node("Add", "nought half", "digit_present"),
     ]
     constants: dict[str, npt.NDArray[np.generic]] = {
         "planes": np.array([2, 3]),
         "channel": np.array([1]),
         "picture_axes": np.array([1, 2]),
+        "last": np.array([1]),
         "starts": np.array([0, 0]),
         "ends": np.array([glimpse_side, glimpse_side]),
         "columns": places.reshape(1, 1, 1, side),
         "rows": places.reshape(1, 1, side, 1),
         "tiny": np.float32(1e-6).reshape(1),
         "zero": np.float32(0).reshape(1),
+        "half": np.float32(0.5).reshape(1),
         "five": np.float32(5).reshape(1),
         "ten": np.float32(10).reshape(1),
         "twenty": np.float32(20).reshape(1),

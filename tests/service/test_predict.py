@@ -12,11 +12,11 @@ from PIL import Image
 from service.app import create_app
 from service.schemas import ErrorAnswer, PredictionAnswer, PredictionWithoutMaps
 from service.settings import Settings
-from tests.service.fakes import encode, fake_digits
+from tests.service.fakes import BarGenerator, encode
 
 ARRAY_KEYS = {
     *("label", "confidence", "probabilities", "bbox", "attention", "attention_map", "glimpse"),
-    *("inverted", "model", "timing_ms"),
+    *("digit_present", "inverted", "model", "timing_ms"),
 }
 
 
@@ -53,6 +53,7 @@ def test_an_answer_has_all_its_parts(client, post):
     assert answer["confidence"] == answer["probabilities"][9] == pytest.approx(0.91)
     assert answer["bbox"] == {"x": 20, "y": 30, "width": 40, "height": 20}
     assert answer["attention"] == {"x": 40, "y": 40, "sigma_x": 10, "sigma_y": 5}
+    assert answer["digit_present"] == 1
     assert answer["inverted"] is False
     assert answer["model"] == {"name": "blob", "version": "0.0.1", "provider": "FakeExecutionProvider"}
     grid = np.array(answer["attention_map"])
@@ -220,7 +221,7 @@ def test_an_odd_charset_of_a_form_is_no_failure_of_ours(client, charset):
 
 def test_a_defect_of_the_service_is_a_500_in_json(predictor, monkeypatch):
     monkeypatch.setattr(predictor, "predict", lambda scenes: 1 / 0)
-    app = create_app(predictor, Settings(), fake_digits())
+    app = create_app(predictor, Settings(), BarGenerator())
     with TestClient(app, raise_server_exceptions=False) as client:
         assert_refused(post_raw(client, picture_with_box(9, 9, 1, 1, 4, 4)), 500, "defect")
 

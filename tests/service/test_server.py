@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,6 +18,8 @@ import httpx2
 import numpy as np
 import pytest
 
+from models.contract import sidecar_path
+from models.digits_contract import DIGITS_PATH
 from service.schemas import BoxAnswer, PredictionAnswer
 from tests.service.fakes import encode
 
@@ -32,11 +35,29 @@ def environment(**changes: str) -> dict[str, str]:
     return kept | mnist | changes
 
 
+# What a program does whose every attempt to reach another machine fails, whatever library makes it.
+CLOSED_NETWORK = """
+import runpy, sys
+
+def closed(event, arguments):
+    if event in {"socket.connect", "socket.sendto", "socket.sendmsg", "socket.gethostbyname"} or (
+        event == "socket.getaddrinfo" and arguments[0] != "127.0.0.1"
+    ):
+        raise OSError(f"the network is closed: {event}")
+
+sys.addaudithook(closed)
+sys.argv = ["service", "--port", "0"]
+runpy.run_module("service", run_name="__main__")
+"""
+
+
 @contextmanager
-def server(**settings: str) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
+def server(
+    *, program: tuple[str, ...] = ("-m", "service", "--port", "0"), **settings: str
+) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
     """A started server: the process, its address, and the provider that it names."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "service", "--port", "0"],
+        [sys.executable, *program],
         cwd=ROOT,
         env=environment(**settings),
         stdout=subprocess.PIPE,
@@ -139,8 +160,37 @@ def test_an_address_of_nobody_is_said(model_path):
     assert_one_clear_sentence(ended, "cannot listen on 203.0.113.7")
 
 
-@pytest.mark.usefixtures("test_digits")  # fetches MNIST where it is not at hand; the server never does
-def test_the_committed_model_reads_scenes_of_test_digits():
+def test_a_generator_that_is_missing_or_another_one_is_said(model_path, tmp_path):
+    settings = {"GLIMPSE_MODEL_PATH": str(model_path)}
+    ended = run_to_its_end("--port", "0", **settings, GLIMPSE_DIGITS_PATH=str(tmp_path / "none.onnx"))
+    assert_one_clear_sentence(ended, "none.onnx does not exist")
+    path = tmp_path / "digits.onnx"
+    shutil.copy(sidecar_path(DIGITS_PATH), sidecar_path(path))
+    path.write_bytes(DIGITS_PATH.read_bytes()[:-1] + b"!")
+    ended = run_to_its_end("--port", "0", **settings, GLIMPSE_DIGITS_PATH=str(path))
+    assert_one_clear_sentence(ended, str(path), str(sidecar_path(path)), "SHA-256")
+
+
+def test_on_a_fresh_machine_with_the_network_closed_it_makes_scenes(model_path, tmp_path):
+    fresh = {"GLIMPSE_MNIST_DIR": "", "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    with (
+        server(program=("-c", CLOSED_NETWORK), GLIMPSE_MODEL_PATH=str(model_path), **fresh) as (
+            _,
+            address,
+            _,
+        ),
+        httpx2.Client(base_url=address, timeout=PATIENCE_S) as client,
+    ):
+        for seed in range(20):
+            response = client.get("/synthesize", params={"format": "json", "seed": seed})
+            assert response.status_code == 200
+            assert response.json()["parameters"]["digits"] == "generated"
+        response = client.get("/synthesize", params={"digits": "mnist"})
+        assert response.status_code == 503
+        assert "python -m scenes download" in response.json()["detail"]
+
+
+def test_the_committed_model_reads_scenes_of_generated_digits():
     right = framed = 0
     with server() as (_, address, provider), httpx2.Client(base_url=address, timeout=PATIENCE_S) as client:
         for seed in range(20):

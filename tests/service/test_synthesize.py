@@ -15,7 +15,7 @@ from scenes.mnist import DigitsUnavailableError
 from service.app import create_app
 from service.schemas import ErrorAnswer, PredictedSceneAnswer, SceneAnswer
 from service.settings import Settings
-from tests.service.fakes import fake_digits
+from tests.service.fakes import BarGenerator, fake_digits
 
 
 def pixels(data: bytes) -> np.ndarray:
@@ -45,7 +45,7 @@ def test_a_png_by_default(client):
 
 
 def test_json_holds_the_picture_the_truth_and_what_was_used(client):
-    answer = scene(client, digit=7, x=60, y=31.5, size=40, clutter=0, noise=0, digit_noise=0, seed=5)
+    answer = scene(client, digit=7, x=60, y=31.5, size=40, clutter=0, noise=0, digit_noise=0, style=8, seed=5)
     SceneAnswer.model_validate(answer)
     assert set(answer) == {"image", "truth", "parameters"}
     assert answer["parameters"] == {
@@ -56,6 +56,8 @@ def test_json_holds_the_picture_the_truth_and_what_was_used(client):
         "clutter": 0,
         "noise": 0,
         "digit_noise": 0,
+        "digits": "generated",
+        "style": 8,
         "seed": 5,
     }
     assert answer["truth"]["label"] == 7
@@ -75,10 +77,52 @@ def test_one_seed_is_one_scene_and_none_is_another_each_time(client):
     assert len(seeds) > 1
 
 
+@pytest.mark.parametrize("digits", ["generated", "mnist"])
 @pytest.mark.parametrize("seed", range(8))
-def test_the_parameters_as_used_make_the_same_scene_again(client, seed):
-    first = scene(client, seed=seed)
+def test_the_parameters_as_used_make_the_same_scene_again(client, seed, digits):
+    first = scene(client, seed=seed, digits=digits)
+    assert first["parameters"]["digits"] == digits
     assert scene(client, **first["parameters"]) == first
+
+
+def test_digits_are_generated_by_default_those_of_the_clutter_too(client, generator):
+    answer = scene(client, seed=5, clutter=6)
+    assert answer["parameters"]["digits"] == "generated"
+    ((classes, styles),) = generator.asked
+    assert classes[0] == answer["truth"]["label"]
+    assert styles[0] == answer["parameters"]["style"]
+    assert answer["truth"]["label"] not in classes[1:]
+    assert len(classes) == len(set(styles)) == 7
+
+
+@pytest.mark.parametrize("digits", ["generated", "mnist"])
+def test_a_style_changes_the_handwriting_and_nothing_else(client, digits):
+    def pixels_of(**query):
+        answer = scene(client, digit=6, x=50, y=50, size=30, seed=9, digits=digits, **query)
+        rest = {name: value for name, value in answer["parameters"].items() if name != "style"}
+        return pixels(from_uri(answer["image"])), rest
+
+    (first, rest), (second, same_rest) = (pixels_of(style=style) for style in (0, 1))
+    assert rest == same_rest
+    changed = first != second
+    assert changed.any()
+    canvas = np.zeros_like(changed)
+    canvas[35:65, 35:65] = True
+    assert not (changed & ~canvas).any()
+
+
+def test_mnists_styles_are_its_digits_of_a_class_round_and_round(client):
+    bare = {"digits": "mnist", "digit": 4, "noise": 0, "digit_noise": 0, "clutter": 0, "seed": 3}
+    images = [scene(client, **bare, style=style)["image"] for style in range(4)]
+    assert images[0] == images[2] != images[1] == images[3]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_clutter_count_adds_digits_and_leaves_the_others(client, generator, seed):
+    for clutter in (3, 16):
+        scene(client, seed=seed, clutter=clutter)
+    (few, few_styles), (many, many_styles) = generator.asked
+    assert (few, few_styles) == (many[:4], many_styles[:4])
 
 
 def test_the_prediction_is_what_predict_says_of_that_scene(client):
@@ -106,6 +150,7 @@ def test_the_prediction_is_what_predict_says_of_that_scene(client):
         ("noise=inf", "noise: expected a number from 0 to 0.4, got 'inf'"),
         ("noise=-1e999", "noise: expected a number from 0 to 0.4, got '-1e999'"),
         ("digit_noise=0.31", "digit_noise: expected a number from 0 to 0.3, got '0.31'"),
+        ("style=-1", "style: expected a whole number from 0 to 2147483647, got '-1'"),
         ("seed=-1", "seed: expected a whole number from 0 to 2147483647, got '-1'"),
         ("seed=2147483648", "seed: expected a whole number from 0 to 2147483647, got '2147483648'"),
         ("x=9.9", "x: expected a number from 10 to 90, got '9.9'"),
@@ -115,7 +160,8 @@ def test_the_prediction_is_what_predict_says_of_that_scene(client):
         ("format=gif", "format: expected png or json, got 'gif'"),
         ("predict=perhaps&format=json", "predict: expected true or false, got 'perhaps'"),
         ("predict=true", "predict: expected format=json"),
-        ("digits=3", "got 'digits'"),
+        ("digits=3", "digits: expected generated or mnist, got '3'"),
+        ("figures=3", "got 'figures'"),
         ("%ff=%fe", "query: expected parameters among digit, x, y"),
         ("size=%ff%00", "size: expected a number from 20 to 64, got"),
     ],
@@ -168,10 +214,11 @@ def test_all_that_is_allowed_is_answered(client, size, place, clutter, noise, di
 
 def test_without_mnist_it_is_503_with_the_way_to_get_it(predictor, monkeypatch, tmp_path):
     monkeypatch.setenv("GLIMPSE_MNIST_DIR", str(tmp_path))
-    with TestClient(create_app(predictor, Settings())) as client:
-        response = client.get("/synthesize")
+    with TestClient(create_app(predictor, Settings(), BarGenerator())) as client:
+        response = client.get("/synthesize?digits=mnist")
         assert response.status_code == 503
         assert "GLIMPSE_MNIST_DIR" in ErrorAnswer.model_validate(response.json()).detail
+        assert client.get("/synthesize").status_code == 200
         assert client.get("/readyz").status_code == 200
 
 
@@ -184,9 +231,9 @@ def test_the_digits_are_looked_for_once_and_never_downloaded(predictor, monkeypa
             raise DigitsUnavailableError("not yet")
         return fake_digits()
 
-    monkeypatch.setattr("service.synthesize.load_digits", load)
-    with TestClient(create_app(predictor, Settings())) as client:
-        assert [client.get("/synthesize").status_code for _ in range(3)] == [503, 200, 200]
+    monkeypatch.setattr("service.handwriting.load_digits", load)
+    with TestClient(create_app(predictor, Settings(), BarGenerator())) as client:
+        assert [client.get("/synthesize?digits=mnist").status_code for _ in range(3)] == [503, 200, 200]
     assert asked == [("test", False)] * 2
 
 

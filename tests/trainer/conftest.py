@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.trainer.tiny import TINY, bar_digits
+from tests.trainer.tiny import TINY, train_on_bars
 from trainer.train import train
 
 
@@ -22,17 +22,15 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def bars(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`train` on bar digits and with a quick validation, so that it needs no data set."""
-    monkeypatch.setattr("trainer.train.load_digits", bar_digits)
-    monkeypatch.setattr("trainer.validation._SCENES", 250)
+    """`train` on bar digits, with a quick validation and calibration, so that it needs no data set."""
+    train_on_bars(monkeypatch)
 
 
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of `TINY`, seed 0; tests read it and leave it as it is."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("trainer.train.load_digits", bar_digits)
-        patch.setattr("trainer.validation._SCENES", 250)
+        train_on_bars(patch)
         # A wider fixture is made before the narrower one above: one thread here too.
         threads = torch.get_num_threads()
         torch.set_num_threads(1)

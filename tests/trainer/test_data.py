@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
 
 from scenes.draw import draw
 from scenes.presets import find_preset
 from scenes.render import render
 from tests.trainer.tiny import bar_digits
-from trainer.data import TrainingScenes
+from trainer.data import NO_DIGIT, LabelledBatch, TrainingScenes
 from trainer.presets import EVERYTHING
 
 CPU = torch.device("cpu")
@@ -22,26 +21,39 @@ def stream(**changes: object) -> TrainingScenes:
     return TrainingScenes(mixture, bar_digits(), **options)  # type: ignore[arg-type]
 
 
-def pictures(scenes: Tensor, labels: Tensor) -> list[tuple[int, bytes]]:
-    return [(int(label), scene.numpy().tobytes()) for scene, label in zip(scenes, labels, strict=True)]
+def pictures(batch: LabelledBatch) -> list[tuple[int, bytes, bytes]]:
+    return [
+        (int(label), scene.numpy().tobytes(), before.numpy().tobytes())
+        for scene, before, label in zip(*batch, strict=True)
+    ]
+
+
+def same(one: LabelledBatch, other: LabelledBatch) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def differ(batch: LabelledBatch) -> list[bool]:
+    """Of each scene, whether it was another before clutter was pasted in."""
+    changed: list[bool] = (batch.scenes != batch.before_pasting).flatten(1).any(1).tolist()
+    return changed
 
 
 def test_a_batch_has_the_models_shape_and_range() -> None:
-    batch = stream().batch(0)
-    assert (tuple(batch.scenes.shape), batch.scenes.dtype) == ((20, 1, 100, 100), torch.float32)
+    batch = stream(pasted=0.5).batch(0)
+    for scenes in (batch.scenes, batch.before_pasting):
+        assert (tuple(scenes.shape), scenes.dtype) == ((20, 1, 100, 100), torch.float32)
+        assert scenes.min() >= 0
+        assert scenes.max() <= 1
     assert (tuple(batch.labels.shape), batch.labels.dtype) == ((20,), torch.int64)
-    assert batch.scenes.min() >= 0
-    assert batch.scenes.max() <= 1
 
 
 def test_the_order_in_which_batches_are_asked_for_changes_nothing() -> None:
-    forwards, backwards = stream(), stream()
+    changes = {"pasted": 0.5, "without_digit": 0.2}
+    forwards, backwards = stream(**changes), stream(**changes)
     steps = [0, 1, 7, 8, 9, 23]  # on both sides of where scenes are made several steps at once
     expected = {step: forwards.batch(step) for step in steps}
     for step in reversed(steps):
-        batch = backwards.batch(step)
-        assert torch.equal(batch.scenes, expected[step].scenes)
-        assert torch.equal(batch.labels, expected[step].labels)
+        assert same(backwards.batch(step), expected[step])
     assert not torch.equal(expected[0].scenes, expected[1].scenes)
 
 
@@ -59,7 +71,63 @@ def test_a_batch_shows_what_the_scene_stage_makes_of_its_seeds() -> None:
     parameters = draw(find_preset("article"), seeds, digits)
     batch = stream(mixture={"article": 1.0}).batch(9)
     assert torch.equal(batch.scenes[:, 0], render(parameters, digits))
+    assert torch.equal(batch.before_pasting, batch.scenes)
     assert torch.equal(batch.labels, parameters.label)
+
+
+def test_a_share_of_each_cluttered_presets_scenes_has_more_clutter_than_before() -> None:
+    mixture = {"article": 0.4, "clean": 0.2, "cluttered-100": 0.4}
+    batch = stream(mixture=mixture, pasted=0.75, batch_size=40).batch(0)
+    # Of 16 scenes of the first preset 4 are as they were, then 12 are crowded; of 8 without clutter none.
+    crowded = differ(batch)
+    assert crowded[:16] == [False] * 4 + [True] * 12
+    assert crowded[16:24] == [False] * 8
+    assert crowded[24:28] == [False] * 4
+    # Four crops of a digit may all be of its dark corners: that one of twelve is, no more.
+    assert sum(crowded[28:]) >= 11
+    assert (batch.scenes >= batch.before_pasting).all()
+    assert differ(stream(mixture=mixture, batch_size=40).batch(0)) == [False] * 40
+    # What is not crowded is what it would be without pasting.
+    plain = stream(mixture=mixture, batch_size=40).batch(0)
+    kept = ~torch.tensor(crowded)
+    assert torch.equal(batch.scenes[kept], plain.scenes[kept])
+    assert torch.equal(batch.labels, plain.labels)
+
+
+def test_some_scenes_have_no_digit_and_the_others_are_as_they_were() -> None:
+    plain = stream(mixture={"article": 1.0}, batch_size=40, pasted=0.5).batch(0)
+    batch = stream(mixture={"article": 1.0}, batch_size=40, pasted=0.5, without_digit=0.3).batch(0)
+    absent = batch.labels == NO_DIGIT
+    assert 4 <= absent.sum() <= 20
+    assert NO_DIGIT == -1
+    for found, expected in zip(batch, plain, strict=True):
+        assert torch.equal(found[~absent], expected[~absent])
+    # In a picture and in the one before pasting it is gone alike: where the digit was it is darker.
+    for found, expected in ((batch.scenes, plain.scenes), (batch.before_pasting, plain.before_pasting)):
+        gone = (expected - found)[absent]
+        assert gone.flatten(1).amax(1).min() > 0.2
+        assert gone.min() >= -1e-6
+
+    clean = stream(mixture={"clean": 1.0}, batch_size=40, without_digit=0.3).batch(0)
+    absent = clean.labels == NO_DIGIT
+    assert absent.any()
+    assert torch.equal(clean.scenes.flatten(1).any(1), ~absent)
+
+
+def test_the_share_without_a_digit_is_as_given_and_the_same_for_every_class() -> None:
+    options = {"mixture": {"clean": 1.0}, "batch_size": 500}
+    with_all, with_some = stream(**options), stream(**options, without_digit=1 / 16)
+    labels, found = (
+        torch.cat([source.batch(step).labels for step in range(8)]) for source in (with_all, with_some)
+    )
+    absent = found == NO_DIGIT
+    assert torch.equal(found[~absent], labels[~absent])
+    # Within 5 standard deviations of a sixteenth of 4,000, and of some 400 of each class.
+    assert abs(int(absent.sum()) - 250) < 5 * (4000 * 15 / 256) ** 0.5
+    for label in range(10):
+        of_class = labels == label
+        expected = int(of_class.sum()) / 16
+        assert abs(int(absent[of_class].sum()) - expected) < 5 * expected**0.5
 
 
 def test_smaller_scenes_lie_in_the_middle_of_the_frame() -> None:
@@ -72,11 +140,12 @@ def test_smaller_scenes_lie_in_the_middle_of_the_frame() -> None:
 @pytest.mark.parametrize("batch_size", [20, 6])
 @pytest.mark.parametrize("step", [0, 11])
 def test_two_processes_share_the_scenes_of_one(batch_size: int, step: int) -> None:
-    whole = stream(batch_size=batch_size)
-    shares = [stream(batch_size=batch_size, rank=rank, world=2) for rank in (0, 1)]
-    together = [pictures(*share.batch(step)) for share in shares]
+    changes = {"batch_size": batch_size, "pasted": 0.5, "without_digit": 0.2}
+    whole = stream(**changes)
+    shares = [stream(**changes, rank=rank, world=2) for rank in (0, 1)]
+    together = [pictures(share.batch(step)) for share in shares]
     assert [len(share) for share in together] == [batch_size // 2] * 2
-    assert sorted(picture for share in together for picture in share) == sorted(pictures(*whole.batch(step)))
+    assert sorted(picture for share in together for picture in share) == sorted(pictures(whole.batch(step)))
     assert len({picture for share in together for picture in share}) == batch_size
     # Nor do two processes see the same random windows.
     for window in (0, 1):

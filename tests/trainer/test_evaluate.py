@@ -8,18 +8,32 @@ import numpy as np
 import pytest
 
 from scenes.draw import draw
+from scenes.edit import remove_target
 from scenes.presets import find_preset
 from scenes.render import render
 from scenes.truth import ink_boxes
 from tests.trainer.tiny import Pictures, bar_digits
-from trainer.evaluate import Answer, Predict, evaluate, load_predict, make_pictures, summarise
+from trainer.evaluate import (
+    COLUMNS,
+    Answer,
+    DrawFigures,
+    Predict,
+    evaluate,
+    load_predict,
+    make_pictures,
+    summarise,
+)
+from trainer.metrics import Figures
 
 DIGITS = bar_digits()
 SECOND_DRAW = 2**32
 
 
 def truth_teller(preset: str, scenes: int, draws: int, shift_px: int) -> Predict:
-    """A model that knows the scenes of an evaluation by heart, placed `shift_px` right and down."""
+    """A model that knows the scenes of an evaluation by heart, placed `shift_px` right and down.
+
+    What it does not know has no digit.
+    """
     known = {}
     for first in range(0, draws * SECOND_DRAW, SECOND_DRAW):
         parameters = draw(find_preset(preset), first + np.arange(scenes), DIGITS)
@@ -27,11 +41,12 @@ def truth_teller(preset: str, scenes: int, draws: int, shift_px: int) -> Predict
         for picture, label, box in zip(
             make_pictures(parameters, DIGITS), parameters.label, boxes, strict=True
         ):
-            known[picture.tobytes()] = np.eye(10, dtype=np.float32)[label], box.astype(np.float32)
+            known[picture.tobytes()] = np.eye(10, dtype=np.float32)[label], box.astype(np.float32), 1.0
+    nothing = np.full(10, 0.1, np.float32), np.zeros(4, np.float32), 0.0
 
     def predict(pictures: Pictures) -> Answer:
-        probabilities, boxes = zip(*(known[picture.tobytes()] for picture in pictures), strict=True)
-        return Answer(np.stack(probabilities), np.stack(boxes))
+        told = [known.get(picture.tobytes(), nothing) for picture in pictures]
+        return Answer(*(np.stack(values).astype(np.float32) for values in zip(*told, strict=True)))
 
     return predict
 
@@ -41,6 +56,7 @@ def in_the_corner(pictures: Pictures) -> Answer:
     return Answer(
         np.tile(np.eye(10, dtype=np.float32)[0], (len(pictures), 1)),
         np.tile(np.array([0, 0, 1, 1], np.float32), (len(pictures), 1)),
+        np.full(len(pictures), 0.7, np.float32),
     )
 
 
@@ -55,6 +71,7 @@ def test_a_model_that_tells_the_truth_has_perfect_figures(preset: str, shift_px:
     assert (only.ink.corloc, only.ink.top1_loc, only.ink.max_box_acc_v2) == (1, 1, 1)
     # Its box is the ink's, which lies inside of the canvas.
     assert 0.05 < only.canvas_mean_iou < 0.9
+    assert (only.calibration_error, only.presence_auroc) == (0, 1)
 
 
 def test_a_box_in_the_scenes_own_frame_is_not_right_in_the_models() -> None:
@@ -70,6 +87,48 @@ def test_a_model_that_boxes_the_corner_has_none() -> None:
     assert only.ink.error == pytest.approx(np.mean(labels != 0))
     assert only.ink.mean_iou < 0.01
     assert (only.ink.corloc, only.ink.top1_loc, only.ink.max_box_acc_v2) == (0, 0, 0)
+    # It is sure of every answer, and of a digit in every scene alike.
+    assert only.calibration_error == pytest.approx(only.ink.error)
+    assert only.presence_auroc == 0.5
+
+
+def test_presence_is_asked_of_the_same_scenes_without_their_digit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer.evaluate._BATCH", 20)
+    monkeypatch.setattr("trainer.evaluate._SCENES_WITHOUT_DIGIT", 30)
+    asked: list[Pictures] = []
+
+    def remember(pictures: Pictures) -> Answer:
+        asked.append(pictures)
+        return in_the_corner(pictures)
+
+    # Bare scenes but for the digit: without it they are dark.
+    evaluate(remember, find_preset("clean"), DIGITS, draws=1, scenes=70)
+    assert [(len(pictures), bool(pictures.any())) for pictures in asked] == [
+        *[(20, True), (20, False), (20, True), (20, False)],  # 30 reached with the second batch
+        *[(20, True), (10, True)],
+    ]
+    asked.clear()
+    evaluate(remember, find_preset("cluttered-100"), DIGITS, draws=1, scenes=20)
+    parameters = draw(find_preset("cluttered-100"), np.arange(20), DIGITS)
+    expected = make_pictures(remove_target(parameters, np.ones(20, np.bool_)), DIGITS)
+    assert np.array_equal(asked[0], make_pictures(parameters, DIGITS))
+    assert np.array_equal(asked[1], expected)
+
+
+def test_where_half_of_the_digits_are_missed_presence_is_half_way() -> None:
+    truth = truth_teller("clean", 40, 1, 0)
+
+    def short_sighted(pictures: Pictures) -> Answer:
+        answer = truth(pictures)
+        in_upper_half = answer.boxes[:, 1] < 36  # canvases of 28 px lie from 0 to 72
+        return answer._replace(digit_present=answer.digit_present * in_upper_half)
+
+    (only,) = evaluate(short_sighted, find_preset("clean"), DIGITS, draws=1, scenes=40)
+    boxes = ink_boxes(draw(find_preset("clean"), np.arange(40), DIGITS), DIGITS)
+    seen = np.mean(boxes[:, 1] < 36)
+    assert 0.2 < seen < 0.8
+    # Those win against every scene without a digit, the others are as low as these.
+    assert only.presence_auroc == pytest.approx(seen + (1 - seen) / 2)
 
 
 def test_draws_are_independent_and_summarised_with_their_deviation() -> None:
@@ -80,13 +139,16 @@ def test_draws_are_independent_and_summarised_with_their_deviation() -> None:
     def wrong_in_the_second_draw(pictures: Pictures) -> Answer:
         calls.append(pictures)
         answer = truth(pictures)
-        return Answer(1 - answer.probabilities, answer.boxes) if len(calls) == 2 else answer
+        # Each draw's scenes, then the same without their digits.
+        if len(calls) not in (3, 4):
+            return answer
+        return Answer(1 - answer.probabilities, answer.boxes, 1 - answer.digit_present)
 
     draws = evaluate(
         wrong_in_the_second_draw, find_preset("clean"), DIGITS, draws=3, scenes=20, progress=told.append
     )
     assert told == [20, 20, 20]
-    assert len({picture.tobytes() for call in calls for picture in call}) > 55  # bars often lie alike
+    assert len({picture.tobytes() for call in calls[::2] for picture in call}) > 55  # bars often lie alike
     summary = summarise(draws)
     # Errors 0, 1, 0: mean ⅓, and √((⅓² + ⅔² + ⅓²) / 2) = √⅓.
     assert summary["error"] == pytest.approx(1 / 3, abs=1e-5)
@@ -94,6 +156,10 @@ def test_draws_are_independent_and_summarised_with_their_deviation() -> None:
     assert summary["top1_loc"] == pytest.approx(2 / 3, abs=1e-5)
     assert summary["top1_loc_sd"] == pytest.approx(3**-0.5, abs=1e-5)
     assert (summary["corloc"], summary["corloc_sd"]) == (1, 0)
+    # Wrong and sure of it, and of digits where none are: 0, 1, 0 and 1, 0, 1.
+    assert summary["calibration_error"] == pytest.approx(1 / 3, abs=1e-5)
+    assert summary["presence_auroc"] == pytest.approx(2 / 3, abs=1e-5)
+    assert summary["presence_auroc_sd"] == pytest.approx(3**-0.5, abs=1e-5)
     assert summarise(draws[:1])["error_sd"] == 0
 
 
@@ -113,7 +179,20 @@ def test_a_runs_folder_and_its_checkpoint_are_the_same_model(tiny_run: Path) -> 
     folder, file = (load_predict(path)(pictures) for path in (tiny_run, tiny_run / "checkpoint.pt"))
     assert np.array_equal(folder.probabilities, file.probabilities)
     assert np.array_equal(folder.boxes, file.boxes)
-    assert folder.boxes.shape == (3, 4)
+    assert np.array_equal(folder.digit_present, file.digit_present)
+    assert (folder.boxes.shape, folder.digit_present.shape) == ((3, 4), (3,))
+
+
+def test_every_column_is_measured_and_shown() -> None:
+    (only,) = evaluate(in_the_corner, find_preset("clean"), DIGITS, draws=1, scenes=10)
+    summary = summarise([only])
+    assert {column.name for column in COLUMNS} <= set(summary)
+    assert set(summary) == {
+        name + end for name in (*Figures._fields, *DrawFigures._fields[1:]) for end in ("", "_sd")
+    }
+    shown = {column.title: column.show(summary) for column in COLUMNS}
+    assert shown["AUROC of a digit's presence"].startswith("0.5")
+    assert "%" in shown["calibration error"]
 
 
 def test_what_is_no_model_is_named(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_it_answers_batches_of_any_size_as_torch_does(
     for tensor, ours, theirs in zip(OUTPUTS, found, expected, strict=True):
         assert ours.shape == (batch, *tensor.shape[1:])
         assert ours.dtype == np.dtype(tensor.dtype)
-        tolerance = 0.05 if tensor.unit == "scene px" else 1e-4 if tensor.name == "probabilities" else 2e-3
+        tolerance = {"scene px": 0.05, "probability": 1e-4}.get(tensor.unit, 2e-3)
         assert np.abs(ours - theirs.numpy()).max() <= tolerance, tensor.name
 
 
@@ -89,7 +89,7 @@ def test_the_sidecar_describes_the_run(exported: tuple[Path, Parity], tiny_run: 
     assert origin.seconds > 0
 
 
-def off_by(probability: float, box_px: float) -> Predict:
+def off_by(probability: float, box_px: float, present: float = 0.0) -> Predict:
     """A model that is off in the last of the scenes only."""
 
     def predict(pictures: Pictures) -> Answer:
@@ -98,7 +98,7 @@ def off_by(probability: float, box_px: float) -> Predict:
         last = pictures[:, 0, 0, 0] == 255
         probabilities[last, 9] -= probability
         boxes[last, 2] += box_px
-        return Answer(probabilities, boxes)
+        return Answer(probabilities, boxes, np.where(last, 0.5 + present, 0.5).astype(np.float32))
 
     return predict
 
@@ -114,28 +114,35 @@ def test_parity_tells_the_largest_differences(marked: Pictures) -> None:
     parity = check_parity(off_by(0.5e-4, 0.03), off_by(0, 0), marked)
     assert parity.probability == pytest.approx(0.5e-4, rel=1e-2)
     assert parity.box_px == pytest.approx(0.03, rel=1e-3)
+    # That there is a digit is a probability as well: the larger difference is told.
+    parity = check_parity(off_by(0.2e-4, 0.03, 0.7e-4), off_by(0, 0), marked)
+    assert parity.probability == pytest.approx(0.7e-4, rel=1e-2)
 
 
 @pytest.mark.parametrize(
-    ("probability", "box_px", "said"),
+    ("probability", "box_px", "present", "said"),
     [
-        (2e-4, 0, "0.0002 and 0 px"),
-        (0, -0.06, "0 and 0.06 px"),
+        (2e-4, 0, 0, "0.0002 and 0 px"),
+        (0, -0.06, 0, "0 and 0.06 px"),
+        (0, 0, -2e-4, "0.0002 and 0 px"),
     ],
 )
 def test_a_file_that_computes_something_else_is_refused(
-    marked: Pictures, probability: float, box_px: float, said: str
+    marked: Pictures, probability: float, box_px: float, present: float, said: str
 ) -> None:
     with pytest.raises(ParityError, match=f"expected at most 0.0001 .* 0.05 px .*{said}"):
-        check_parity(off_by(probability, box_px), off_by(0, 0), marked)
+        check_parity(off_by(probability, box_px, present), off_by(0, 0), marked)
 
 
-@pytest.mark.parametrize(("probability", "box_px"), [(float("nan"), 0), (0, float("nan"))])
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(("probability", "box_px", "present"), [(NAN, 0, 0), (0, NAN, 0), (0, 0, NAN)])
 def test_a_file_that_computes_no_numbers_is_refused(
-    marked: Pictures, probability: float, box_px: float
+    marked: Pictures, probability: float, box_px: float, present: float
 ) -> None:
     with pytest.raises(ParityError, match="nan"):
-        check_parity(off_by(probability, box_px), off_by(0, 0), marked)
+        check_parity(off_by(probability, box_px, present), off_by(0, 0), marked)
 
 
 def test_a_difference_at_one_batch_size_alone_is_found(marked: Pictures) -> None:

@@ -1,7 +1,7 @@
 """The attention is learned from class labels alone: no true box, place or size can reach training.
 
 Four fences, each of another kind: what the training code imports, what it calls while it runs, what its loss
-is given, and what its loss changes with.
+is given, and what its loss changes with. What the two pictures of a scene tell is held by `test_pasting`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,14 @@ import torch
 
 import trainer.data
 import trainer.train
+from scenes.digits import Digits
 from scenes.draw import SceneParameters
 from scenes.draw import draw as draw_scenes
+from scenes.edit import remove_target, thin_out
 from scenes.render import render as render_scenes
 from tests.test_structure import imported_modules
 from tests.trainer.tiny import ALONE, ROOT, TINY, bar_digits
-from trainer.data import LabelledBatch, TrainingScenes
+from trainer.data import NO_DIGIT, LabelledBatch, TrainingScenes
 from trainer.losses import LossWeights, compute_losses
 from trainer.model import Looks
 from trainer.train import Trainer, train
@@ -56,12 +59,14 @@ def test_no_import_of_the_training_loop_leads_to_the_truth() -> None:
         "trainer.losses",
         "trainer.model",
         "trainer.validation",
+        "trainer.calibrate",
+        "trainer.optimiser",
         "scenes.render",
     }
     assert loaded & TRUTH == set()
     assert {name for name in loaded if name.startswith("scenes.")} == {
         f"scenes.{name}"
-        for name in ("backend", "digits", "draw", "frame", "mnist", "presets", "random", "render")
+        for name in ("backend", "digits", "draw", "edit", "frame", "mnist", "presets", "random", "render")
     }
 
 
@@ -115,7 +120,7 @@ def test_only_one_file_of_training_draws_scenes_and_reads_their_label_alone() ->
         for name in reachable("trainer.train", ROOT)
         if name.startswith("trainer.")
         and any(
-            imported.startswith(("scenes.draw", "scenes.render"))
+            imported.startswith(("scenes.draw", "scenes.edit", "scenes.render"))
             for _, imported in imported_modules(ROOT.joinpath(*name.split(".")).with_suffix(".py"), ROOT)
         )
     }
@@ -140,8 +145,13 @@ def test_training_and_validation_run_where_the_truth_cannot_be_asked_for(
     assert "validation_error/article" in (run / "metrics.jsonl").read_text()
 
 
-def test_a_batch_is_scenes_and_labels() -> None:
-    assert LabelledBatch._fields == ("scenes", "labels")
+def test_a_batch_is_two_pictures_of_each_scene_and_its_label() -> None:
+    assert LabelledBatch._fields == ("scenes", "before_pasting", "labels")
+    batch = TrainingScenes(
+        {"article": 1.0}, bar_digits(), batch_size=8, seed=0, device=ALONE.device, pasted=0.5
+    ).batch(0)
+    assert [tuple(values.shape) for values in batch] == [(8, 1, 100, 100), (8, 1, 100, 100), (8,)]
+    assert [values.dtype for values in batch] == [torch.float32, torch.float32, torch.int64]
 
 
 def test_the_loss_is_given_pictures_labels_and_what_the_model_made_of_the_pictures(
@@ -161,21 +171,23 @@ def test_the_loss_is_given_pictures_labels_and_what_the_model_made_of_the_pictur
     for _ in range(2):
         learner.advance()
     assert len(seen) == len(made) == 2
-    for step, ((looks, scenes, labels, weights, ramp), (pixels, *windows)) in enumerate(
+    for step, ((looks, before_pasting, labels, weights, ramp), (pixels, *windows)) in enumerate(
         zip(seen, made, strict=True)
     ):
         batch = learner.scenes.batch(step)
-        assert isinstance(scenes, torch.Tensor)
+        assert isinstance(before_pasting, torch.Tensor)
         assert isinstance(labels, torch.Tensor)
         assert isinstance(pixels, torch.Tensor)
-        assert tuple(scenes.shape) == (8, 1, 100, 100)
+        assert tuple(before_pasting.shape) == (8, 1, 100, 100)
         assert (tuple(labels.shape), labels.dtype) == ((8,), torch.int64)
-        assert torch.equal(scenes, batch.scenes)
+        assert torch.equal(before_pasting, batch.before_pasting)
         assert torch.equal(labels, batch.labels)
-        assert torch.equal(pixels, scenes)
+        assert torch.equal(pixels, batch.scenes)
+        assert not torch.equal(pixels, before_pasting)  # the recipe does paste
         assert isinstance(looks, Looks)
         assert isinstance(weights, LossWeights)
-        assert isinstance(ramp, float)
+        assert isinstance(ramp, torch.Tensor)
+        assert ramp.shape == ()
         # The windows are random and know nothing of what lies in the scene.
         other = TrainingScenes(
             {"clean": 1.0}, bar_digits("validation"), batch_size=8, seed=0, device=ALONE.device
@@ -185,7 +197,7 @@ def test_the_loss_is_given_pictures_labels_and_what_the_model_made_of_the_pictur
 
 
 def garble(parameters: SceneParameters) -> SceneParameters:
-    """The same scenes and labels to `render_again`; every place, size and index is nonsense to others."""
+    """Scenes with the same seeds and labels, whose every place, size and index is nonsense."""
     nonsense: dict[str, Any] = {
         name: torch.full_like(value, -1e9 if value.is_floating_point() else -1)
         for name, value in parameters._asdict().items()
@@ -194,31 +206,63 @@ def garble(parameters: SceneParameters) -> SceneParameters:
     return parameters._replace(**nonsense)
 
 
+class Curtain:
+    """Stands in for the scene stage: hands out garbled parameters and keeps the true ones behind them.
+
+    Training may pass on what it is given, to have scenes edited or rendered; whatever else it does with it,
+    it does with nonsense.
+    """
+
+    def __init__(self) -> None:
+        self._held: list[tuple[SceneParameters, SceneParameters]] = []
+        self.calls: Counter[str] = Counter()
+
+    def hide(self, parameters: SceneParameters) -> SceneParameters:
+        garbled = garble(parameters)
+        self._held.append((garbled, parameters))
+        return garbled
+
+    def behind(self, garbled: SceneParameters) -> SceneParameters:
+        (found,) = [true for shown, true in self._held if shown is garbled]
+        return found
+
+    def draw(self, *args: Any) -> SceneParameters:
+        self.calls["draw"] += 1
+        return self.hide(draw_scenes(*args))
+
+    def remove_target(self, garbled: SceneParameters, chosen: torch.Tensor) -> SceneParameters:
+        self.calls["remove_target"] += 1
+        return self.hide(remove_target(self.behind(garbled), chosen))
+
+    def thin_out(self, garbled: SceneParameters, pieces: int) -> SceneParameters:
+        self.calls["thin_out"] += 1
+        return self.hide(thin_out(self.behind(garbled), pieces))
+
+    def render(self, garbled: SceneParameters, digits: Digits) -> object:
+        self.calls["render"] += 1
+        return render_scenes(self.behind(garbled), digits)
+
+
 def test_pictures_with_other_parameters_behind_them_train_the_same_model(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The loss and the weights are a function of pictures and labels: parameters change nothing."""
+    # So many without a digit that some of the few scenes are.
+    recipe = dataclasses.replace(TINY, without_digit=0.25)
 
     def losses_and_weights() -> tuple[list[tuple[torch.Tensor, ...]], dict[str, torch.Tensor]]:
-        learner = Trainer(TINY, bar_digits(), seed=0, processes=ALONE)
+        learner = Trainer(recipe, bar_digits(), seed=0, processes=ALONE)
         losses = [tuple(value.detach() for value in learner.advance()[0]) for _ in range(3)]
+        assert any((learner.scenes.batch(step).labels == NO_DIGIT).any() for step in range(3))
         return losses, learner.model.state_dict()
 
     expected = losses_and_weights()
-    kept: list[SceneParameters] = []
-
-    def draw_and_hide(*args: object) -> SceneParameters:
-        kept.append(draw_scenes(*args))  # type: ignore[arg-type]
-        return garble(kept[-1])
-
-    def render_what_was_hidden(parameters: SceneParameters, digits: object) -> object:
-        original = kept.pop()
-        assert torch.equal(parameters.seed, original.seed)
-        return render_scenes(original, digits)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(trainer.data, "draw", draw_and_hide)
-    monkeypatch.setattr(trainer.data, "render", render_what_was_hidden)
+    curtain = Curtain()
+    for name in ("draw", "remove_target", "thin_out", "render"):
+        monkeypatch.setattr(trainer.data, name, getattr(curtain, name))
     losses, weights = losses_and_weights()
+    # One block of steps, made in six parts, three of them crowded, which are rendered twice.
+    assert curtain.calls == {"draw": 6, "remove_target": 6, "thin_out": 3, "render": 9}
     assert losses == expected[0]
     assert all(torch.equal(value, expected[1][name]) for name, value in weights.items())
     assert np.isfinite([float(value) for step in losses for value in step]).all()

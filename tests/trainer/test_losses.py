@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -18,7 +20,7 @@ from trainer.losses import (
     heat_spread_penalty,
     tightness_losses,
 )
-from trainer.model import GlimpseModel
+from trainer.model import GlimpseModel, Looks
 
 
 def numbers(*values: float) -> Tensor:
@@ -30,7 +32,9 @@ def test_the_heat_spread_of_two_points() -> None:
     # Half of the heat in each of two cells, 8 columns and 6 rows apart: variances 16 and 9 cells².
     heat[0, 3, 5] = heat[0, 9, 13] = 0.5
     heat[1, 20, 4] = 1.0  # one place has none
-    assert heat_spread_penalty(heat.flatten(1)).item() == pytest.approx(math.log(26) / 2, rel=1e-5)
+    assert heat_spread_penalty(heat.flatten(1)).tolist() == pytest.approx(
+        [math.log(26), 0], rel=1e-5, abs=1e-6
+    )
 
 
 def test_distillation_is_nothing_between_equals_and_worth_its_formula_otherwise() -> None:
@@ -43,6 +47,10 @@ def test_distillation_is_nothing_between_equals_and_worth_its_formula_otherwise(
     # 1 px off in y: 0.05 of the side, inside of β: ½ · 0.05² / 0.1.
     coarse = gaussian_of_box(numbers(50), numbers(41), numbers(10), numbers(20))
     assert distillation_loss(coarse, refined).item() == pytest.approx(0.0125, rel=1e-3)
+    # Each scene has its own.
+    both = gaussian_of_box(numbers(54, 50), numbers(40, 41), numbers(10, 10), numbers(10, 20))
+    teachers = gaussian_of_box(numbers(50, 50), numbers(40, 40), numbers(10, 10), numbers(20, 20))
+    assert distillation_loss(both, teachers).tolist() == pytest.approx([expected, 0.0125], rel=1e-3)
 
 
 def test_distillation_teaches_the_coarse_gaussian_alone() -> None:
@@ -63,13 +71,14 @@ def rectangle(left: int, top: int, width: int, height: int, background: float = 
 
 def test_the_variance_penalty_is_the_log_of_both_sigmas_where_there_is_ink() -> None:
     # Boxes around the ink, σ being e² and e px in the first scene, e and e in the second: 2 + 1 and 1 + 1. In
-    # the third there is nothing to be tight around. The mean over all three is 5 / 3.
+    # the third there is nothing to be tight around.
     e = math.e
     gaussian = Gaussian(numbers(60, 60, 60), numbers(28, 28, 28), numbers(e * e, e, e), numbers(e, e, e))
     scenes = torch.cat([rectangle(50, 22, 20, 12), rectangle(50, 22, 20, 12), torch.zeros(1, 1, 100, 100)])
     variance, kept_ink = tightness_losses(gaussian, scenes)
-    assert variance.item() == pytest.approx(5 / 3, abs=1e-5)
-    assert kept_ink > 0
+    assert variance.tolist() == pytest.approx([3, 2, 0], abs=1e-5)
+    assert (kept_ink[:2] > 0).all()
+    assert kept_ink[2] == 0
 
 
 def test_where_there_is_no_ink_nothing_pulls() -> None:
@@ -119,22 +128,130 @@ def test_the_variance_against_the_kept_ink_comes_to_rest_at_the_edges(
     assert [x, y, x + across, y + down] == pytest.approx([left, top, left + width, top + height], abs=1.0)
 
 
-def test_the_total_is_the_weighted_sum_and_the_ramp_switches_the_shaping_terms() -> None:
+def pass_over(scenes: Tensor) -> Looks:
+    """What an untrained model finds, as numbers that gradients end in."""
     torch.manual_seed(0)
-    scenes = torch.rand(4, 1, 100, 100)
-    labels = torch.tensor([3, 1, 4, 1])
-    looks = GlimpseModel().look(scenes)
-    weights = LossWeights(refiner_label=2, trunk_label=3, tightness=5, distillation=7, heat_spread=11)
 
-    def terms(ramp: float) -> Losses:
-        return Losses(*(value.detach() for value in compute_losses(looks, scenes, labels, weights, ramp)))
+    model = GlimpseModel().eval()
+    torch.nn.init.normal_(model.refiner.head.weight, std=0.5)  # not nought: it does correct
+    return each(model.look(scenes), lambda values: values.detach().requires_grad_())
 
-    off, half = terms(0.0), terms(0.5)
-    labels_only = off.label + 2 * off.refiner_label + 3 * off.trunk_label
-    torch.testing.assert_close(off.total, labels_only)
+
+def each(looks: Looks, change: Callable[[Tensor], Tensor]) -> Looks:
+    """The pass with every tensor changed."""
+    changed: dict[str, Any] = {
+        name: Gaussian(*map(change, value)) if isinstance(value, Gaussian) else change(value)
+        for name, value in looks._asdict().items()
+    }
+    return Looks(**changed)
+
+
+def tensors_of(looks: Looks) -> dict[str, Tensor]:
+    """The tensors of a pass by name, those of its Gaussians each by itself."""
+    found: dict[str, Tensor] = {}
+    for name, value in looks._asdict().items():
+        if isinstance(value, Gaussian):
+            found |= {f"{name}.{part}": tensor for part, tensor in value._asdict().items()}
+        else:
+            found[name] = value
+    return found
+
+
+WEIGHTS = LossWeights(
+    refiner_label=2, trunk_label=3, presence=13, tightness=5, distillation=7, heat_spread=11
+)
+SOME_ABSENT = torch.tensor([3, -1, 4, 1, -1])
+
+
+@pytest.fixture
+def scenes() -> Tensor:
+    return torch.rand(5, 1, 100, 100, generator=torch.Generator().manual_seed(0))
+
+
+def detached(losses: Losses) -> Losses:
+    return Losses(*(value.detach() for value in losses))
+
+
+def test_the_total_is_the_weighted_sum_and_the_ramp_switches_the_shaping_terms(scenes: Tensor) -> None:
+    looks, labels = pass_over(scenes), torch.tensor([3, 1, 4, 1, 5])
+    off, half = (detached(compute_losses(looks, scenes, labels, WEIGHTS, ramp)) for ramp in (0.0, 0.5))
+    no_shaping = off.label + 2 * off.refiner_label + 3 * off.trunk_label + 13 * off.presence
+    torch.testing.assert_close(off.total, no_shaping)
     shaping = (
         5 * (VARIANCE_PER_INK * half.variance + half.kept_ink) + 7 * half.distillation + 11 * half.heat_spread
     )
-    torch.testing.assert_close(half.total, labels_only + 0.5 * shaping)
-    expected = -torch.log_softmax(looks.logits, 1)[torch.arange(4), labels].mean()
-    torch.testing.assert_close(off.label, expected.detach())
+    torch.testing.assert_close(half.total, no_shaping + 0.5 * shaping)
+    for found, logits in (
+        (off.label, looks.logits),
+        (off.refiner_label, looks.refiner_logits),
+        (off.trunk_label, looks.trunk_logits),
+    ):
+        expected = -torch.log_softmax(logits, 1)[torch.arange(5), labels].mean()
+        torch.testing.assert_close(found, expected.detach())
+    with_tensor = detached(compute_losses(looks, scenes, labels, WEIGHTS, torch.tensor(0.5)))
+    assert with_tensor == half
+
+
+def test_presence_is_asked_of_every_scene(scenes: Tensor) -> None:
+    looks = pass_over(scenes)._replace(presence_logit=numbers(0, 0, math.log(3), -math.log(3), math.log(4)))
+    found = compute_losses(looks, scenes, SOME_ABSENT, WEIGHTS, 1.0).presence
+    # Chances of a digit: ½, ½, ¾, ¼, ⅘, where there is one, none, one, one, none.
+    expected = -(math.log(1 / 2) * 2 + math.log(3 / 4) + math.log(1 / 4) + math.log(1 / 5)) / 5
+    assert found.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_scenes_without_a_digit_count_in_no_other_term(scenes: Tensor) -> None:
+    """All terms but presence are those of the scenes with a digit, as if the others had not been there."""
+    looks, present = pass_over(scenes), SOME_ABSENT >= 0
+    rest = each(looks, lambda values: values[present])
+    found = detached(compute_losses(looks, scenes, SOME_ABSENT, WEIGHTS, 1.0))
+    alone = detached(compute_losses(rest, scenes[present], SOME_ABSENT[present], WEIGHTS, 1.0))
+    for name in set(Losses._fields) - {"total", "presence"}:
+        torch.testing.assert_close(getattr(found, name), getattr(alone, name))
+        assert getattr(found, name) != 0
+    torch.testing.assert_close(found.total - 13 * found.presence, alone.total - 13 * alone.presence)
+
+
+def test_nothing_pulls_at_the_attention_where_there_is_no_digit(scenes: Tensor) -> None:
+    looks = pass_over(scenes)
+    compute_losses(looks, scenes, SOME_ABSENT, WEIGHTS, 1.0).total.backward()
+    pulled = {name: tensor.grad for name, tensor in tensors_of(looks).items() if tensor.grad is not None}
+    assert set(pulled) == {
+        *("logits", "refiner_logits", "trunk_logits", "presence_logit", "heat"),
+        *(f"{which}.{part}" for which in ("coarse", "gaussian") for part in Gaussian._fields),
+    }
+    for name, gradient in pulled.items():
+        of_each = gradient.flatten(1).abs().amax(1) if gradient.ndim > 1 else gradient.abs()
+        assert (of_each[SOME_ABSENT >= 0] > 0).all(), name
+        assert of_each[SOME_ABSENT < 0].bool().tolist() == [name == "presence_logit"] * 2, name
+
+
+def test_a_batch_without_any_digit_teaches_presence_alone(scenes: Tensor) -> None:
+    looks = pass_over(scenes)
+    losses = compute_losses(looks, scenes, torch.full((5,), -1), WEIGHTS, 1.0)
+    losses.total.backward()
+    assert losses.presence > 0
+    torch.testing.assert_close(losses.total, 13 * losses.presence)
+    others = [value for name, value in losses._asdict().items() if name not in ("total", "presence")]
+    assert not any(others)
+    for name, tensor in tensors_of(looks).items():
+        if tensor.grad is not None:
+            assert tensor.grad.isfinite().all()
+            assert bool(tensor.grad.any()) == (name == "presence_logit"), name
+
+
+def test_the_box_is_fitted_to_the_picture_that_is_given_and_not_to_what_was_seen() -> None:
+    """With clutter pasted beside the digit the terms ask for the digit's own edges, as without it."""
+    plain = rectangle(40, 30, 20, 24)
+    looks = pass_over(plain)._replace(
+        gaussian=Gaussian(
+            *(part.requires_grad_() for part in gaussian_of_box(*map(numbers, (50, 42, 20, 24))))
+        )
+    )
+    pasted = plain.clone()
+    pasted[:, :, 34:50, 60:70] = 0.9  # touches the digit on its right
+    labels = torch.tensor([0])
+    before, seen = (compute_losses(looks, picture, labels, WEIGHTS, 1.0) for picture in (plain, pasted))
+    assert seen.kept_ink > before.kept_ink + 0.1
+    torch.testing.assert_close(before.kept_ink, tightness_losses(looks.gaussian, plain)[1].sum())
+    assert before.label == seen.label

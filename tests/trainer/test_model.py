@@ -17,7 +17,7 @@ from tests.trainer.tiny import bar_digits
 from trainer.attention import read_glimpse
 from trainer.evaluate import make_pictures
 from trainer.export import count_mflops
-from trainer.model import SECOND_WINDOW, GlimpseModel, Prediction, Windows
+from trainer.model import SECOND_WINDOW, Calibration, GlimpseModel, Prediction, Windows
 
 
 @pytest.fixture
@@ -61,6 +61,46 @@ def test_the_parts_of_a_prediction_fit_each_other(model: GlimpseModel, scenes: T
     torch.testing.assert_close(prediction.glimpse, expected, rtol=0, atol=1e-5)
 
 
+def test_the_last_of_a_prediction_is_that_there_is_a_digit(model: GlimpseModel, scenes: Tensor) -> None:
+    assert Prediction._fields[-1] == "digit_present"
+    looks = model.eval().look(scenes.float() / 255)
+    present = model.predict(scenes).digit_present
+    assert tuple(present.shape) == (6,)
+    torch.testing.assert_close(present, torch.sigmoid(looks.presence_logit))
+    assert present.unique().numel() == 6
+    # Both the glimpse and the features that the heat map gathers have a say in it, neither in the labels.
+    for head in (model.classifier.head, model.attention_network.classes):
+        with torch.no_grad():
+            head.bias[-1] += 1
+        raised = model.look(scenes.float() / 255)
+        torch.testing.assert_close(raised.presence_logit, looks.presence_logit + 1)
+        for name in ("logits", "refiner_logits", "trunk_logits"):
+            assert torch.equal(getattr(raised, name), getattr(looks, name))
+        looks = raised
+
+
+def test_calibration_is_nothing_until_it_is_fitted_and_then_what_it_says() -> None:
+    calibration = Calibration()
+    logits, presence = torch.tensor([[0.0, math.log(9.0)]]), torch.tensor([math.log(9.0)])
+    torch.testing.assert_close(calibration.probabilities(logits), torch.tensor([[0.1, 0.9]]))
+    torch.testing.assert_close(calibration.digit_present(presence), torch.tensor([0.9]))
+    calibration.label_temperature.fill_(2.0)
+    calibration.presence_temperature.fill_(2.0)
+    calibration.presence_shift.fill_(math.log(3.0))
+    # Half of log 9 is log 3: 1 to 3. With another log 3 on top it is log 9 again.
+    torch.testing.assert_close(calibration.probabilities(logits), torch.tensor([[0.25, 0.75]]))
+    torch.testing.assert_close(calibration.digit_present(presence), torch.tensor([0.9]))
+
+
+def test_calibration_travels_with_the_weights_and_is_not_trained(model: GlimpseModel, scenes: Tensor) -> None:
+    assert not any(name.startswith("calibration") for name, _ in model.named_parameters())
+    model.eval().calibration.label_temperature.fill_(3.0)
+    copy = GlimpseModel().eval()
+    copy.load_state_dict(model.state_dict())
+    looks = copy.look(scenes.float() / 255)
+    torch.testing.assert_close(copy.predict(scenes).probabilities, torch.softmax(looks.logits / 3, 1))
+
+
 def test_scenes_of_a_batch_do_not_know_of_each_other(model: GlimpseModel, scenes: Tensor) -> None:
     model.eval()
     together = model.predict(scenes)
@@ -90,7 +130,7 @@ def gradients_of_the_labels(model: GlimpseModel, scenes: Tensor, glimpse: str) -
 
 @pytest.mark.parametrize("glimpse", ["first", "second"])
 def test_the_labels_gradient_reaches_the_heat_map_through_the_glimpse(
-    model: GlimpseModel, scenes: Tensor, glimpse: str, monkeypatch: pytest.MonkeyPatch
+    model: GlimpseModel, scenes: Tensor, glimpse: str
 ) -> None:
     gradients = gradients_of_the_labels(model, scenes, glimpse)
     assert gradients["heat.weight"] > 1e-5
@@ -98,7 +138,7 @@ def test_the_labels_gradient_reaches_the_heat_map_through_the_glimpse(
     assert gradients["classes.weight"] == 0  # it hangs on the scene, not on a glimpse
     # Cut where the window is read, and nothing of it is left: there was no other way.
     model.zero_grad(set_to_none=True)
-    monkeypatch.setattr("trainer.model._GLIMPSE_GRADIENT", 0.0)
+    model.design = model.design._replace(glimpse_gradient=0.0)
     assert set(gradients_of_the_labels(model, scenes, glimpse).values()) == {0.0}
 
 

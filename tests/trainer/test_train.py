@@ -8,9 +8,11 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from scenes.digits import Digits
 from tests.trainer.tiny import ALONE, TINY, bar_digits, run_script
 from trainer.__main__ import main
 from trainer.attention import boxes
@@ -94,6 +96,37 @@ def test_the_average_is_not_the_weights_themselves(tiny_run: Path) -> None:
     assert torch.equal(load_trained_model(tiny_run).state_dict()[name], state["averaged"][name])
 
 
+def test_the_average_is_calibrated_at_the_end(tiny_run: Path) -> None:
+    state = load_checkpoint(tiny_run)
+    for name, unfitted in (("label_temperature", 1), ("presence_temperature", 1), ("presence_shift", 0)):
+        assert state["model"][f"calibration.{name}"] == unfitted
+        assert state["averaged"][f"calibration.{name}"] != unfitted
+        assert state["averaged"][f"calibration.{name}"].isfinite()
+
+
+def test_a_run_is_not_calibrated_before_its_end(
+    tmp_path: Path, bars: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at: list[int] = []
+    learners: list[Trainer] = []
+    construct = Trainer.__init__
+
+    def construct_and_keep(self: Trainer, *args: Any, **options: Any) -> None:
+        construct(self, *args, **options)
+        learners.append(self)
+
+    def note(model: object, held_out: Digits, *, device: torch.device) -> None:
+        assert model is learners[0].averaged
+        # Digits that training never sees: the bars of the held-out split lie a little further right.
+        assert np.array_equal(held_out.images, bar_digits("validation").images)
+        at.append(learners[0].step)
+
+    monkeypatch.setattr(Trainer, "__init__", construct_and_keep)
+    monkeypatch.setattr("trainer.train.calibrate", note)
+    train(dataclasses.replace(TINY, steps=2, checkpoint_every=1), tmp_path / "run", device="cpu")
+    assert at == [2]
+
+
 def test_a_finished_run_is_not_trained_further(tmp_path: Path, bars: None) -> None:
     recipe = dataclasses.replace(TINY, steps=1)
     run = train(recipe, tmp_path / "run", device="cpu")
@@ -138,18 +171,26 @@ def test_a_run_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_the_average_and_the_schedules_are_what_they_say() -> None:
     recipe = dataclasses.replace(TINY, steps=100, warm_up=10, ramp=(20, 40))
     learner = Trainer(recipe, bar_digits(), seed=0, processes=ALONE)
-    rates, ramps = {}, {}
+    paces, ramps = {}, {}
     for learner.step in (0, 4, 9, 20, 25, 50, 99, 100):
-        rates[learner.step], ramps[learner.step] = learner._learning_rate(), learner._ramp()
+        paces[learner.step], ramps[learner.step] = learner._pace(), learner._ramp().item()
     # Warm-up over 10 steps: a tenth, a half, all of it, times half a cosine that is 1 at 0 and ½ at 50.
-    assert rates[0] == pytest.approx(2e-3 * 0.1)
-    assert rates[4] == pytest.approx(2e-3 * 0.5, rel=5e-3)
-    assert rates[50] == pytest.approx(2e-3 * 0.5)
-    assert rates[100] == pytest.approx(0)
-    assert max(rates.values()) <= 2e-3
+    assert paces[0] == pytest.approx(0.1)
+    assert paces[4] == pytest.approx(0.5, rel=5e-3)
+    assert paces[50] == pytest.approx(0.5)
+    assert paces[100] == pytest.approx(0)
+    assert max(paces.values()) <= 1
     assert [ramps[step] for step in (0, 20, 25, 50, 100)] == [0, 0, 0.25, 1, 1]
 
-    learner.step = 0
+    # Both optimisers go at that pace of their own highest rates.
+    learner.step = 4
+    learner.advance()
+    rates = {
+        name: {group["lr"] for group in part.param_groups} for name, part in learner._optimiser._parts.items()
+    }
+    assert rates == {"muon": {recipe.muon_learning_rate * paces[4]}, "adamw": {2e-3 * paces[4]}}
+
+    learner = Trainer(recipe, bar_digits(), seed=0, processes=ALONE)
     name = "classifier.head.weight"
     before = learner.averaged.state_dict()[name].clone()
     learner.advance()
@@ -210,11 +251,19 @@ def test_two_processes_train_one_model(tmp_path: Path) -> None:
     for rank in (0, 1):
         learner = Trainer(recipe, bar_digits(), seed=0, processes=ALONE)
         scenes = TrainingScenes(
-            recipe.mixture, bar_digits(), batch_size=32, seed=0, device=ALONE.device, rank=rank, world=2
+            recipe.mixture,
+            bar_digits(),
+            batch_size=32,
+            seed=0,
+            device=ALONE.device,
+            rank=rank,
+            world=2,
+            pasted=recipe.pasted,
+            without_digit=recipe.without_digit,
         )
         batch = scenes.batch(0)
         looks = learner.model.train()(batch.scenes, *scenes.windows(0))
-        losses = compute_losses(looks, batch.scenes, batch.labels, recipe.weights, 0.0)
+        losses = compute_losses(looks, batch.before_pasting, batch.labels, recipe.weights, 0.0)
         losses.total.backward()
         first_losses.append(losses.label.item())
         gradients.append([p.grad for p in learner.model.parameters() if p.grad is not None])
@@ -235,7 +284,7 @@ def test_a_step_lowers_the_loss_of_the_batch_that_it_was_made_on() -> None:
     first, _ = learner.advance()
     with torch.no_grad():
         looks = learner.model.train()(batch.scenes, *windows)
-        again = compute_losses(looks, batch.scenes, batch.labels, recipe.weights, 0.0)
+        again = compute_losses(looks, batch.before_pasting, batch.labels, recipe.weights, 0.0)
     assert again.total < first.total
     assert boxes(looks.gaussian).isfinite().all()
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 import torch
 
 from scenes.digits import Digits, make_digits
@@ -41,6 +42,14 @@ def bar_digits(split: str = "train") -> Digits:
     return make_digits(images, np.arange(60) % 10)
 
 
+def train_on_bars(patch: pytest.MonkeyPatch) -> None:
+    """Let `train` need no data set, and look at few held-out scenes: one block for each figure."""
+    patch.setattr("trainer.train.load_digits", bar_digits)
+    for module in ("trainer.validation", "trainer.calibrate"):
+        patch.setattr(f"{module}._SCENES", 200)
+        patch.setattr(f"{module}._BATCH", 25)
+
+
 def run_script(
     text: str, folder: Path, *launcher: str, recipe: TrainingPreset = TINY
 ) -> subprocess.CompletedProcess[str]:
@@ -55,11 +64,10 @@ def run_script(
         "from pathlib import Path\n"
         "import torch\n"
         "import trainer.train as loop\n"
-        "import trainer.validation\n"
-        "from tests.trainer.tiny import TINY, bar_digits\n"
+        "import pytest\n"
+        "from tests.trainer.tiny import TINY, train_on_bars\n"
         "torch.set_num_threads(1)\n"
-        "loop.load_digits = bar_digits\n"
-        "trainer.validation._SCENES = 250\n"
+        "train_on_bars(pytest.MonkeyPatch())\n"
         f"preset = dataclasses.replace(TINY, **{changes!r})\n"
         f"folder = Path({str(folder)!r})\n" + textwrap.dedent(text),
         encoding="utf-8",

@@ -1,0 +1,154 @@
+"""`python -m benchmarks.ablations`: our recipe with one thing changed at a time.
+
+Each variant is trained for 2,000 steps, everything else as in the `cpu` preset, into
+`runs/ablations/VARIANT-seedSEED`; a finished run is loaded, a killed one goes on. `--only` trains some
+variants and stops there. The figures are of scenes of held-out training digits. The label's error is what
+choices were made by; the boxes' IoU is shown to tell what a term does for the box, and nothing was or may be
+chosen by it.
+
+Writes `benchmarks/results/ablations.json` and `ablations.png`, the error against the IoU, and the tables into
+`benchmarks/README.md`. With fewer steps or scenes it is a trial, which stays under `runs/`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+from torch import nn
+
+from benchmarks.budget import RUNS, recipe, trained
+from benchmarks.documents import fill_in
+from benchmarks.results import FOLDER, digits_or_exit, write_result
+from benchmarks.variants import OURS, TERMS, VARIANCE, VARIANTS, Variant, our_settings
+from scenes.digits import Digits
+from scenes.presets import find_preset
+from trainer.evaluate import evaluate, summarise, torch_predict
+from trainer.model import GlimpseModel
+
+STEPS = 2_000
+SCENES, DRAWS = 2_000, 3
+PRESETS = ("article", "cluttered-100")
+_FIGURES = ("error", "mean_iou")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Train or load every variant, measure, write tables and picture."""
+    options = _parser().parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    trial = options.steps != STEPS or options.scenes < SCENES
+    folder = RUNS / (f"ablations-{options.steps}-steps" if options.steps != STEPS else "ablations")
+    held_out = digits_or_exit("validation")
+    models = {
+        name: [train_variant(VARIANTS[name], folder, options.steps, seed) for seed in options.seeds]
+        for name in options.only or VARIANTS
+    }
+    if options.only:
+        print(f"trained or loaded: {', '.join(models)}; without --only all are measured")
+        return
+    content = {
+        "steps": options.steps,
+        "seeds": options.seeds,
+        "draws": DRAWS,
+        "scenes_per_draw": options.scenes,
+        "variants": {
+            name: [measure(model, held_out, options.scenes) for model in trained_models]
+            for name, trained_models in models.items()
+        },
+    }
+    print(markdown(content))
+    out = folder if trial else FOLDER
+    if trial:
+        (out / "ablations.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        print(f"a trial: wrote {out / 'ablations.json'}; benchmarks/results stays as it is")
+    else:
+        seeds = " ".join(map(str, options.seeds))
+        command = f"python -m benchmarks.ablations --seeds {seeds}"
+        print(f"wrote {write_result('ablations', command, content, threads=options.threads)}")
+        fill_in("ablations", markdown(content))
+    draw_trade_off(content, out / "ablations.png")
+
+
+def train_variant(variant: Variant, folder: Path, steps: int, seed: int) -> nn.Module:
+    """The variant's averaged model, trained or loaded."""
+    preset = variant.change(recipe("ablation", steps))
+    return trained(variant.method, preset, folder / f"{variant.name}-seed{seed}", seed=seed)
+
+
+def measure(model: nn.Module, held_out: Digits, scenes: int) -> dict[str, dict[str, float]]:
+    """Error and mean IoU on scenes of held-out digits, for each scene preset."""
+    assert isinstance(model, GlimpseModel)
+    found = {}
+    for name in PRESETS:
+        draws = evaluate(torch_predict(model), find_preset(name), held_out, draws=DRAWS, scenes=scenes)
+        summary = summarise(draws)
+        found[name] = {k: summary[k] for figure in _FIGURES for k in (figure, f"{figure}_sd")}
+    return found
+
+
+def average(runs: list[dict[str, dict[str, float]]], preset: str, figure: str) -> float:
+    """A figure's mean over training seeds."""
+    return sum(run[preset][figure] for run in runs) / len(runs)
+
+
+def markdown(content: dict[str, Any]) -> str:
+    """A table for each group of variants, ours first."""
+    head = "| " + " | ".join(f"`{p}` {word}" for p in PRESETS for word in ("error", "mean IoU")) + " |"
+    parts = []
+    for group in dict.fromkeys(v.group for v in VARIANTS.values() if v.group):
+        lines = [f"| {group} {head}", "|---" * (1 + 2 * len(PRESETS)) + "|"]
+        ours = VARIANTS[OURS]
+        for variant in (ours, *(v for v in VARIANTS.values() if v.group == group)):
+            runs = content["variants"][variant.name]
+            cells = []
+            for preset in PRESETS:
+                cells.append(f"{average(runs, preset, 'error'):.2%}".replace("%", " %"))
+                cells.append(f"{average(runs, preset, 'mean_iou'):.3f}")
+            title = our_settings(group) if variant is ours else variant.title
+            lines.append(f"| {title} | " + " | ".join(cells) + " |")
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def draw_trade_off(content: dict[str, Any], path: Path) -> None:
+    """Error against IoU on `article`: the variance penalty's weight as a curve, the loss terms as points."""
+    preset = PRESETS[0]
+
+    def point(variant: Variant) -> tuple[float, float]:
+        runs = content["variants"][variant.name]
+        return average(runs, preset, "mean_iou"), 100 * average(runs, preset, "error")
+
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.subplots()
+    weights = [
+        VARIANTS["no-variance"],
+        *(v for v in VARIANTS.values() if v.group == VARIANCE),
+        VARIANTS[OURS],
+    ]
+    curve = sorted(weights, key=lambda variant: variant.variance)
+    axes.plot(*zip(*map(point, curve), strict=True), "o-", label="weight of the variance penalty")
+    for variant in curve:
+        axes.annotate(f"{variant.variance:.2g}", point(variant), xytext=(4, 4), textcoords="offset points")
+    for variant in (v for v in VARIANTS.values() if v.group == TERMS and v.name != "no-variance"):
+        axes.plot(*point(variant), "s", label=variant.title)
+    axes.set(xlabel=f"mean IoU, {preset}, held-out digits", ylabel="error, %")
+    axes.legend(fontsize="small")
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.ablations", description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=list(VARIANTS), help="train these and measure nothing")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--steps", type=int, default=STEPS, help="of training; fewer make a trial")
+    parser.add_argument("--scenes", type=int, default=SCENES, help="in each draw; fewer make a trial")
+    parser.add_argument("--threads", type=int, default=1)
+    return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""The oracle: our classifier, reading at the true box. Reference only: it is the one here that uses boxes.
+
+It says how well a digit can be named by this classifier when somebody points at it. `trainer.train` cannot
+train it, since nothing there may know a box; it has a loop of its own around the same `Trainer`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from benchmarks.baselines.common import OUTPUTS, LabelLosses, Pass, Pictures, intensities
+from models.contract import GLIMPSE_SIDE_PX, SCENE_SIDE_PX
+from scenes.digits import Digits
+from scenes.draw import draw
+from scenes.frame import frame_offset_px
+from scenes.truth import ink_boxes
+from trainer.attention import read_glimpse
+from trainer.checkpoint import CHECKPOINT_NAME, load_checkpoint, save_checkpoint
+from trainer.data import LabelledBatch, TrainingScenes
+from trainer.distributed import Processes
+from trainer.losses import LossWeights, label_loss
+from trainer.memory import keep_freed_memory
+from trainer.method import Method
+from trainer.model import NARROWEST_WINDOW_PX, SECOND_WINDOW, GlimpseNetwork, Windows
+from trainer.presets import TrainingPreset
+from trainer.train import Trainer
+
+NAME = "oracle"
+CHECKPOINT_EVERY = 500
+
+
+class Oracle(nn.Module):
+    """A classifier of a window around the true box, which comes with the scene as a mask."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.classifier = GlimpseNetwork(48, 96, 48, GLIMPSE_SIDE_PX, OUTPUTS)
+
+    def forward(self, scenes: Tensor, first: Windows | None = None, second: Windows | None = None) -> Pass:
+        """Scenes with the true box's mask `[batch, 2, 100, 100]` to logits.
+
+        The window is as wide in boxes as our second glimpse's, and moved alike in training.
+        """
+        del first
+        x, width = _middle_and_extent(scenes[:, 1].amax(dim=1))
+        y, height = _middle_and_extent(scenes[:, 1].amax(dim=2))
+        side = (torch.maximum(width, height) * SECOND_WINDOW).clamp(min=NARROWEST_WINDOW_PX)
+        if second is not None:
+            side = side * torch.exp(second.log_scale)
+            x, y = x + second.shift_x * side, y + second.shift_y * side
+        outputs = self.classifier(read_glimpse(scenes[:, 0], x, y, side, side, GLIMPSE_SIDE_PX))
+        return Pass(outputs[:, :-1], outputs[:, -1])
+
+
+def losses(
+    seen: Pass, scenes: Tensor, labels: Tensor, weights: LossWeights, ramp: float | Tensor
+) -> LabelLosses:
+    """Cross entropy alone: that there is a digit is known to whom its box is given."""
+    del scenes, weights, ramp
+    label = label_loss(seen.logits, labels).sum() / (labels >= 0).sum().clamp(min=1)
+    return LabelLosses(label, label, torch.zeros_like(label))
+
+
+METHOD = Method(NAME, Oracle, losses, heads=("classifier.head",))
+
+
+class ScenesWithBoxes(TrainingScenes):
+    """Training scenes with the mask of the true box as a second channel."""
+
+    def _render_part(self, part: Any, seeds: Tensor) -> LabelledBatch:
+        made = super()._render_part(part, seeds)
+        preset = part.preset
+        boxes = ink_boxes(draw(preset, seeds, self._digits), self._digits)
+        masks = box_masks(boxes, frame_offset_px(preset.side_px, SCENE_SIDE_PX))
+        return made._replace(scenes=torch.cat([made.scenes, masks], dim=1))
+
+
+def train_oracle(preset: TrainingPreset, run: Path, digits: Digits, *, seed: int) -> Oracle:
+    """Train into the folder `run`, going on from its checkpoint where there is one; the averaged model.
+
+    Raises:
+        ValueError: the folder holds a run of another seed or recipe.
+    """
+    torch.set_flush_denormal(True)
+    keep_freed_memory()
+    processes = Processes(0, 1, torch.device("cpu"))
+    trainer = Trainer(preset, digits, seed=seed, processes=processes, method=METHOD)
+    trainer.scenes = ScenesWithBoxes(
+        preset.mixture,
+        digits,
+        batch_size=preset.batch_size,
+        seed=seed,
+        device=processes.device,
+        pasted=preset.pasted,
+        without_digit=preset.without_digit,
+    )
+    about = {"method": NAME, "preset": preset.name, "seed": seed, "recipe": dataclasses.asdict(preset)}
+    if (run / CHECKPOINT_NAME).is_file():
+        state = load_checkpoint(run)
+        if state["about"] != about:
+            raise ValueError(f"{run} holds another run, {state['about']}, expected {about}")
+        trainer.load_state(state)
+    run.mkdir(parents=True, exist_ok=True)
+    with tqdm(total=preset.steps, initial=trainer.step, unit="step", desc="train oracle") as bar:
+        while trainer.step < preset.steps:
+            trainer.advance()
+            bar.update()
+            if trainer.step % CHECKPOINT_EVERY == 0 or trainer.step == preset.steps:
+                save_checkpoint({"about": about, **trainer.state()}, run)
+    model = trainer.averaged
+    assert isinstance(model, Oracle)
+    return model
+
+
+def box_masks(boxes: Tensor, offset_px: int) -> Tensor:
+    """1 inside of each box, whose edges are whole pixels, moved into the frame: `[n, 1, 100, 100]`."""
+    pixel = torch.arange(SCENE_SIDE_PX, device=boxes.device) + 0.5 - offset_px
+    left, top, width, height = (boxes[:, i, None] for i in range(4))
+    columns = (pixel > left) & (pixel < left + width)
+    rows = (pixel > top) & (pixel < top + height)
+    return (rows[:, :, None] & columns[:, None, :]).float()[:, None]
+
+
+def name_with_box(model: nn.Module, pictures: Pictures, boxes: np.ndarray) -> np.ndarray:
+    """Classes `[n]` of uint8 scenes `[n, 1, 100, 100]` whose true boxes are given, `[n, 4]` in the frame."""
+    masks = box_masks(torch.from_numpy(boxes), 0)
+    with torch.inference_mode():
+        seen = model(torch.cat([intensities(pictures), masks], dim=1))
+    classes: np.ndarray = seen.logits.argmax(1).numpy()
+    return classes
+
+
+def _middle_and_extent(occupied: Tensor) -> tuple[Tensor, Tensor]:
+    """Of the run of ones in each row of `[n, 100]`: its middle and its length, in px, `[n]` each."""
+    extent = occupied.sum(dim=1)
+    return occupied.argmax(dim=1) + extent / 2, extent

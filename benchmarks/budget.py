@@ -1,0 +1,70 @@
+"""One budget for every method of a comparison, and runs that are trained once and loaded ever after."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.baselines import oracle
+from models.contract import SCENE_SIDE_PX
+from scenes.mnist import load_digits
+from trainer.checkpoint import CHECKPOINT_NAME, load_checkpoint
+from trainer.method import Method, method_of
+from trainer.presets import TrainingPreset, find_training_preset
+from trainer.train import train
+
+RUNS = Path("runs")
+_WORDS = {"cost", "reach"}
+"""What a recipe says of itself; it may change without making another run of it."""
+
+
+def recipe(name: str, steps: int) -> TrainingPreset:
+    """The `cpu` preset, cut short; the learning rates fall to nothing within the fewer steps."""
+    return dataclasses.replace(
+        find_training_preset("cpu"), name=name, cost="see the result file", reach="see there", steps=steps
+    )
+
+
+def trained(method: Method, preset: TrainingPreset, run: Path, *, seed: int) -> nn.Module:
+    """The method's averaged model, trained by that recipe; a finished run is loaded, a killed one goes on.
+
+    Raises:
+        ValueError: the folder holds a run of another method, seed or recipe.
+    """
+    if not _finished(method, preset, run, seed):
+        if method.name == oracle.NAME:
+            oracle.train_oracle(preset, run, load_digits("train"), seed=seed)
+        else:
+            train(preset, run, seed=seed, device="cpu", method=method)
+    model = method.build()
+    model.load_state_dict(load_checkpoint(run)["averaged"])
+    return model.eval()
+
+
+def cost(model: nn.Module, channels: int = 1) -> dict[str, float]:
+    """Parameters, and millions of floating-point operations for one scene, two for each multiply-add."""
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        model(torch.zeros(1, channels, SCENE_SIDE_PX, SCENE_SIDE_PX))
+    return {
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "mflops": round(counter.get_total_flops() / 1e6, 1),
+    }
+
+
+def _finished(method: Method, preset: TrainingPreset, run: Path, seed: int) -> bool:
+    if not (run / CHECKPOINT_NAME).is_file():
+        return False
+    state = load_checkpoint(run)
+    about = state["about"]
+    wanted = {k: v for k, v in dataclasses.asdict(preset).items() if k not in _WORDS}
+    found = {k: v for k, v in about["recipe"].items() if k not in _WORDS}
+    if (method_of(about), about["seed"], found) != (method.name, seed, wanted):
+        raise ValueError(
+            f"{run} holds a run of {method_of(about)}, seed {about['seed']}, recipe {found}; expected "
+            f"{method.name}, seed {seed}, {wanted}; move it away to train anew"
+        )
+    return bool(state["step"] == preset.steps)

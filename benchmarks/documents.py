@@ -1,0 +1,33 @@
+"""Tables in the documents: each stands between two comments, written by the command that measured it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+PAGE = Path(__file__).resolve().parent / "README.md"
+
+
+def fill_in(name: str, text: str, page: Path = PAGE) -> None:
+    """Put `text` between the comments that name it, in place of what was there."""
+    before, _, after = _split(name, page)
+    page.write_text(f"{before}\n{text}\n{after}", encoding="utf-8")
+
+
+def read_out(name: str, page: Path = PAGE) -> str:
+    """What stands between the comments that name it."""
+    return _split(name, page)[1].strip("\n")
+
+
+def _split(name: str, page: Path) -> tuple[str, str, str]:
+    """The page up to the first comment, what is between, and the page from the second comment on.
+
+    Raises:
+        ValueError: the page has no such pair of comments.
+    """
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    text = page.read_text(encoding="utf-8")
+    head, found, rest = text.partition(begin)
+    between, found_end, tail = rest.partition(end)
+    if not (found and found_end):
+        raise ValueError(f"{page.name}: expected {begin} and {end}, but it lacks one of them")
+    return head + begin, between, end + tail

@@ -1,0 +1,268 @@
+"""`python -m benchmarks.gpu`: everything that needs a GPU, in one call of under nine minutes.
+
+1. Train the `cuda` preset from nothing, with compiled steps, and time it; the rate of eager steps beside it.
+2. Figures of what came out, one draw of test digits for each scene preset.
+3. Export it; compare the CUDA provider with the CPU provider, and see where each node really runs.
+4. Scenes per second and latency for each batch size: onnxruntime on CUDA, torch eager and compiled, against
+   what the GPU's memory and arithmetic allow at best.
+
+Writes `benchmarks/results/gpu.json`. With `--trial` everything is tiny, runs on the CPU where there is no
+GPU, and nothing is written: it shows that the command works.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+import torch
+
+from benchmarks.results import digits_or_exit, write_result
+from models.contract import OUTPUTS
+from scenes.digits import Digits
+from scenes.draw import draw
+from scenes.presets import PRESETS
+from trainer.checkpoint import load_trained_model
+from trainer.distributed import Processes
+from trainer.evaluate import Answer, Predict, evaluate, make_pictures, summarise
+from trainer.export import check_parity, count_mflops, export
+from trainer.model import GlimpseModel
+from trainer.presets import TrainingPreset, find_training_preset
+from trainer.train import Trainer, train
+
+CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+BATCHES = (1, 8, 32, 128, 512)
+
+
+def main() -> None:
+    """Measure, print, write the result file."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
+    parser.add_argument("--steps", type=int, help="training steps instead of the preset's")
+    parser.add_argument("--trial", action="store_true", help="tiny, on any device, writes nothing")
+    options = parser.parse_args()
+    if not torch.cuda.is_available() and not options.trial:
+        raise SystemExit(
+            "error: expected a CUDA GPU that torch can use, but there is none; --trial needs none"
+        )
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    preset = find_training_preset("smoke" if options.trial else "cuda")
+    if options.steps:
+        preset = dataclasses.replace(preset, steps=options.steps)
+    digits = digits_or_exit("test")
+    with tempfile.TemporaryDirectory() as folder:
+        run, onnx_path = Path(folder) / "run", Path(folder) / "glimpse.onnx"
+        figures = {
+            "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
+            "training": measure_training(preset, run, device),
+            "test": measure_test(run, device, digits, scenes=100 if options.trial else 10_000),
+            "provider": measure_provider(run, onnx_path, digits, device),
+            "serving": measure_serving(run, onnx_path, device, seconds=0.05 if options.trial else 2.0),
+        }
+    print(json.dumps(figures, indent=2))
+    if not options.trial:
+        print(f"wrote {write_result('gpu', 'python -m benchmarks.gpu', figures, threads=1)}")
+
+
+def measure_training(preset: TrainingPreset, run: Path, device: torch.device) -> dict[str, Any]:
+    """Seconds from nothing to a trained model, compilation and all, and the rates of steps without it."""
+    rates = {
+        name: _steps_per_second(dataclasses.replace(preset, compiled=compiled), device)
+        for name, compiled in (("eager", False), ("compiled", preset.compiled))
+    }
+    start = time.perf_counter()
+    train(preset, run, device=device.type)
+    return {
+        "preset": preset.name,
+        "steps": preset.steps,
+        "scenes": preset.steps * preset.batch_size,
+        "seconds_from_nothing": round(time.perf_counter() - start, 1),
+        "steps_per_second": rates,
+    }
+
+
+def _steps_per_second(preset: TrainingPreset, device: torch.device) -> float:
+    """The rate once everything is warm."""
+    trainer = Trainer(preset, digits_or_exit("train"), seed=0, processes=Processes(0, 1, device))
+    steps = min(100, preset.steps // 2)
+    for _ in range(steps):
+        trainer.advance()
+    _wait(device)
+    start = time.perf_counter()
+    for _ in range(steps):
+        trainer.advance()
+    _wait(device)
+    return round(steps / (time.perf_counter() - start), 2)
+
+
+def measure_test(run: Path, device: torch.device, digits: Digits, *, scenes: int) -> dict[str, Any]:
+    """The figures of the trained model for every scene preset, one draw each."""
+    predict = _torch_predict(load_trained_model(run).to(device), device)
+    return {
+        preset.name: summarise(evaluate(predict, preset, digits, draws=1, scenes=scenes))
+        for preset in PRESETS.values()
+    }
+
+
+def measure_provider(run: Path, onnx_path: Path, digits: Digits, device: torch.device) -> dict[str, Any]:
+    """How far CUDA's answers are from the CPU's, and how many nodes each provider really runs."""
+    export(run, onnx_path, digits_or_exit("validation"))
+    pictures = make_pictures(draw(PRESETS["article"], np.arange(200), digits), digits)
+    provider = CUDA if device.type == "cuda" else CPU
+    parity = check_parity(
+        _onnx_predict(_session(onnx_path, provider)), _onnx_predict(_session(onnx_path, CPU)), pictures
+    )
+    return {
+        "name": provider,
+        "largest_difference_of_a_probability": parity.probability,
+        "largest_difference_of_a_box_px": parity.box_px,
+        "nodes": count_nodes(onnx_path, provider, pictures),
+    }
+
+
+def count_nodes(onnx_path: Path, provider: str, pictures: npt.NDArray[np.uint8]) -> dict[str, int]:
+    """How many nodes of the optimised graph each provider ran, from onnxruntime's own profile."""
+    options = onnxruntime.SessionOptions()
+    options.enable_profiling = True
+    options.profile_file_prefix = str(onnx_path.with_suffix(".profile"))
+    # Here a fall-back to the CPU is allowed, so that it is seen.
+    session = onnxruntime.InferenceSession(onnx_path, options, providers=list(dict.fromkeys([provider, CPU])))
+    if session.get_providers()[0] != provider:
+        raise SystemExit(f"error: expected {provider}, but onnxruntime uses {session.get_providers()[0]}")
+    session.run(None, {"scene": pictures[:1]})
+    events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+    return dict(
+        Counter(
+            event["args"]["provider"]
+            for event in events
+            if event.get("cat") == "Node" and event["name"].endswith("_kernel_time")
+        )
+    )
+
+
+def measure_serving(
+    run: Path, onnx_path: Path, device: torch.device, *, seconds: float
+) -> list[dict[str, Any]]:
+    """Latency and scenes per second for each batch size, and the shares of what the device allows."""
+    model = load_trained_model(run).to(device)
+    provider = CUDA if device.type == "cuda" else CPU
+    ways: dict[str, Predict] = {
+        "onnxruntime": _onnx_predict(_session(onnx_path, provider)),
+        "torch": _torch_predict(model, device),
+    }
+    if device.type == "cuda":
+        ways["torch compiled"] = _torch_predict(model, device, compiled=True)
+    flops, bytes_per_second = _peak_flops(device), _peak_bytes(device)
+    weights = sum(p.numel() * p.element_size() for p in model.parameters())
+    scene_bytes = 100 * 100 + 4 * sum(int(np.prod([d for d in t.shape if d != "batch"])) for t in OUTPUTS)
+    rows = []
+    for batch in BATCHES:
+        pictures = np.random.default_rng(0).integers(0, 256, (batch, 1, 100, 100), np.uint8)
+        floor_s = max(
+            count_mflops(model.cpu()) * 1e6 * batch / flops,
+            (weights + scene_bytes * batch) / bytes_per_second,
+        )
+        model.to(device)
+        for name, predict in ways.items():
+            took = _time(lambda call=predict, what=pictures: call(what), seconds)
+            median = float(np.median(took))
+            rows.append(
+                {
+                    "way": name,
+                    "batch": batch,
+                    "p50_ms": round(1e3 * median, 3),
+                    "p99_ms": round(1e3 * float(np.quantile(took, 0.99)), 3),
+                    "scenes_per_second": round(batch / median),
+                    "times_the_floor": round(median / floor_s, 1),
+                }
+            )
+    return rows
+
+
+def _time(call: Callable[[], object], seconds: float) -> list[float]:
+    """Seconds of each call; answers are on the CPU when a call returns, so nothing is left to wait for."""
+    for _ in range(5):
+        call()
+    took: list[float] = []
+    while sum(took) < seconds:
+        start = time.perf_counter()
+        call()
+        took.append(time.perf_counter() - start)
+    return took
+
+
+def _session(onnx_path: Path, provider: str) -> onnxruntime.InferenceSession:
+    """A session on that provider alone: a node that cannot run there is an error, not the CPU's."""
+    options = onnxruntime.SessionOptions()
+    if provider == CUDA:
+        onnxruntime.preload_dlls()
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    session = onnxruntime.InferenceSession(onnx_path, options, providers=[provider])
+    if session.get_providers()[0] != provider:
+        raise SystemExit(f"error: expected {provider}, but onnxruntime uses {session.get_providers()[0]}")
+    return session
+
+
+def _onnx_predict(session: onnxruntime.InferenceSession) -> Predict:
+    def predict(pictures: npt.NDArray[np.uint8]) -> Answer:
+        return Answer(*session.run(["probabilities", "box", "digit_present"], {"scene": pictures}))
+
+    return predict
+
+
+def _torch_predict(model: GlimpseModel, device: torch.device, *, compiled: bool = False) -> Predict:
+    call = torch.compile(model.predict, mode="reduce-overhead") if compiled else model.predict
+
+    def predict(pictures: npt.NDArray[np.uint8]) -> Answer:
+        with torch.inference_mode():
+            prediction = call(torch.from_numpy(pictures).to(device))
+            return Answer(
+                prediction.probabilities.cpu().numpy(),
+                prediction.box.cpu().numpy(),
+                prediction.digit_present.cpu().numpy(),
+            )
+
+    return predict
+
+
+def _peak_flops(device: torch.device) -> float:
+    """What a large product of float32 matrices reaches, in floating-point operations a second."""
+    side = 8192 if device.type == "cuda" else 1024
+    a, b = torch.randn(2, side, side, device=device)
+    return 2.0 * side**3 / _best(lambda: a @ b, device)
+
+
+def _peak_bytes(device: torch.device) -> float:
+    """What copying a large array reaches, in bytes a second read and written."""
+    source = torch.zeros(2**28 if device.type == "cuda" else 2**24, device=device)
+    target = torch.empty_like(source)
+    return 2.0 * source.numel() * 4 / _best(lambda: target.copy_(source), device)
+
+
+def _best(call: Callable[[], object], device: torch.device) -> float:
+    took = []
+    for _ in range(8):
+        _wait(device)
+        start = time.perf_counter()
+        call()
+        _wait(device)
+        took.append(time.perf_counter() - start)
+    return min(took)
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+if __name__ == "__main__":
+    main()

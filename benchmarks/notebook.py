@@ -1,0 +1,48 @@
+"""`python -m benchmarks.notebook --keep`: run `trainer/notebook.ipynb` and keep its outputs in the file.
+
+It trains for some minutes. Without `--keep` it writes nothing: it shows that all cells run.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+NOTEBOOK = Path(__file__).resolve().parent.parent / "trainer" / "notebook.ipynb"
+_SECONDS_PER_CELL = 1800
+
+
+def main() -> None:
+    """Run the notebook."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.notebook", description=__doc__)
+    parser.add_argument("--keep", action="store_true", help="write the outputs into the notebook")
+    options = parser.parse_args()
+    notebook = run_notebook()
+    if options.keep:
+        nbformat.write(notebook, NOTEBOOK)  # type: ignore[no-untyped-call]
+        print(f"wrote {NOTEBOOK}, {NOTEBOOK.stat().st_size:,} bytes")
+
+
+def run_notebook() -> nbformat.NotebookNode:
+    """The notebook with the outputs of all its cells.
+
+    Raises:
+        nbclient.exceptions.CellExecutionError: a cell failed.
+    """
+    notebook: nbformat.NotebookNode = nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
+    client = NotebookClient(
+        notebook,
+        timeout=_SECONDS_PER_CELL,
+        resources={"metadata": {"path": str(NOTEBOOK.parent)}},
+        record_timing=False,
+    )
+    client.execute()
+    notebook.metadata["language_info"] = {"name": "python"}  # of this machine's Python nothing else
+    return notebook
+
+
+if __name__ == "__main__":
+    main()

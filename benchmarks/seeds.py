@@ -1,0 +1,107 @@
+"""`python -m benchmarks.seeds RUN…`: one recipe trained from several seeds, all reported, the median shipped.
+
+The median is chosen by label errors on held-out training digits: neither test digits nor boxes have a say.
+Then each run's exported file is measured on test digits, but for runs that were measured before.
+Writes `benchmarks/results/seeds.json`; with `--ship` the median's file becomes `models/glimpse.onnx`, with
+its figures in its sidecar and in `benchmarks/results/figures.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.figures import measure, record
+from benchmarks.results import FOLDER, digits_or_exit, write_result
+from models.contract import MODEL_PATH, load_contract, sidecar_path
+from scenes.digits import Digits
+from trainer.checkpoint import load_trained_model
+from trainer.export import export
+from trainer.validation import label_errors
+
+_VALIDATION_SCENES = 10_000
+RESULT = "seeds"
+
+
+def main() -> None:
+    """Export and measure each run, choose the median, write the result file."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.seeds", description=__doc__)
+    parser.add_argument("runs", type=Path, nargs="+", help="folders of finished runs of one recipe")
+    parser.add_argument("--draws", type=int, default=10)
+    parser.add_argument("--scenes", type=int, default=10_000)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--ship", action="store_true", help="make the median the committed model")
+    options = parser.parse_args()
+    test, held_out = digits_or_exit("test"), digits_or_exit("validation")
+    before = {run["test"]["model_sha256"]: run for run in _read()["runs"]}
+    runs = []
+    for folder in options.runs:
+        onnx_path = folder / MODEL_PATH.name
+        if not onnx_path.is_file():
+            export(folder, onnx_path, held_out)
+        contract = load_contract(onnx_path)
+        runs.append(
+            before.get(contract.sha256)
+            or {
+                "seed": contract.provenance.seed,
+                "commit": contract.provenance.commit,
+                "scenes_seen": contract.provenance.scenes_seen,
+                "seconds": contract.provenance.seconds,
+                "validation_error": _validation_errors(folder, held_out, options.threads),
+                "test": measure(onnx_path, test, options.draws, options.scenes, options.threads),
+            }
+        )
+        print(f"{folder}: seed {runs[-1]['seed']}, label errors {runs[-1]['validation_error']}")
+    chosen = median_seed(runs)
+    figures = {"shipped_seed": chosen, "runs": runs}
+    command = f"python -m benchmarks.seeds {' '.join(folder.name for folder in options.runs)}"
+    path = write_result(RESULT, command, figures, threads=options.threads)
+    print(f"the median is seed {chosen}; wrote {path}")
+    if options.ship:
+        position = next(i for i, run in enumerate(runs) if run["seed"] == chosen)
+        _ship(options.runs[position] / MODEL_PATH.name, runs[position]["test"], options.threads)
+
+
+def median_seed(runs: list[dict[str, Any]]) -> int:
+    """The seed whose label errors on held-out training digits, summed over presets, are the median.
+
+    Of an even number of runs it is the worse of the two in the middle.
+    """
+    ordered = sorted(runs, key=lambda run: sum(run["validation_error"].values()))
+    seed: int = ordered[len(ordered) // 2]["seed"]
+    return seed
+
+
+def _validation_errors(run: Path, held_out: Digits, threads: int) -> dict[str, float]:
+    torch.set_num_threads(threads)
+    return label_errors(
+        load_trained_model(run), held_out, device=torch.device("cpu"), scenes=_VALIDATION_SCENES
+    )
+
+
+def _ship(onnx_path: Path, measured: dict[str, Any], threads: int) -> None:
+    shutil.copyfile(onnx_path, MODEL_PATH)
+    shutil.copyfile(sidecar_path(onnx_path), sidecar_path(MODEL_PATH))
+    record(measured["presets"], MODEL_PATH)
+    command = (
+        f"python -m benchmarks.figures --draws {measured['draws']} --scenes {measured['scenes_per_draw']}"
+    )
+    write_result("figures", command, measured, threads=threads)
+    print(f"shipped {onnx_path} as {MODEL_PATH.name}")
+
+
+def _read() -> dict[str, Any]:
+    path = FOLDER / f"{RESULT}.json"
+    if not path.is_file():
+        return {"runs": []}
+    figures: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["figures"]
+    return figures
+
+
+if __name__ == "__main__":
+    main()

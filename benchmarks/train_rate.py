@@ -1,0 +1,121 @@
+"""`python -m benchmarks.train_rate`: training steps per second on the CPU, against the floor of their FLOPs.
+
+The floor is the time that a step's floating-point operations would take at the machine's measured peak: the
+best rate of large matrix products and of a large convolution. A step counts three forward passes, as a
+backward pass takes two products for each of the forward pass. Scenes, normalisation, losses and the optimiser
+are not in the floor; they are what a step costs beyond it, beside convolutions too small for the peak.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import statistics
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch.nn import functional
+
+from benchmarks.results import digits_or_exit, write_result
+from scenes.digits import Digits
+from trainer.distributed import Processes
+from trainer.export import count_mflops
+from trainer.memory import keep_freed_memory
+from trainer.model import GlimpseModel
+from trainer.presets import find_training_preset
+from trainer.train import CompilerMissingError, Trainer
+
+STEPS, ROUNDS, WARM_UP = 24, 5, 8
+_PASSES = 3
+
+
+class Peak(NamedTuple):
+    """Rates of this machine at some number of threads, in GFLOP/s, two for each multiply-add."""
+
+    product: float
+    convolution: float
+
+
+def main() -> None:
+    """Measure eager and compiled steps on one and two threads and write the result file."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.train_rate", description=__doc__)
+    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
+    options = parser.parse_args()
+    digits = digits_or_exit("train")
+    keep_freed_memory()
+    torch.set_flush_denormal(True)
+    mflops = count_mflops(GlimpseModel())
+    batch = find_training_preset("cpu").batch_size
+    gflop_per_step = _PASSES * batch * mflops / 1e3
+    figures = {}
+    for threads in options.threads:
+        torch.set_num_threads(threads)
+        peak = measure_peak()
+        floor = max(peak) / gflop_per_step
+        row = {
+            "peak_product_gflops": round(peak.product, 1),
+            "peak_convolution_gflops": round(peak.convolution, 1),
+            "floor_steps_per_second": round(floor, 2),
+        }
+        for name, compiled in (("eager", False), ("compiled", True)):
+            try:
+                rate = steps_per_second(digits, compiled=compiled)
+            except CompilerMissingError as error:
+                print(f"{name}: not measured: {error}")
+                continue
+            row[f"{name}_steps_per_second"] = round(rate, 2)
+            row[f"{name}_share_of_floor"] = round(rate / floor, 3)
+        figures[f"{threads} threads"] = row
+        print(f"{threads} threads: {row}")
+    content = {"gflop_per_step": round(gflop_per_step, 2), "batch_size": batch, **figures}
+    command = "python -m benchmarks.train_rate --threads " + " ".join(map(str, options.threads))
+    print(f"wrote {write_result('train_rate', command, content, threads=max(options.threads))}")
+
+
+def steps_per_second(digits: Digits, *, compiled: bool) -> float:
+    """Median over rounds of the rate of whole steps of the `cpu` preset, scenes included."""
+    preset = dataclasses.replace(find_training_preset("cpu"), compiled=compiled)
+    trainer = Trainer(preset, digits, seed=0, processes=Processes(0, 1, torch.device("cpu")))
+    for _ in range(WARM_UP):  # compiles, where it does; a whole block of scenes
+        trainer.advance()
+    rates = []
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        for _ in range(STEPS):
+            trainer.advance()
+        rates.append(STEPS / (time.perf_counter() - began))
+    return statistics.median(rates)
+
+
+def measure_peak() -> Peak:
+    """The best rates that are reached on large operands: of a matrix product and of a 3×3 convolution."""
+    side, channels, places = 1536, 128, 56
+    a, b = torch.randn(side, side), torch.randn(side, side)
+    pictures = torch.randn(8, channels, places, places).contiguous(memory_format=torch.channels_last)
+    kernel = torch.randn(channels, channels, 3, 3).contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        return Peak(
+            product=_best_gflops(lambda: a @ b, 2 * side**3),
+            convolution=_best_gflops(
+                lambda: functional.conv2d(pictures, kernel, padding=1),
+                2 * 8 * places**2 * 9 * channels**2,
+            ),
+        )
+
+
+def _best_gflops(operation: Callable[[], object], flops: float) -> float:
+    """The fastest of 30 calls after 5: a peak is what the machine can do when nothing else disturbs it."""
+    fastest = float("inf")
+    for call in range(35):
+        began = time.perf_counter()
+        operation()
+        taken = time.perf_counter() - began
+        if call >= 5:
+            fastest = min(fastest, taken)
+    return flops / fastest / 1e9
+
+
+if __name__ == "__main__":
+    main()

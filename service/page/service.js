@@ -1,0 +1,85 @@
+// Ask the service, and turn every way that this may fail into one sentence. A record is all that came of one
+// question: the answer, its text, the picture ready to be painted and its bytes, the time it took, the path asked.
+
+import { aDigit } from "./words.js";
+
+const PATIENCE_MS = 15_000;
+
+/** The service refused; the message is its own sentence. */
+export class Refusal extends Error {}
+
+/** Nobody answered. */
+export class NoAnswer extends Error {
+  constructor() {
+    super("The service does not answer. Is it still running?");
+  }
+}
+
+/** The path of a scene with its answer, as `/synthesize` takes it. */
+export function scenePath(query) {
+  return `synthesize?${query}${query && "&"}format=json&predict=true`;
+}
+
+/** Ask for a scene and its answer in one round trip. */
+export async function askScene(query, signal) {
+  const path = scenePath(query);
+  const { answer, text, ms } = await ask(path, { signal });
+  const { image, parameters, prediction, truth } = answer;
+  const picture = await load(image, prediction.label);
+  return { parameters, prediction, truth, picture, text, ms, path, bytes: () => bytesOf(image) };
+}
+
+/** Ask what is on a picture, given as a file or a blob. */
+export async function askPicture(blob, name, signal) {
+  const body = new FormData();
+  body.append("image", blob, name);
+  const { answer, text, ms } = await ask("predict", { method: "POST", body, signal });
+  const address = URL.createObjectURL(blob);
+  try {
+    const picture = await load(address, answer.label);
+    return { prediction: answer, picture, text, ms, path: "predict", name, bytes: () => blob };
+  } finally {
+    URL.revokeObjectURL(address);
+  }
+}
+
+async function ask(path, options) {
+  const start = performance.now();
+  const signal = AbortSignal.any([options.signal, AbortSignal.timeout(PATIENCE_MS)]);
+  let response, text;
+  try {
+    response = await fetch(path, { ...options, signal });
+    text = await response.text();
+  } catch (error) {
+    if (options.signal.aborted) throw error; // a newer question took its place
+    throw new NoAnswer();
+  }
+  const answer = parse(text, response);
+  if (!response.ok) throw new Refusal(answer.detail);
+  return { answer, text, ms: performance.now() - start };
+}
+
+function parse(text, response) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new Refusal(`Something between this page and the service answered with status ${response.status}.`);
+  }
+}
+
+/** A picture that can be painted in one go with its answer. */
+function load(address, label) {
+  return new Promise((done, fail) => {
+    const picture = new Image();
+    // Not decode(): it waits for a frame, which a drag cannot spare; painting decodes as well.
+    picture.onload = () => done(picture);
+    picture.onerror = () => fail(new Error(`It reads ${aDigit(label)}, but this browser cannot show pictures of this kind.`));
+    picture.src = address;
+  });
+}
+
+function bytesOf(dataUri) {
+  const [head, data] = dataUri.split(",");
+  const bytes = Uint8Array.from(atob(data), (character) => character.charCodeAt(0));
+  return new Blob([bytes], { type: head.slice("data:".length, head.indexOf(";")) });
+}

@@ -1,0 +1,78 @@
+"""Serve the page: the files of `service/page/`, each with its type, its tag and strict headers."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import NamedTuple
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import HTMLResponse
+from starlette.exceptions import HTTPException
+
+PAGE_FOLDER = Path(__file__).resolve().parent / "page"
+
+# Our own files and nothing inline; no string becomes HTML, whatever a file's name or an error's text holds.
+# Pictures come as data URIs in answers and as blobs from the user.
+PAGE_POLICY = (
+    "default-src 'none'; "
+    "script-src 'self'; "
+    "style-src 'self'; "
+    "img-src 'self' data: blob:; "
+    "connect-src 'self'; "
+    "base-uri 'none'; "
+    "form-action 'none'; "
+    "frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; "
+    "trusted-types 'none'"
+)
+_HEADERS = {
+    "Content-Security-Policy": PAGE_POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-cache",  # ask each time, and be told 304
+}
+_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+
+
+class _File(NamedTuple):
+    content: bytes
+    media_type: str
+    tag: str
+
+
+def add_page(app: FastAPI) -> None:
+    """Answer `/` with the page and `/page/…` with its files, to GET and HEAD alike."""
+    # Read once: a name from outside never becomes a path.
+    files = {path.name: _read(path) for path in sorted(PAGE_FOLDER.iterdir()) if path.suffix in _TYPES}
+
+    @app.get("/", summary="The page", response_class=HTMLResponse)
+    async def page(request: Request) -> Response:
+        """A page to try the service in a browser; its query is the scene that it opens with."""
+        return _answer(request, files["index.html"])
+
+    async def file(request: Request, name: str) -> Response:
+        if name not in files:
+            raise HTTPException(404)
+        return _answer(request, files[name])
+
+    app.head("/", include_in_schema=False)(page)
+    app.api_route("/page/{name}", methods=["GET", "HEAD"], include_in_schema=False)(file)
+
+
+def _read(path: Path) -> _File:
+    content = path.read_bytes()
+    return _File(content, _TYPES[path.suffix], f'"{hashlib.sha256(content).hexdigest()[:16]}"')
+
+
+def _answer(request: Request, file: _File) -> Response:
+    headers = {**_HEADERS, "ETag": file.tag}
+    if file.tag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    return Response(file.content, media_type=file.media_type, headers=headers)

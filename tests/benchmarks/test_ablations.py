@@ -1,0 +1,106 @@
+"""Every variant differs from ours in what it says, and trains."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import ablations
+from benchmarks.ablations import markdown
+from benchmarks.budget import recipe
+from benchmarks.results import FOLDER
+from benchmarks.variants import OURS, VARIANTS
+from tests.trainer.tiny import ALONE, TINY, bar_digits
+from trainer.losses import Losses
+from trainer.model import HEADS, GlimpseModel
+from trainer.train import Trainer
+
+SMALL = dataclasses.replace(TINY, steps=3, ramp=(0, 1))
+
+
+def train_two_steps(name: str) -> tuple[Losses, dict[str, torch.Tensor]]:
+    variant = VARIANTS[name]
+    learner = Trainer(variant.change(SMALL), bar_digits(), seed=0, processes=ALONE, method=variant.method)
+    losses = [learner.advance()[0] for _ in range(2)][-1]
+    return losses, learner.model.state_dict()
+
+
+@pytest.fixture(scope="module")
+def ours() -> tuple[Losses, dict[str, torch.Tensor]]:
+    return train_two_steps(OURS)
+
+
+def test_ours_is_the_recipe_itself(ours: tuple[Losses, dict[str, torch.Tensor]]) -> None:
+    plain = Trainer(SMALL, bar_digits(), seed=0, processes=ALONE)
+    losses = [plain.advance()[0] for _ in range(2)][-1]
+    assert losses == ours[0]
+    assert all(torch.equal(value, ours[1][name]) for name, value in plain.model.state_dict().items())
+
+
+@pytest.mark.parametrize("name", [name for name in VARIANTS if name != OURS])
+def test_a_variant_trains_and_becomes_another_model(
+    name: str, ours: tuple[Losses, dict[str, torch.Tensor]]
+) -> None:
+    losses, weights = train_two_steps(name)
+    assert all(torch.isfinite(value) for value in losses)
+    assert all(value.isfinite().all() for value in weights.values())
+    assert any(
+        value.shape != ours[1][key].shape or not torch.equal(value, ours[1][key])
+        for key, value in weights.items()
+    )
+
+
+def test_the_weights_of_the_two_terms_are_what_their_names_say() -> None:
+    torch.manual_seed(0)
+    model = GlimpseModel()
+    scenes, labels = torch.rand(4, 1, 100, 100), torch.tensor([1, 2, 3, 4])
+    looks = model(scenes)
+    found: dict[str, Losses] = {
+        name: VARIANTS[name].method.losses(looks, scenes, labels, TINY.weights, 1.0)
+        for name in (OURS, "no-variance", "no-kept-ink", "variance-1")
+    }
+    totals = {name: losses.total.item() for name, losses in found.items()}
+    losses = found[OURS]
+    half = TINY.weights.tightness * losses.variance.item() / 2
+    assert totals[OURS] - totals["no-variance"] == pytest.approx(half, abs=1e-5)
+    assert totals["variance-1"] - totals[OURS] == pytest.approx(half, abs=1e-5)
+    kept = TINY.weights.tightness * losses.kept_ink.item()
+    assert totals[OURS] - totals["no-kept-ink"] == pytest.approx(kept, abs=1e-5)
+
+
+def test_no_two_variants_share_a_run() -> None:
+    seen = [(v.method.name, json.dumps(dataclasses.asdict(v.change(SMALL)))) for v in VARIANTS.values()]
+    assert len(set(seen)) == len(seen)
+    assert VARIANTS[OURS].heads == HEADS
+
+
+def test_with_every_layer_a_head_nothing_is_left_for_muon() -> None:
+    learner = Trainer(SMALL, bar_digits(), seed=0, processes=ALONE, method=VARIANTS["adamw"].method)
+    assert list(learner.state()["optimiser"]) == ["adamw"]
+
+
+def test_a_trial_runs_from_training_to_the_curve_and_leaves_the_results_alone(
+    tmp_path: Path, bars: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(ablations, "digits_or_exit", bar_digits)
+    kept = (OURS, "no-variance", "no-kept-ink", "variance-1", "side-20", "adamw")
+    monkeypatch.setattr(ablations, "VARIANTS", {name: VARIANTS[name] for name in kept})
+    monkeypatch.setattr(
+        ablations, "recipe", lambda name, steps: dataclasses.replace(recipe(name, steps), batch_size=8)
+    )
+    before = {path.name: path.read_bytes() for path in FOLDER.iterdir()}
+    arguments = ["--steps", "2", "--scenes", "10"]
+    ablations.main([*arguments, "--only", "adamw"])
+    assert "trained or loaded: adamw" in capsys.readouterr().out
+    ablations.main(arguments)
+    runs = tmp_path / "runs" / "ablations-2-steps"
+    content = json.loads((runs / "ablations.json").read_text())
+    assert list(content["variants"]) == list(kept)
+    assert markdown(content) in capsys.readouterr().out
+    assert (runs / "ablations.png").is_file()
+    assert {path.name: path.read_bytes() for path in FOLDER.iterdir()} == before

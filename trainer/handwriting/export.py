@@ -1,0 +1,98 @@
+"""From a run to `models/digits.onnx` and its sidecar: written, compared with torch, described."""
+
+from __future__ import annotations
+
+import copy
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from models.contract import CLASSES, file_sha256, write_contract
+from models.digits_contract import INPUTS, LATENT_SIZE, OUTPUTS, DigitsContract, DigitsProvenance
+from scenes.styles import style_latents
+from trainer.handwriting.graph import build_graph
+from trainer.handwriting.model import Flow, Gaussians, Writer
+
+VERSION = "0.1.0"
+_PARITY_DIGITS = 1000
+
+
+class WriterParityError(RuntimeError):
+    """The exported file does not write what the trained generator does."""
+
+
+def export(run: Path, out: Path) -> None:
+    """Write the file and its sidecar of a run, after comparing every pixel with torch in double precision.
+
+    Raises:
+        FileNotFoundError: the run has no checkpoint.
+        WriterParityError: a pixel differs.
+    """
+    writer, state = load_writer(run)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    onnx.save(build_graph(writer), out)
+    _check_parity(writer, out)
+    write_contract(_describe(writer, state, out), out)
+
+
+def load_writer(run: Path) -> tuple[Writer, dict[str, Any]]:
+    """The writer of a run as its last stage left it, and the checkpoint that it comes from."""
+    stages = sorted(run.glob("*.pt"))
+    if not stages:
+        raise FileNotFoundError(f"run: expected a folder with a checkpoint, but {run} has none")
+    state: dict[str, Any] = torch.load(stages[-1], weights_only=True)
+    writer = Writer(Flow() if state["recipe"]["flow_steps"] else Gaussians())
+    writer.load_state_dict(state["writer"])
+    return writer.eval().requires_grad_(False), state
+
+
+def _check_parity(writer: Writer, path: Path) -> None:
+    """Compare one thousand digits: equal in float32 and float64 can only be what no sum has rounded."""
+    classes = np.arange(_PARITY_DIGITS) % len(CLASSES)
+    latents = style_latents(np.arange(_PARITY_DIGITS), LATENT_SIZE)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (written,) = session.run(["picture"], {"digit": classes, "latent": latents})
+    expected = _double(writer)(torch.from_numpy(classes), torch.from_numpy(latents).double()).numpy()
+    if different := int(np.count_nonzero(written != expected)):
+        raise WriterParityError(
+            f"expected onnxruntime and torch to write the same digits, got {different} pixels that differ"
+        )
+
+
+def _double(writer: Writer) -> Writer:
+    return copy.deepcopy(writer).double()
+
+
+def _describe(writer: Writer, state: dict[str, Any], out: Path) -> DigitsContract:
+    about, recipe = state["about"], state["recipe"]
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        writer(torch.tensor([3]), torch.zeros(1, LATENT_SIZE))
+    return DigitsContract(
+        name="digits",
+        version=VERSION,
+        file=out.name,
+        sha256=file_sha256(out),
+        classes=CLASSES,
+        inputs=INPUTS,
+        outputs=OUTPUTS,
+        parameters=sum(weight.numel() for weight in writer.parameters()),
+        mflops_per_digit=round(counter.get_total_flops() / 1e6, 2),
+        provenance=DigitsProvenance(
+            commit=about["commit"],
+            command=about["command"],
+            preset=about["preset"],
+            seed=about["seed"],
+            data="MNIST training digits 0 to 59,999 (CC BY-SA 3.0)",
+            digits_seen=recipe["code_steps"] * recipe["batch_size"],
+            seconds=round(state["seconds"], 1),
+            hardware=about["hardware"],
+            versions=about["versions"],
+            finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        ),
+    )

@@ -1,0 +1,35 @@
+"""What the two stages minimise."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from trainer.handwriting.model import Codes, Flow
+
+
+def reconstruction(ink: Tensor, pictures: Tensor) -> Tensor:
+    """Squared error of a digit, summed over its pixels and averaged over digits.
+
+    The ink is clipped when a digit is written, so beyond black and white there is no error.
+    """
+    ink = torch.where(pictures == 0, ink.clamp(min=0), ink)
+    ink = torch.where(pictures == 1, ink.clamp(max=1), ink)
+    return ((ink - pictures) ** 2).sum(dim=(1, 2, 3)).mean()
+
+
+def divergence(codes: Codes) -> Tensor:
+    """Kullback-Leibler divergence of the codes from standard normal ones (Kingma & Welling 2014), in nats."""
+    variance = codes.log_variance.exp()
+    return 0.5 * (codes.mean.square() + variance - 1 - codes.log_variance).sum(dim=1).mean()
+
+
+def velocity_error(flow: Flow, codes: Tensor, classes: Tensor) -> Tensor:
+    """Squared error of the flow's velocity on straight ways from noise to codes (Liu et al. 2022, eq. 1)."""
+    n = len(codes)
+    noise = torch.randn_like(codes)
+    # Times that are spread evenly over the batch: less noise in the gradient than times drawn one by one.
+    times = (torch.arange(n) + torch.rand(1)) / n
+    positions = torch.lerp(noise, codes, times[:, None])
+    velocities: Tensor = flow(positions, classes, times)
+    return ((velocities - (codes - noise)) ** 2).sum(dim=1).mean()

@@ -1,0 +1,204 @@
+"""Training in two stages: codes that digits can be written from, then how to draw codes.
+
+Each stage leaves a checkpoint; a run that was stopped goes on with the first stage that has none.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from scenes.mnist import load_digits
+from trainer import provenance
+from trainer.handwriting.losses import divergence, reconstruction, velocity_error
+from trainer.handwriting.model import Codes, Encoder, Flow, Gaussians, Writer
+from trainer.handwriting.presets import WriterPreset
+from trainer.memory import keep_freed_memory
+
+_WARM_UP = 300
+
+
+class Known(NamedTuple):
+    """Real digits: uint8 `[m, 1, 28, 28]`, and their classes, int64 `[m]`."""
+
+    pictures: Tensor
+    classes: Tensor
+
+    def batches(self, size: int, steps: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Intensities in [0, 1] and classes, each digit once an epoch, in a new order each time."""
+        per_epoch = len(self.classes) // size
+        order = torch.arange(len(self.classes))
+        for step in range(steps):
+            if step % per_epoch == 0:
+                order = torch.randperm(len(self.classes))
+            chosen = order[step % per_epoch * size :][:size]
+            yield self.pictures[chosen].float() / 255, self.classes[chosen]
+
+
+class Averaged:
+    """A module beside the running average of its weights, which is quick at first."""
+
+    def __init__(self, module: nn.Module, keep: float) -> None:
+        self.average = copy.deepcopy(module)
+        self._module, self._keep, self._steps = module, keep, 0
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take the module's present weights into the average."""
+        keep = min(self._keep, (1 + self._steps) / (10 + self._steps))
+        for average, weight in zip(self.average.parameters(), self._module.parameters(), strict=True):
+            average.lerp_(weight, 1 - keep)
+        self._steps += 1
+
+
+class WriterTrainer:
+    """What the stages share: the digits, the encoder and the writer."""
+
+    def __init__(self, preset: WriterPreset, known: Known) -> None:
+        self.preset = preset
+        self.known = known
+        self.encoder = Encoder().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.writer = Writer(Flow() if preset.flow_steps else Gaussians())
+        self.writer.decoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def learn_codes(self) -> None:
+        """Train the encoder and the decoder as a variational autoencoder."""
+        preset, decoder = self.preset, self.writer.decoder
+        descent = _Descent([self.encoder, decoder], preset.learning_rate, preset.code_steps)
+        for pictures, classes in descent.over(
+            self.known.batches(preset.batch_size, preset.code_steps), "codes"
+        ):
+            codes = self.encoder(pictures, classes)
+            error = reconstruction(decoder(classes, codes.sample()), pictures)
+            far = divergence(codes)
+            descent.step(error + preset.divergence_weight * far, error=error, divergence=far)
+
+    def learn_prior(self) -> None:
+        """Learn how the codes of all digits are spread."""
+        codes = self._all_codes()
+        if isinstance(self.writer.prior, Flow):
+            self._learn_flow(self.writer.prior, codes)
+        else:
+            self.writer.prior.fit(codes.sample(), self.known.classes)
+
+    def _learn_flow(self, flow: Flow, codes: Codes) -> None:
+        preset = self.preset
+        averaged = Averaged(flow, preset.averaging)
+        descent = _Descent([flow], preset.learning_rate, preset.flow_steps)
+        for _ in descent.over(range(preset.flow_steps), "flow"):
+            chosen = torch.randint(len(self.known.classes), (preset.flow_batch_size,))
+            drawn = Codes(codes.mean[chosen], codes.log_variance[chosen]).sample()
+            error = velocity_error(flow, drawn, self.known.classes[chosen])
+            descent.step(error, error=error)
+            averaged.update()
+        flow.load_state_dict(averaged.average.state_dict())
+
+    @torch.no_grad()
+    def _all_codes(self) -> Codes:
+        """The codes of all digits: `[m, CODE_SIZE]`."""
+        pairs = zip(*(torch.split(values, 1000) for values in self.known), strict=True)
+        parts = [self.encoder(pictures.float() / 255, classes) for pictures, classes in pairs]
+        return Codes(*(torch.cat(part) for part in zip(*parts, strict=True)))
+
+
+class _Descent:
+    """An optimiser with its schedule: a short warm-up, then half a cosine down to nothing."""
+
+    def __init__(self, modules: list[nn.Module], rate: float, steps: int) -> None:
+        self._weights = [weight for module in modules for weight in module.parameters()]
+        self._optimiser = torch.optim.AdamW(self._weights, betas=(0.9, 0.99), weight_decay=1e-4)
+        self._rate, self._steps, self._done = rate, steps, 0
+        self._bar: tqdm[Any] | None = None
+
+    def over(self, batches: Any, title: str) -> Iterator[Any]:
+        """The batches, with a bar that shows what `step` is told."""
+        self._bar = tqdm(batches, desc=title, total=self._steps, unit="step")
+        yield from self._bar
+
+    def step(self, loss: Tensor, **shown: Tensor) -> None:
+        """Descend the slope of a loss."""
+        warm = min(1.0, (self._done + 1) / _WARM_UP)
+        for group in self._optimiser.param_groups:
+            group["lr"] = self._rate * warm * 0.5 * (1 + math.cos(math.pi * self._done / self._steps))
+        self._optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self._weights, 5.0)
+        self._optimiser.step()
+        self._done += 1
+        if self._bar is not None and self._done % 50 == 0:
+            self._bar.set_postfix({name: f"{value.item():.3f}" for name, value in shown.items()})
+
+
+def train(preset: WriterPreset, run: Path, *, seed: int = 0) -> Path:
+    """Train a preset into the folder `run`.
+
+    Raises:
+        ValueError: the folder holds a run of another recipe or seed.
+        scenes.mnist.DigitsUnavailableError: MNIST is not to be had.
+    """
+    torch.set_flush_denormal(True)
+    keep_freed_memory()
+    torch.manual_seed(seed)
+    trainer = WriterTrainer(preset, load_known())
+    state = {**_describe(preset, seed), "seconds": 0.0}
+    stages: dict[str, Callable[[], None]] = {
+        "1-codes": trainer.learn_codes,
+        "2-prior": trainer.learn_prior,
+    }
+    run.mkdir(parents=True, exist_ok=True)
+    for number, (name, learn) in enumerate(stages.items(), start=1):
+        path = run / f"{name}.pt"
+        if path.is_file():
+            state = _resume(trainer, path, state)
+        else:
+            began = time.perf_counter()
+            learn()
+            state["seconds"] += time.perf_counter() - began
+            state["encoder"] = trainer.encoder.state_dict()
+            state["writer"] = trainer.writer.state_dict()
+            torch.save(state, path)
+        torch.manual_seed(seed + number)  # so that a run that goes on here is the same
+    return run
+
+
+def _resume(trainer: WriterTrainer, path: Path, wanted: dict[str, Any]) -> dict[str, Any]:
+    """The state that a finished stage has left, after loading its weights."""
+    state: dict[str, Any] = torch.load(path, weights_only=True)
+    if (state["recipe"], state["about"]["seed"]) != (wanted["recipe"], wanted["about"]["seed"]):
+        raise ValueError(f"{path} is of another recipe or seed; choose another --run")
+    trainer.encoder.load_state_dict(state["encoder"])
+    trainer.writer.load_state_dict(state["writer"])
+    return state
+
+
+def _describe(preset: WriterPreset, seed: int) -> dict[str, Any]:
+    recipe = dataclasses.asdict(preset)
+    for words in ("cost", "reach"):
+        del recipe[words]
+    about = {
+        "preset": preset.name,
+        "seed": seed,
+        "commit": provenance.commit(),
+        "command": provenance.command(),
+        "hardware": provenance.hardware(torch.device("cpu"), torch.get_num_threads()),
+        "versions": provenance.versions(),
+    }
+    return {"recipe": recipe, "about": about}
+
+
+def load_known() -> Known:
+    """MNIST's 60,000 training digits."""
+    parts = [load_digits("train"), load_digits("validation")]
+    pictures = np.concatenate([part.images for part in parts])[:, None]
+    classes = np.concatenate([part.labels for part in parts])
+    return Known(torch.from_numpy(pictures), torch.from_numpy(classes))

@@ -1,0 +1,196 @@
+"""What a report shows of a run: its metrics, its looks, and its answers on scenes that it never saw.
+
+Truth is used here, as in `trainer.evaluate`; nothing that trains imports this.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from models.contract import GLIMPSE_SIDE_PX, SCENE_SIDE_PX
+from scenes.digits import Digits
+from scenes.draw import SceneParameters, draw
+from scenes.frame import frame_offset_px
+from scenes.presets import Preset, find_preset
+from scenes.truth import ink_boxes
+from trainer.attention import Gaussian, attention_maps, boxes, read_glimpse
+from trainer.data import SEEDS_PER_RUN
+from trainer.evaluate import make_pictures
+from trainer.metrics import intersection_over_union
+from trainer.model import NARROWEST_WINDOW_PX, SECOND_WINDOW, GlimpseModel
+from trainer.monitor import LOOKS_NAME, METRICS_NAME
+from trainer.validation import WATCHED_PRESET, WATCHED_SCENES, WATCHED_SEED
+
+Floats = npt.NDArray[np.float32]
+_BATCH = 250
+_LOOKED_ELSEWHERE, _BADLY_FRAMED = 0.1, 0.5
+
+
+class Answers(NamedTuple):
+    """What a model said of n scenes, and what was true."""
+
+    parameters: SceneParameters
+    pictures: npt.NDArray[np.uint8]  # [n, 100, 100]
+    true_boxes: Floats  # [n, 4]
+    boxes: Floats  # [n, 4]
+    iou: Floats  # [n]
+    probabilities: Floats  # [n, 10]
+    glimpses: Floats  # [n, 28, 28]
+
+    @property
+    def predicted(self) -> npt.NDArray[np.int64]:
+        """The named classes, `[n]`."""
+        predicted: npt.NDArray[np.int64] = self.probabilities.argmax(axis=1)
+        return predicted
+
+    @property
+    def right(self) -> npt.NDArray[np.bool_]:
+        """Whether the label is right, `[n]`."""
+        right: npt.NDArray[np.bool_] = self.predicted == self.parameters.label
+        return right
+
+
+class Look(NamedTuple):
+    """Where the model looked in one scene at some step of its training."""
+
+    step: int
+    picture: npt.NDArray[np.uint8]  # [100, 100]
+    true_box: Floats  # [4]
+    box: Floats  # [4]
+    attention_map: Floats  # [100, 100]
+    glimpse: Floats  # [28, 28]
+
+
+def read_metrics(run: Path) -> dict[str, tuple[list[int], list[float]]]:
+    """For each metric of a run its steps and values.
+
+    Raises:
+        FileNotFoundError: the folder holds no metrics.
+    """
+    path = run / METRICS_NAME
+    if not path.is_file():
+        raise FileNotFoundError(f"expected a run's {METRICS_NAME} in {run}, but there is none")
+    curves: dict[str, tuple[list[int], list[float]]] = {}
+    for line in _complete_lines(path):
+        for name, value in line.items():
+            if name != "step":
+                steps, values = curves.setdefault(name, ([], []))
+                steps.append(line["step"])
+                values.append(value)
+    return curves
+
+
+def ask(model: GlimpseModel, preset: Preset, digits: Digits, scenes: int) -> Answers:
+    """The model's answers on scenes 0 to `scenes` of a preset."""
+    parameters = draw(preset, np.arange(scenes), digits)
+    pictures = make_pictures(parameters, digits)
+    said = []
+    with torch.inference_mode():
+        for start in range(0, scenes, _BATCH):
+            prediction = model.predict(torch.from_numpy(pictures[start : start + _BATCH]))
+            said.append((prediction.box, prediction.probabilities, prediction.glimpse))
+    found, probabilities, glimpses = (torch.cat(parts).numpy() for parts in zip(*said, strict=True))
+    offset = np.float32(frame_offset_px(preset.side_px, SCENE_SIDE_PX))
+    truth = ink_boxes(parameters, digits) + np.array([offset, offset, 0, 0], dtype=np.float32)
+    iou = intersection_over_union(found, truth).astype(np.float32)
+    return Answers(parameters, pictures[:, 0], truth, found, iou, probabilities, glimpses)
+
+
+def looks_over_time(run: Path, held_out: Digits, most: int = 8) -> list[list[Look]]:
+    """The watched scenes at up to `most` steps, evenly spread on a logarithmic scale: a list for each step.
+
+    Empty where the run kept none, as runs did before version 0.2.
+    """
+    path = run / LOOKS_NAME
+    lines = _complete_lines(path) if path.is_file() else []
+    if not lines:
+        return []
+    wanted = np.geomspace(lines[0]["step"], lines[-1]["step"], most)
+    steps = np.array([line["step"] for line in lines])
+    chosen = sorted({int(np.abs(np.log(steps / step)).argmin()) for step in wanted})
+    seeds = WATCHED_SEED * SEEDS_PER_RUN + np.arange(WATCHED_SCENES)
+    parameters = draw(find_preset(WATCHED_PRESET), seeds, held_out)
+    pictures = make_pictures(parameters, held_out)
+    truth = ink_boxes(parameters, held_out)
+    return [_looks_at(lines[i], pictures, truth) for i in chosen]
+
+
+def _looks_at(line: dict[str, Any], pictures: npt.NDArray[np.uint8], truth: Floats) -> list[Look]:
+    """Everything follows from the Gaussian: the box, the map, and the glimpse."""
+    gaussian = Gaussian(*torch.tensor(line["attention"]).unbind(1))
+    side = (gaussian.longer_px * SECOND_WINDOW).clamp(min=NARROWEST_WINDOW_PX)
+    scenes = torch.from_numpy(pictures[:, 0]).float() / 255
+    x, y = gaussian.centre_x_px, gaussian.centre_y_px
+    glimpses = read_glimpse(scenes, x, y, side, side, GLIMPSE_SIDE_PX).clamp(0, 1).numpy()
+    maps, found = attention_maps(gaussian, pictures.shape[-1]).numpy(), boxes(gaussian).numpy()
+    return [
+        Look(line["step"], pictures[i, 0], truth[i], found[i], maps[i], glimpses[i])
+        for i in range(len(pictures))
+    ]
+
+
+def worst(answers: Answers, count: int) -> list[int]:
+    """Half the wrong labels that the model was surest of, half the lowest IoU among the others."""
+    confidence = answers.probabilities.max(axis=1)
+    wrong = [int(i) for i in np.argsort(-confidence) if not answers.right[i]][: count // 2]
+    by_iou = (int(i) for i in np.argsort(answers.iou) if int(i) not in set(wrong))
+    return wrong + [i for i, _ in zip(by_iou, range(count - len(wrong)), strict=False)]
+
+
+def what_went_wrong(answers: Answers, i: int) -> str:
+    """In a few words: the label, and how the box differs from the true one."""
+    x, y, width, height = (float(v) for v in answers.boxes[i])
+    true_x, true_y, true_width, true_height = (float(v) for v in answers.true_boxes[i])
+    label, predicted = int(answers.parameters.label[i]), int(answers.predicted[i])
+    words = [f"{label} named {predicted}" if label != predicted else f"{label}"]
+    iou = float(answers.iou[i])
+    if iou < _LOOKED_ELSEWHERE:
+        words.append("looked elsewhere")
+    elif iou < _BADLY_FRAMED:
+        ratio = width * height / max(true_width * true_height, 1.0)
+        aside = max(
+            abs(x + width / 2 - true_x - true_width / 2) / max(true_width, 1.0),
+            abs(y + height / 2 - true_y - true_height / 2) / max(true_height, 1.0),
+        )
+        faults = (
+            ["too large"] * (ratio > 1.5) + ["too small"] * (ratio < 1 / 1.5) + ["aside"] * (aside > 0.25)
+        )
+        if faults:
+            words.append(f"box {' and '.join(faults)}")
+    return ", ".join(words)
+
+
+def figures_by(values: Floats, answers: Answers, bins: int = 8) -> list[tuple[float, float, float, int]]:
+    """Error and mean IoU in bins of `values`, `[n]`: middle, error, mean IoU and scenes of each bin.
+
+    Values that are few get a bin each.
+    """
+    kinds = np.unique(values)
+    if len(kinds) <= 2 * bins:
+        groups = [(float(kind), values == kind) for kind in kinds]
+    else:
+        edges = np.linspace(kinds[0], kinds[-1], bins + 1)
+        number = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, bins - 1)
+        groups = [(float(edges[i] + edges[i + 1]) / 2, number == i) for i in range(bins)]
+    return [
+        (
+            middle,
+            float(1 - answers.right[inside].mean()),
+            float(answers.iou[inside].mean()),
+            int(inside.sum()),
+        )
+        for middle, inside in groups
+        if inside.any()
+    ]
+
+
+def _complete_lines(path: Path) -> list[dict[str, Any]]:
+    """The lines of a file of JSON; the last one may be half written by a run that still goes on."""
+    lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+    return [json.loads(line) for line in lines]
