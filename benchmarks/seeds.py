@@ -60,6 +60,7 @@ def main() -> None:
     chosen = median_seed(runs)
     figures = {"shipped_seed": chosen, "runs": runs}
     command = f"python -m benchmarks.seeds {' '.join(folder.name for folder in options.runs)}"
+    print(seeds_table(figures))
     path = write_result(RESULT, command, figures, threads=options.threads)
     print(f"the median is seed {chosen}; wrote {path}")
     if options.ship:
@@ -75,6 +76,23 @@ def median_seed(runs: list[dict[str, Any]]) -> int:
     ordered = sorted(runs, key=lambda run: sum(run["validation_error"].values()))
     seed: int = ordered[len(ordered) // 2]["seed"]
     return seed
+
+
+def seeds_table(figures: dict[str, Any]) -> str:
+    """What each seed reached on test digits as a Markdown table: error and mean IoU for each preset."""
+    presets = list(figures["runs"][0]["test"]["presets"])
+    lines = [
+        "| seed | " + " | ".join(f"`{preset}`" for preset in presets) + " |",
+        "|---" * (len(presets) + 1) + "|",
+    ]
+    for run in sorted(figures["runs"], key=lambda run: int(run["seed"])):
+        cells = [
+            f"{reached['error']:.2%}, {reached['mean_iou']:.3f}".replace("%", " %")
+            for reached in run["test"]["presets"].values()
+        ]
+        shipped = ", shipped" if run["seed"] == figures["shipped_seed"] else ""
+        lines.append(f"| {run['seed']}{shipped} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def _validation_errors(run: Path, held_out: Digits, threads: int) -> dict[str, float]:

@@ -16,6 +16,7 @@ from service.handwriting import DigitSource, GeneratedDigits, Generator, MnistDi
 from service.pages import add_page
 from service.predictor import Predictor
 from service.queries import PredictQuery, SourceName, SynthesizeQuery
+from service.reference import add_reference
 from service.schemas import (
     AliveAnswer,
     ErrorAnswer,
@@ -80,6 +81,8 @@ def create_app(
         version=predictor.version,
         description="Finds, frames and reads a handwritten digit in a cluttered picture. Lengths are in px "
         "of the picture as it was posted: x to the right, y down, origin at the top-left corner.",
+        docs_url=None,  # their scripts would come from another host; add_reference writes one without
+        redoc_url=None,
     )
     add_error_handlers(app)
     answerer = Answerer(predictor, settings.max_pixels)
@@ -91,6 +94,7 @@ def create_app(
     _add_synthesis(app, answerer, Synthesizer(sources))
     _add_health(app, predictor, answerer.model)
     add_page(app)
+    add_reference(app)
     return app
 
 
@@ -102,6 +106,7 @@ def _add_prediction(app: FastAPI, answerer: Answerer, max_body_bytes: int) -> No
         "/predict",
         summary="Find and read the digit in a picture",
         response_model=PredictionAnswer | PredictionWithoutMaps,
+        response_description="What the model says of the picture.",
         responses=documented(413, 415, 422, 503),
         openapi_extra={"requestBody": _ONE_IMAGE},
     )
@@ -118,6 +123,7 @@ def _add_prediction(app: FastAPI, answerer: Answerer, max_body_bytes: int) -> No
         "/predict/batch",
         summary="Find and read the digits in many pictures",
         response_model=list[PredictionAnswer | PredictionWithoutMaps | ErrorAnswer],
+        response_description="What the model says of each picture.",
         responses=documented(413, 415, 422, 503),
         openapi_extra={"requestBody": _MANY_IMAGES},
     )
@@ -155,7 +161,12 @@ def _add_synthesis(app: FastAPI, answerer: Answerer, synthesizer: Synthesizer) -
 
 
 def _add_health(app: FastAPI, predictor: Predictor, model: dict[str, str]) -> None:
-    @app.get("/healthz", summary="Is the process alive?", response_model=AliveAnswer)
+    @app.get(
+        "/healthz",
+        summary="Is the process alive?",
+        response_model=AliveAnswer,
+        response_description="It is.",
+    )
     async def alive() -> Response:
         """Answers as long as the process takes requests at all."""
         return _JSON(to_json({"status": "alive"}))
@@ -164,6 +175,7 @@ def _add_health(app: FastAPI, predictor: Predictor, model: dict[str, str]) -> No
         "/readyz",
         summary="Can it answer now?",
         response_model=ReadyAnswer,
+        response_description="It can.",
         responses=documented(503),
     )
     def ready() -> Response:

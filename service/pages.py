@@ -41,7 +41,9 @@ _TYPES = {
 }
 
 
-class _File(NamedTuple):
+class PageFile(NamedTuple):
+    """What is served: its bytes, their type, and the tag that says whether they have changed."""
+
     content: bytes
     media_type: str
     tag: str
@@ -50,28 +52,33 @@ class _File(NamedTuple):
 def add_page(app: FastAPI) -> None:
     """Answer `/` with the page and `/page/…` with its files, to GET and HEAD alike."""
     # Read once: a name from outside never becomes a path.
-    files = {path.name: _read(path) for path in sorted(PAGE_FOLDER.iterdir()) if path.suffix in _TYPES}
+    files = {
+        path.name: make_file(path.read_bytes(), path.suffix)
+        for path in sorted(PAGE_FOLDER.iterdir())
+        if path.suffix in _TYPES
+    }
 
-    @app.get("/", summary="The page", response_class=HTMLResponse)
+    @app.get("/", summary="The page", response_class=HTMLResponse, response_description="The page.")
     async def page(request: Request) -> Response:
         """A page to try the service in a browser; its query is the scene that it opens with."""
-        return _answer(request, files["index.html"])
+        return answer_file(request, files["index.html"])
 
     async def file(request: Request, name: str) -> Response:
         if name not in files:
             raise HTTPException(404)
-        return _answer(request, files[name])
+        return answer_file(request, files[name])
 
     app.head("/", include_in_schema=False)(page)
     app.api_route("/page/{name}", methods=["GET", "HEAD"], include_in_schema=False)(file)
 
 
-def _read(path: Path) -> _File:
-    content = path.read_bytes()
-    return _File(content, _TYPES[path.suffix], f'"{hashlib.sha256(content).hexdigest()[:16]}"')
+def make_file(content: bytes, suffix: str) -> PageFile:
+    """A file of these bytes, with the type of its suffix."""
+    return PageFile(content, _TYPES[suffix], f'"{hashlib.sha256(content).hexdigest()[:16]}"')
 
 
-def _answer(request: Request, file: _File) -> Response:
+def answer_file(request: Request, file: PageFile) -> Response:
+    """The file with the page's headers, or 304 to who has it already."""
     headers = {**_HEADERS, "ETag": file.tag}
     if file.tag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)

@@ -58,6 +58,7 @@ class PredictQuery(_Query):
 
     maps: Maps = Field(
         "array",
+        examples=["none"],
         description="How the attention map and the glimpse are written: as rows of numbers, as PNG data "
         "URIs, or not at all.",
     )
@@ -66,7 +67,7 @@ class PredictQuery(_Query):
 class SynthesizeQuery(_Query):
     """Query of `/synthesize`; what is not given is drawn from the seed."""
 
-    digit: int | None = Field(None, ge=0, le=9, description="The target digit.")
+    digit: int | None = Field(None, ge=0, le=9, description="The target digit.", examples=[3])
     x: float | None = Field(
         None, ge=10, le=90, description="Centre of the target's canvas, px; size/2 to 100 - size/2."
     )
@@ -94,7 +95,9 @@ class SynthesizeQuery(_Query):
         description="The target's handwriting, whatever else the scene shows; drawn from the seed if not "
         "given. With `digits=mnist` the digit's number in its class, counted round and round.",
     )
-    seed: int | None = Field(None, ge=0, le=MAX_SEED, description="Seed; without one each scene is another.")
+    seed: int | None = Field(
+        None, ge=0, le=MAX_SEED, description="Seed; without one each scene is another.", examples=[7]
+    )
     format: Literal["png", "json"] = Field(
         "png", description="The picture itself, or JSON with the picture, the truth and the parameters."
     )

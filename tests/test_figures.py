@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from benchmarks.figures import markdown_table
+from benchmarks.seeds import median_seed, seeds_table
 from models.contract import load_contract
 from scenes.presets import PRESETS
 
@@ -33,3 +34,12 @@ def test_they_were_measured_on_the_shipped_model(measured: dict[str, Any]) -> No
 @pytest.mark.parametrize("document", ["README.md", "models/README.md"])
 def test_the_documents_show_them(measured: dict[str, Any], document: str) -> None:
     assert markdown_table(measured["presets"]) in (ROOT / document).read_text(encoding="utf-8")
+
+
+def test_the_shipped_model_is_the_median_of_the_seeds_that_the_card_shows(measured: dict[str, Any]) -> None:
+    result = json.loads((ROOT / "benchmarks" / "results" / "seeds.json").read_text(encoding="utf-8"))
+    seeds = result["figures"]
+    assert seeds["shipped_seed"] == median_seed(seeds["runs"]) == load_contract().provenance.seed
+    (shipped,) = (run["test"] for run in seeds["runs"] if run["seed"] == seeds["shipped_seed"])
+    assert shipped == measured
+    assert seeds_table(seeds) in (ROOT / "models" / "README.md").read_text(encoding="utf-8")
