@@ -176,8 +176,11 @@ def _body(body: dict[str, Any]) -> str:
     forms: dict[str, list[str]] = {}
     for kind, content in body["content"].items():
         schema = content["schema"]
-        parts = [f"field {code(name)}, {either(kinds(part, ()))}" for name, part in schema["properties"].items()] if "properties" in schema else [either(kinds(schema, ()))]
-        forms.setdefault("; ".join(parts), []).append(code(kind))
+        parts = [
+            f"field {code(name)}, {either(kinds(part, ()))}"
+            for name, part in schema.get("properties", {}).items()
+        ]
+        forms.setdefault("; ".join(parts) or either(kinds(schema, ())), []).append(code(kind))
     lines = "".join(f"<li>{', '.join(media)}: {form}</li>" for form, media in forms.items())
     return f"<p>{text(body.get('description', ''))}</p><ul>{lines}</ul>"
 

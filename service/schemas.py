@@ -19,6 +19,7 @@ DataUri = Annotated[
     str, Field(pattern="^data:image/png;base64,", examples=["data:image/png;base64,iVBORw0K…"])
 ]
 Row = Annotated[list[Share], Field(min_length=1, max_length=SCENE_SIDE_PX)]
+GlimpseRow = Annotated[list[Share], Field(min_length=GLIMPSE_SIDE_PX, max_length=GLIMPSE_SIDE_PX)]
 Digit = Annotated[int, Field(ge=0, le=len(CLASSES) - 1)]
 
 
@@ -87,9 +88,9 @@ class PredictionAnswer(PredictionWithoutMaps):
         description="The attention as a grid of rows that spans the posted image exactly, at most "
         f"{SCENE_SIDE_PX} cells on its longer side; 0 to 1, peak 1. With `maps=png` a grey PNG of it."
     )
-    glimpse: Annotated[list[Row], Field(min_length=GLIMPSE_SIDE_PX, max_length=GLIMPSE_SIDE_PX)] | DataUri = (
-        Field(description="What the classifier saw, rows of intensities 0 to 1. With `maps=png` a grey PNG.")
-    )
+    glimpse: (
+        Annotated[list[GlimpseRow], Field(min_length=GLIMPSE_SIDE_PX, max_length=GLIMPSE_SIDE_PX)] | DataUri
+    ) = Field(description="What the classifier saw, rows of intensities 0 to 1. With `maps=png` a grey PNG.")
 
 
 class ErrorAnswer(_Answer):

@@ -93,7 +93,7 @@ def test_a_trial_runs_from_training_to_the_curve_and_leaves_the_results_alone(
     monkeypatch.setattr(
         ablations, "recipe", lambda name, steps: dataclasses.replace(recipe(name, steps), batch_size=8)
     )
-    before = {path.name: path.read_bytes() for path in FOLDER.iterdir()}
+    before = {path.name: path.read_bytes() for path in FOLDER.glob("ablations.*")}
     arguments = ["--steps", "2", "--scenes", "10"]
     ablations.main([*arguments, "--only", "adamw"])
     assert "trained or loaded: adamw" in capsys.readouterr().out
@@ -103,4 +103,4 @@ def test_a_trial_runs_from_training_to_the_curve_and_leaves_the_results_alone(
     assert list(content["variants"]) == list(kept)
     assert markdown(content) in capsys.readouterr().out
     assert (runs / "ablations.png").is_file()
-    assert {path.name: path.read_bytes() for path in FOLDER.iterdir()} == before
+    assert {path.name: path.read_bytes() for path in FOLDER.glob("ablations.*")} == before

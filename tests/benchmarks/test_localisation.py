@@ -95,7 +95,7 @@ def test_a_trial_runs_from_training_to_the_figure_and_leaves_the_results_alone(
     monkeypatch.setattr(
         localisation, "recipe", lambda name, steps: dataclasses.replace(recipe(name, steps), batch_size=8)
     )
-    before = {path.name: path.read_bytes() for path in FOLDER.iterdir()}
+    before = {path.name: path.read_bytes() for path in FOLDER.glob("localisation.*")}
     arguments = ["--steps", "2", "--scenes", "10", "--draws", "2"]
     localisation.main([*arguments, "--only", "cam", "oracle"])
     assert "trained or loaded: cam, oracle" in capsys.readouterr().out
@@ -107,7 +107,7 @@ def test_a_trial_runs_from_training_to_the_figure_and_leaves_the_results_alone(
     content = json.loads((runs / "localisation.json").read_text())
     assert markdown(content) in said
     assert "a trial" in said
-    assert {path.name: path.read_bytes() for path in FOLDER.iterdir()} == before
+    assert {path.name: path.read_bytes() for path in FOLDER.glob("localisation.*")} == before
     assert (runs / "localisation.png").stat().st_size < 400_000
     rows = content["presets"]["article"]
     assert list(rows) == [*(b.title for b in BASELINES), localisation.ORACLE_TITLE]

@@ -44,7 +44,7 @@ def test_every_file_is_served_strictly(client: TestClient, method: str, path: st
 
 
 def test_all_that_the_files_name_is_there(client: TestClient) -> None:
-    named = set(re.findall(r'(?:src|href)="(page/[^"]+)"', PAGE))
+    named = set(re.findall(r'(?:src|href)="(page/[^"]+)"', PAGE + client.get("/docs").text))
     assert {"page/main.js", "page/theme.css", "page/icon.svg"} <= named
     for script in PAGE_FOLDER.glob("*.js"):
         named |= {f"page/{name}" for name in re.findall(r'from "\./([^"]+)"', script.read_text("utf-8"))}

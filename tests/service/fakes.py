@@ -55,7 +55,7 @@ class BlobPredictor:
             np.array([left, top, width, height], np.float32),
             np.array([left + width / 2, top + height / 2, width / 4, height / 4], np.float32),
             (scene[:28, :28] / 255).astype(np.float32),
-            np.float32(brightest / 255),
+            np.asarray(brightest / 255, np.float32),
         )
 
 

@@ -75,10 +75,6 @@ def test_the_bodies_are_described(document):
     assert set(content) == {"image/png", "application/json"}
 
 
-def test_docs_answer(client):
-    assert client.get("/docs").status_code == 200
-
-
 def test_the_page_is_html(client):
     page = client.get("/")
     assert page.status_code == 200
