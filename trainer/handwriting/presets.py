@@ -39,14 +39,14 @@ PRESETS = {
         WriterPreset(
             name="gaussian",
             cost="10 minutes on one core of an Intel Xeon with AVX-512",
-            reach="see models/README.md",
+            reach="named as asked 95.6 %, CAS 98.7 %, precision 0.78, recall 0.84 (one seed)",
             code_steps=4_680,
             flow_steps=0,
         ),
         WriterPreset(
             name="flow",
             cost="15 minutes on one core of an Intel Xeon with AVX-512",
-            reach="see models/README.md",
+            reach="named as asked 99.5 %, CAS 99.2 %, precision 0.88, recall 0.80 (one seed)",
             code_steps=4_680,
             flow_steps=12_000,
         ),
