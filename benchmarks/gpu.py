@@ -15,10 +15,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import math
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,7 @@ import onnxruntime
 import torch
 
 from benchmarks.results import digits_or_exit, write_result
-from models.contract import OUTPUTS
+from models.contract import OUTPUTS, SCENE_SIDE_PX
 from scenes.digits import Digits
 from scenes.draw import draw
 from scenes.presets import PRESETS
@@ -163,7 +165,8 @@ def measure_serving(
         ways["torch compiled"] = _torch_predict(model, device, compiled=True)
     flops, bytes_per_second = _peak_flops(device), _peak_bytes(device)
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
-    scene_bytes = 100 * 100 + 4 * sum(int(np.prod([d for d in t.shape if d != "batch"])) for t in OUTPUTS)
+    numbers = sum(math.prod(size for size in output.shape if isinstance(size, int)) for output in OUTPUTS)
+    scene_bytes = SCENE_SIDE_PX**2 + 4 * numbers
     rows = []
     for batch in BATCHES:
         pictures = np.random.default_rng(0).integers(0, 256, (batch, 1, 100, 100), np.uint8)
@@ -173,7 +176,7 @@ def measure_serving(
         )
         model.to(device)
         for name, predict in ways.items():
-            took = _time(lambda call=predict, what=pictures: call(what), seconds)
+            took = _time(partial(predict, pictures), seconds)
             median = float(np.median(took))
             rows.append(
                 {
