@@ -62,8 +62,8 @@ PRESETS = {
         ),
         TrainingPreset(
             name="cpu",
-            cost="45 minutes on 2 cores of an Intel Xeon with AVX-512, shared with other programs at times",
-            reach="article: error 1.9 %, mean IoU 0.84; cluttered-100: error 1.0 %, mean IoU 0.86 (one seed)",
+            cost="66 minutes on one core of an Intel Xeon with AVX-512 that other programs used as well",
+            reach="article: error 1.7 %, mean IoU 0.85; cluttered-100: error 1.0 %, mean IoU 0.87 (two seeds)",
             steps=12_000,
             batch_size=64,
             learning_rate=2e-3,
