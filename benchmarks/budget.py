@@ -18,6 +18,7 @@ from trainer.presets import TrainingPreset, find_training_preset
 from trainer.train import train
 
 RUNS = Path("runs")
+_STEPS_WORTH_COMPILING = 500
 _WORDS = {"cost", "reach"}
 """What a recipe says of itself; it may change without making another run of it."""
 
@@ -25,7 +26,12 @@ _WORDS = {"cost", "reach"}
 def recipe(name: str, steps: int) -> TrainingPreset:
     """The `cpu` preset, cut short; the learning rates fall to nothing within the fewer steps."""
     return dataclasses.replace(
-        find_training_preset("cpu"), name=name, cost="see the result file", reach="see there", steps=steps
+        find_training_preset("cpu"),
+        name=name,
+        cost="see the result file",
+        reach="see there",
+        steps=steps,
+        compiled=steps >= _STEPS_WORTH_COMPILING,
     )
 
 
