@@ -24,6 +24,7 @@ SMALL = dataclasses.replace(TINY, steps=3, ramp=(0, 1))
 
 def train_two_steps(name: str) -> tuple[Losses, dict[str, torch.Tensor]]:
     variant = VARIANTS[name]
+    torch.set_num_threads(1)  # a fixture of the module comes before `one_thread`
     learner = Trainer(variant.change(SMALL), bar_digits(), seed=0, processes=ALONE, method=variant.method)
     losses = [learner.advance()[0] for _ in range(2)][-1]
     return losses, learner.model.state_dict()
