@@ -63,7 +63,7 @@ PRESETS = {
         TrainingPreset(
             name="cpu",
             cost="66 minutes on one core of an Intel Xeon with AVX-512 that other programs used as well",
-            reach="article: error 1.7 %, mean IoU 0.85; cluttered-100: error 1.0 %, mean IoU 0.87 (two seeds)",
+            reach="article: error 1.7 %, IoU 0.85; cluttered-100: error 1.0 %, IoU 0.87 (mean of two seeds)",
             steps=12_000,
             batch_size=64,
             learning_rate=2e-3,
