@@ -42,7 +42,7 @@ def versions() -> dict[str, str]:
     """Versions of Python and of what the figures depend on."""
     # torch itself also names the build, for the CPU or a version of CUDA; its package's data may not.
     others = {name: version(name) for name in ("numpy", "onnx", "onnxscript")}
-    return {"python": platform.python_version(), "torch": torch.__version__, **others}
+    return {"python": platform.python_version(), "torch": str(torch.__version__), **others}
 
 
 def _processor_name() -> str:
