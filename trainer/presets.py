@@ -51,7 +51,7 @@ PRESETS = {
     for preset in (
         TrainingPreset(
             name="smoke",
-            cost="14 seconds on 2 cores of an Intel Xeon with AVX-512",
+            cost="25 seconds on 2 cores of an Intel Xeon with AVX-512",
             reach="nothing: it shows that the road holds, from digits to a served model",
             steps=60,
             batch_size=32,
