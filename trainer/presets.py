@@ -21,7 +21,7 @@ class TrainingPreset:
     `batch_size` counts scenes over all processes. `ramp` are the steps over which the terms that shape the
     attention are switched on; before, the labels alone teach it where to look. `pasted` is the share of
     scenes with clutter pasted in, `without_digit` the share of those without a digit. `compiled` steps start
-    after a minute and are a fifth faster.
+    after a minute and are a third faster.
     """
 
     name: str

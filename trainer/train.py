@@ -285,6 +285,6 @@ def _compile(
     if processes.device.type == "cpu" and shutil.which(os.environ.get("CXX", "g++")) is None:
         raise CompilerMissingError(
             f"preset {preset.name} compiles its training steps: expected a C++ compiler (Debian's package "
-            "g++, or CXX naming one), but there is none; --eager trains without, a fifth slower"
+            "g++, or CXX naming one), but there is none; --eager trains without, a quarter slower"
         )
     return torch.compile(model), torch.compile(losses)
