@@ -51,6 +51,10 @@ lock: .venv/.made
 	$(COMPILE) $(ARGS) pyproject.toml --output-file requirements/service.txt
 	$(COMPILE) $(ARGS) pyproject.toml --extra trainer --extra dev --excludes requirements/not-locked.txt \
 		--constraint requirements/service.txt --output-file requirements/dev.txt
+	$(COMPILE) $(ARGS) pyproject.toml --extra gpu \
+		--constraint requirements/dev.txt --output-file requirements/gpu.txt
+	$(COMPILE) $(ARGS) pyproject.toml --extra trainer --excludes requirements/not-locked.txt \
+		--constraint requirements/dev.txt --output-file requirements/trainer.txt
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis

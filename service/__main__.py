@@ -3,41 +3,42 @@
 from __future__ import annotations
 
 import argparse
-import logging
+import math
 import signal
 import socket
 import sys
 
 import uvicorn
+from uvicorn._compat import asyncio_run
 
 from models.contract import ContractError
 from service.app import create_app
-from service.generator import OnnxGenerator
-from service.predictor import OnnxPredictor, PredictorError
-from service.providers import ProviderError
+from service.http.logs import configure_logs
+from service.http.protocol import guarded_protocol
+from service.http.server import Server
+from service.http.shedding import Shed
+from service.inference.batching import WorkerError
+from service.inference.engine import start_engine
+from service.inference.predictor import PredictorError
+from service.inference.providers import ProviderError
 from service.settings import Settings, SettingsError, load_settings
-
-
-class _Server(uvicorn.Server):
-    """A server that says where it listens once that is true."""
-
-    def __init__(self, config: uvicorn.Config, greeting: str) -> None:
-        super().__init__(config)
-        self._greeting = greeting
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            print(self._greeting, flush=True)
+from service.synthesis.generator import OnnxGenerator
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT; 0 after a stop that was asked for, 1 where there is no start."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["bulk"]:
+        from service.bulk import command  # noqa: PLC0415 - a server has no use for it
+
+        return command.main(arguments[1:])
     parser = argparse.ArgumentParser(
         prog="python -m service",
         description="Serve a Glimpse model over HTTP. Everything else is set by environment variables: "
         + ", ".join(f"GLIMPSE_{name.upper()}" for name in Settings.model_fields)
         + ", GLIMPSE_MNIST_DIR.",
+        epilog="`python -m service bulk SRC… --out predictions.parquet` labels files instead of serving; "
+        "`python -m service bulk --help` says how.",
     )
     parser.add_argument("--host", help="address to listen on (GLIMPSE_HOST, 127.0.0.1)")
     parser.add_argument("--port", type=int, help="port to listen on, 0 for any (GLIMPSE_PORT, 8000)")
@@ -45,16 +46,18 @@ def main(arguments: list[str] | None = None) -> int:
     # uvicorn stops gracefully, then raises the signal again for the handler that was there before.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
-    # A client's broken form is answered with a 422; nobody needs to read of it in the log.
-    logging.getLogger("python_multipart").setLevel(logging.ERROR)
     try:
         settings = load_settings(host=given.host, port=given.port)
+        configure_logs(settings.log_format)
         with _listen(settings.host, settings.port) as listener:
-            _serve(settings, listener)
-    except (SettingsError, OSError, ContractError, ProviderError, PredictorError) as error:
+            loops = uvicorn.Config("", log_config=None).get_loop_factory()
+            failure = asyncio_run(_serve(settings, listener), loop_factory=loops)
+    except (SettingsError, OSError, ContractError, ProviderError, PredictorError, WorkerError) as error:
         print(f"Glimpse does not start: {error}", file=sys.stderr)
         return 1
-    return 0
+    if failure:
+        print(f"Glimpse has stopped: {failure}", file=sys.stderr)
+    return 1 if failure else 0
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -68,20 +71,33 @@ def _listen(host: str, port: int) -> socket.socket:
         raise OSError(f"cannot listen on {host} port {port}: {error.strerror or error}") from error
 
 
-def _serve(settings: Settings, listener: socket.socket) -> None:
+async def _serve(settings: Settings, listener: socket.socket) -> str:
+    """Serve until a stop; why it was not asked for, or nothing."""
     generator = OnnxGenerator(settings.digits_path)
-    predictor = OnnxPredictor(settings.model_path, settings.provider, settings.threads)
-    if predictor.provider_note:
-        print(f"The model runs on the CPU: {predictor.provider_note}", file=sys.stderr, flush=True)
+    engine = await start_engine(settings)
+    if engine.provider_note:
+        print(f"The model runs on the CPU: {engine.provider_note}", file=sys.stderr, flush=True)
     host, port = listener.getsockname()[:2]
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    app = create_app(engine, settings, generator)
+    # With a line in the log for every request, every request goes through the app.
+    shared = bool(settings.cors_origins)
+    shed = None if settings.access_log else Shed(engine, app.state.metrics, shared=shared)
     config = uvicorn.Config(
-        create_app(predictor, settings, generator),
-        log_level="info" if settings.access_log else "warning",
-        access_log=settings.access_log,
-        timeout_graceful_shutdown=10,
+        app,
+        log_config=None,  # its loggers are as all others are (logs.py)
+        access_log=False,  # written by observe.py
+        server_header=False,
+        proxy_headers=False,  # nobody here asks who the client is
+        http=guarded_protocol(settings.head_timeout_s, shed),
+        ws="none",
+        timeout_keep_alive=75,  # longer than most proxies: who closes first may meet a request on its way
+        timeout_graceful_shutdown=math.ceil(settings.grace_s),
     )
-    _Server(config, f"Glimpse listens on {address} with {predictor.provider}").run(sockets=[listener])
+    greeting = f"Glimpse listens on {address} with {engine.provider}"
+    server = Server(config, engine, greeting, settings.drain_s)
+    await server.serve(sockets=[listener])
+    return server.failure
 
 
 if __name__ == "__main__":

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from time import perf_counter
 from typing import Annotated
 
 import anyio
+import orjson
 from anyio import to_thread
 from fastapi import FastAPI, Query, Request, Response
 
 from scenes.digits import Digits
-from service.answer import Answerer, data_uri, png, to_json
-from service.errors import add_error_handlers, documented
-from service.handwriting import DigitSource, GeneratedDigits, Generator, MnistDigits
+from service.http.direct import DirectRoute
+from service.http.errors import add_error_handlers, documented
+from service.http.headers import PICTURE_POLICY
+from service.http.layers import LayeredApp
+from service.http.metrics import Metrics, add_metrics
+from service.http.uploads import IMAGE_TYPES, MULTIPART, Limits, read_image, read_images
+from service.inference.answer import data_uri, model_of, png, to_json
+from service.inference.batching import Batch
+from service.inference.engine import Engine
 from service.pages import add_page
-from service.predictor import Predictor
-from service.queries import PredictQuery, SourceName, SynthesizeQuery
+from service.queries import PredictQuery, SourceName, SynthesizeQuery, refuse_repeats
 from service.reference import add_reference
 from service.schemas import (
     AliveAnswer,
@@ -27,30 +37,27 @@ from service.schemas import (
     SceneAnswer,
 )
 from service.settings import Settings
-from service.synthesize import Synthesizer
-from service.uploads import IMAGE_TYPES, MULTIPART, read_image, read_images
+from service.synthesis.handwriting import DigitSource, GeneratedDigits, Generator, MnistDigits
+from service.synthesis.synthesize import Scene, Synthesizer
+from service.v2.infer import Served
+from service.v2.routes import add_open_inference
 
+_log = logging.getLogger(__name__)
 _BINARY = {"type": "string", "format": "binary"}
 _ONE_IMAGE = {
     "required": True,
     "description": "A picture as the multipart field `image`, or its bytes as the body.",
     "content": {
         MULTIPART: {
-            "schema": {"type": "object", "required": ["image"], "properties": {"image": _BINARY}},
-        },
-        **{kind: {"schema": _BINARY} for kind in IMAGE_TYPES},
-    },
-}
-_MANY_IMAGES = {
-    "required": True,
-    "content": {
-        MULTIPART: {
             "schema": {
                 "type": "object",
-                "required": ["images"],
-                "properties": {"images": {"type": "array", "items": _BINARY}},
-            }
-        }
+                "required": ["image"],
+                "properties": {"image": _BINARY},
+                "additionalProperties": False,
+            },
+            "encoding": {"image": {"contentType": ", ".join(IMAGE_TYPES)}},
+        },
+        **{kind: {"schema": _BINARY} for kind in IMAGE_TYPES},
     },
 }
 _NO_DIGITS = (
@@ -58,109 +65,169 @@ _NO_DIGITS = (
 )
 
 
+def _many_images(most: int) -> dict[str, object]:
+    images = {"type": "array", "items": _BINARY, "minItems": 1, "maxItems": most}
+    return {
+        "required": True,
+        "description": "Pictures as the multipart field `images`, once for each.",
+        "content": {
+            MULTIPART: {
+                "schema": {
+                    "type": "object",
+                    "required": ["images"],
+                    "properties": {"images": images},
+                    "additionalProperties": False,
+                },
+                "encoding": {"images": {"contentType": ", ".join(IMAGE_TYPES)}},
+            }
+        },
+    }
+
+
 class _JSON(Response):
     media_type = "application/json"
 
 
 def create_app(
-    predictor: Predictor,
+    engine: Engine,
     settings: Settings,
     generator: Generator,
     mnist: Digits | None = None,
 ) -> FastAPI:
-    """The service around a predictor.
+    """The service around a model.
 
     Args:
-        predictor: a model that is loaded and ready.
+        engine: a model that is loaded and ready; it takes jobs while the app runs.
         settings: the limits.
         generator: what writes the digits of `/synthesize`.
         mnist: what `digits=mnist` draws from; without it, MNIST's test split where that is at hand.
     """
-    app = FastAPI(
+    metrics = Metrics()
+    _count(engine, metrics)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        async with engine.running():
+            yield
+
+    app = LayeredApp(
+        settings,
+        metrics,
+        lifespan=lifespan,
         title="Glimpse",
-        version=predictor.version,
+        version=engine.version,
         description="Finds, frames and reads a handwritten digit in a cluttered picture. Lengths are in px "
         "of the picture as it was posted: x to the right, y down, origin at the top-left corner.",
         docs_url=None,  # their scripts would come from another host; add_reference writes one without
         redoc_url=None,
     )
-    add_error_handlers(app)
-    answerer = Answerer(predictor, settings.max_pixels)
-    _add_prediction(app, answerer, settings.max_body_bytes)
+    add_error_handlers(app, metrics)
+    _add_prediction(app, engine, metrics, Limits.of(settings))
     sources: dict[SourceName, DigitSource] = {
         "generated": GeneratedDigits(generator),
         "mnist": MnistDigits(mnist),
     }
-    _add_synthesis(app, answerer, Synthesizer(sources))
-    _add_health(app, predictor, answerer.model)
+    _add_synthesis(app, engine, Synthesizer(sources))
+    _add_health(app, engine)
+    if settings.metrics:
+        add_metrics(app, metrics)
+    _add_open_inference(app, engine, settings)
     add_page(app)
     add_reference(app)
     return app
 
 
-def _add_prediction(app: FastAPI, answerer: Answerer, max_body_bytes: int) -> None:
-    # Decoding may take hundreds of megabytes a picture: no more at a time than there are cores to do it.
-    limiter = anyio.CapacityLimiter(2 * (os.cpu_count() or 1))
+def _count(engine: Engine, metrics: Metrics) -> None:
+    """Let the engine tell the metrics what it does."""
+    metrics.name_model(engine)
+    metrics.watch_queue(lambda: engine.waiting)
+    metrics.watch_workers(lambda: engine.worker_pids)
 
-    @app.post(
+    def count(batch: Batch) -> None:
+        metrics.batch(batch.size)
+        metrics.stage("queue", batch.queue_s)
+        metrics.stage("decode", batch.done.decode_s)
+        metrics.stage("inference", batch.done.inference_s)
+        metrics.stage("encode", batch.done.encode_s)
+
+    def note_death(why: str) -> None:
+        metrics.worker_died()
+        _log.error("a worker is replaced: %s", why)
+
+    engine.watcher.batch = count
+    engine.watcher.refused = metrics.rejected
+    engine.watcher.troubled = lambda why: _log.error("the model does not answer: %s", why)
+    engine.watcher.died = note_death
+
+
+def _add_prediction(app: FastAPI, engine: Engine, metrics: Metrics, limits: Limits) -> None:
+    async def predict(request: Request, query: Annotated[PredictQuery, Query()]) -> Response:
+        """Label, box, attention and what the classifier saw. Pictures of any size, mode and polarity."""
+        start = perf_counter()
+        data = await read_image(request, limits)
+        metrics.stage("body", perf_counter() - start)
+        return _JSON(await engine.answer(data, query.maps))
+
+    app.router.add_api_route(
         "/predict",
+        predict,
+        methods=["POST"],
+        route_class_override=DirectRoute,
         summary="Find and read the digit in a picture",
         response_model=PredictionAnswer | PredictionWithoutMaps,
         response_description="What the model says of the picture.",
-        responses=documented(413, 415, 422, 503),
+        responses=documented(408, 413, 415, 422, 503),
         openapi_extra={"requestBody": _ONE_IMAGE},
     )
-    async def predict(request: Request, query: Annotated[PredictQuery, Query()]) -> Response:
-        """Label, box, attention and what the classifier saw. Pictures of any size, mode and polarity."""
-        data = await read_image(request, max_body_bytes)
-
-        def work() -> bytes:
-            return to_json(answerer.answer(data, query.maps))
-
-        return _JSON(await to_thread.run_sync(work, limiter=limiter))
 
     @app.post(
         "/predict/batch",
         summary="Find and read the digits in many pictures",
         response_model=list[PredictionAnswer | PredictionWithoutMaps | ErrorAnswer],
         response_description="What the model says of each picture.",
-        responses=documented(413, 415, 422, 503),
-        openapi_extra={"requestBody": _MANY_IMAGES},
+        responses=documented(408, 413, 415, 422, 503),
+        openapi_extra={"requestBody": _many_images(limits.files)},
     )
     async def predict_batch(request: Request, query: Annotated[PredictQuery, Query()]) -> Response:
         """A list in the files' order, each an answer as of `/predict` or a `detail` that says why not."""
-        files = await read_images(request, max_body_bytes)
+        refuse_repeats(request.scope["query_string"])
+        answers = await engine.answer_many(await read_images(request, limits), query.maps)
+        whole = [
+            orjson.Fragment(answer) if isinstance(answer, bytes) else {"detail": str(answer)}
+            for answer in answers
+        ]
+        return _JSON(to_json(whole))
 
-        def work() -> bytes:
-            return to_json(answerer.answer_batch(files, query.maps))
 
-        return _JSON(await to_thread.run_sync(work, limiter=limiter))
+def _add_synthesis(app: FastAPI, engine: Engine, synthesizer: Synthesizer) -> None:
+    def draw_scene(query: SynthesizeQuery) -> tuple[Scene, bytes]:
+        scene = synthesizer.make(query)
+        return scene, png(scene.picture)
 
-
-def _add_synthesis(app: FastAPI, answerer: Answerer, synthesizer: Synthesizer) -> None:
     @app.get(
         "/synthesize",
         summary="Make a scene",
         response_model=SceneAnswer | PredictedSceneAnswer,
         responses={
             200: {"description": "The scene.", "content": {"image/png": {"schema": _BINARY}}},
-            **documented(422, 503, unavailable=_NO_DIGITS),
+            **documented(422, 503, unavailable=_NO_DIGITS, body=False),
         },
     )
-    def synthesize(query: Annotated[SynthesizeQuery, Query()]) -> Response:
+    async def synthesize(request: Request, query: Annotated[SynthesizeQuery, Query()]) -> Response:
         """A 100 x 100 px scene of digits that nobody wrote; what is not given is drawn from the seed."""
-        scene = synthesizer.make(query)
-        picture = png(scene.picture)
+        refuse_repeats(request.scope["query_string"])
+        scene, picture = await to_thread.run_sync(draw_scene, query)
         headers = {"Cache-Control": "no-store"}  # without a seed, each is another
         if query.format == "png":
+            headers["Content-Security-Policy"] = PICTURE_POLICY
             return Response(picture, media_type="image/png", headers=headers)
         answer = {"image": data_uri(picture), "truth": scene.truth, "parameters": scene.parameters}
         if query.predict:
-            answer["prediction"] = answerer.answer(picture, "array")
+            answer["prediction"] = orjson.Fragment(await engine.answer(picture, "array"))
         return _JSON(to_json(answer), headers=headers)
 
 
-def _add_health(app: FastAPI, predictor: Predictor, model: dict[str, str]) -> None:
+def _add_health(app: FastAPI, engine: Engine) -> None:
     @app.get(
         "/healthz",
         summary="Is the process alive?",
@@ -178,7 +245,17 @@ def _add_health(app: FastAPI, predictor: Predictor, model: dict[str, str]) -> No
         response_description="It can.",
         responses=documented(503),
     )
-    def ready() -> Response:
-        """Runs the model on a dark scene: ready is only what has just answered, on the required provider."""
-        predictor.check()
-        return _JSON(to_json({"status": "ready", "model": model}))
+    async def ready() -> Response:
+        """Ready is: every worker is alive and its model has just answered, on the required provider.
+
+        Idle workers have to run the model on a dark scene twice a second; a worker that is silent for a
+        second is not ready, nor is a service that has been told to stop.
+        """
+        engine.check()
+        return _JSON(to_json({"status": "ready", "model": model_of(engine)}))
+
+
+def _add_open_inference(app: FastAPI, engine: Engine, settings: Settings) -> None:
+    limiter = anyio.CapacityLimiter(2 * (os.cpu_count() or 1))
+    model = Served(engine.name, engine.version, engine.infer, engine.check)
+    add_open_inference(app, model, Limits.of(settings), limiter)

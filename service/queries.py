@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from types import NoneType
 from typing import Any, Literal, Self, get_args
+from urllib.parse import parse_qsl
 
 from pydantic import (
     BaseModel,
@@ -23,6 +26,18 @@ MAX_SEED = 2**31 - 1
 
 Maps = Literal["array", "png", "none"]
 SourceName = Literal["generated", "mnist"]
+
+
+# How numbers are written: pydantic would also read 1_000 and the digits of all scripts.
+_WRITTEN: dict[object, re.Pattern[str]] = {
+    int: re.compile(r"[+-]?\d{1,40}(?:\.0{1,40})?", re.ASCII),
+    float: re.compile(r"[+-]?(?:\d{1,40}(?:\.\d{0,400})?|\.\d{1,400})(?:[eE][+-]?\d{1,4})?", re.ASCII),
+    bool: re.compile("true|false", re.IGNORECASE | re.ASCII),
+}
+
+
+class QueryError(ValueError):
+    """The query as a whole is not as expected; the message says why."""
 
 
 class _Query(BaseModel):
@@ -45,12 +60,16 @@ class _Query(BaseModel):
     def _name_what_was_expected(
         cls, value: Any, check: ValidatorFunctionWrapHandler, info: ValidationInfo
     ) -> Any:
+        name = str(info.field_name)
+        field = cls.model_fields[name]
+        refusal = ValueError(f"{name}: expected {_expected(field)}, got {shorten(value)}")
+        written = _WRITTEN.get(_kinds(field)[0])
+        if written is not None and isinstance(value, str) and not written.fullmatch(value):
+            raise refusal
         try:
             return check(value)
         except ValidationError as error:
-            name = str(info.field_name)
-            expected = _expected(cls.model_fields[name])
-            raise ValueError(f"{name}: expected {expected}, got {shorten(value)}") from error
+            raise refusal from error
 
 
 class PredictQuery(_Query):
@@ -120,15 +139,30 @@ class SynthesizeQuery(_Query):
         return self
 
 
+def refuse_repeats(query_string: bytes) -> None:
+    """Raise QueryError where a parameter is given twice: of `seed=1&seed=2`, either would be a guess."""
+    if b"&" not in query_string:
+        return
+    names = Counter(name for name, _ in parse_qsl(query_string.decode("latin-1"), keep_blank_values=True))
+    for name, times in names.most_common(1):
+        if times > 1:
+            raise QueryError(f"{shorten(name)}: expected it once, got it {times} times")
+
+
 def shorten(value: object) -> str:
     """A client's value for a message: as Python writes it, so that it always encodes, and not too long."""
     text = ascii(value)
     return text if len(text) <= 60 else text[:57] + "…"
 
 
+def _kinds(field: FieldInfo) -> list[Any]:
+    """The types or, of a Literal, the values that a parameter may have, besides none."""
+    return [kind for kind in get_args(field.annotation) or (field.annotation,) if kind is not NoneType]
+
+
 def _expected(field: FieldInfo) -> str:
     """What a parameter may be, in words, from the same declaration that checks it."""
-    kinds = [kind for kind in get_args(field.annotation) or (field.annotation,) if kind is not NoneType]
+    kinds = _kinds(field)
     if field.annotation is bool:
         return "true or false"
     if not isinstance(kinds[0], type):  # the choices of a Literal

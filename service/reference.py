@@ -38,8 +38,8 @@ Where an example posts <code>scene.png</code>, the one of <code>/synthesize</cod
 </ul></nav>
 <main>
 {calls}
-<h2>Answers in JSON</h2>
-{answers}
+<h2>Bodies in JSON</h2>
+{bodies}
 </main>
 </body>
 </html>
@@ -94,8 +94,8 @@ def render(document: dict[str, Any], address: str) -> str:
         for path, methods in document["paths"].items()
         for method, content in methods.items()
     ]
-    # What a call answers with has a table of its own; what only stands inside another is unfolded there.
-    answers = dict.fromkeys(name for call in calls for name in _answers(call))
+    # What a call takes or answers has a table of its own; what only stands inside another is unfolded there.
+    bodies = dict.fromkeys(name for call in calls for name in _bodies(call))
     return _PAGE.format(
         title=text(info["title"]),
         version=text(info["version"]),
@@ -104,28 +104,33 @@ def render(document: dict[str, Any], address: str) -> str:
             f'<li><a href="#{call.anchor}">{call.title}</a> {text(call.content.get("summary", ""))}</li>'
             for call in calls
         ),
-        calls="\n".join(_section(call, address, answers) for call in calls),
-        answers="\n".join(
+        calls="\n".join(_section(call, address, bodies) for call in calls),
+        bodies="\n".join(
             f'<section id="{html.escape(name)}"><h3>{html.escape(name)}</h3>'
             f"<p>{text(schemas[name].get('description', ''))}</p>"
-            f"{table(fields(schemas[name], schemas, answers), 'Field', 'Type', 'Range', 'Meaning')}</section>"
-            for name in answers
+            f"{table(fields(schemas[name], schemas, bodies), 'Field', 'Type', 'Range', 'Meaning')}</section>"
+            for name in bodies
         ),
     )
 
 
 def commands(call: Call, address: str) -> Iterator[str]:
-    """The call as curl makes it, with the parameters' examples: once for each way to send its body."""
+    """The call as curl makes it, with the query's examples: once for each way to send a picture.
+
+    Where the body must be JSON there is none: a scene's numbers are too many for a command line.
+    """
     content = call.content
     examples = {
         parameter["name"]: parameter["schema"]["examples"][0]
         for parameter in content.get("parameters", [])
-        if "examples" in parameter["schema"]
+        if parameter["in"] == "query" and "examples" in parameter["schema"]
     }
     url = f"{address}{call.path}{'?' if examples else ''}{urlencode(examples)}"
-    if "requestBody" not in content:
+    curl = ["curl", *(["-H", "X-API-Key: …"] if "security" in content else [])]
+    if not content.get("requestBody", {}).get("required"):
         picture = any(kind.startswith("image/") for kind in content["responses"]["200"]["content"])
-        yield shlex.join(["curl", *(["-o", "scene.png"] if picture else []), url])
+        options = ["-o", "scene.png"] if picture else []
+        yield shlex.join([*curl, *options, *(["-X", "POST"] if call.method == "post" else []), url])
         return
     raw = False
     for kind, form in content["requestBody"]["content"].items():
@@ -135,19 +140,19 @@ def commands(call: Call, address: str) -> Iterator[str]:
                 for name, schema in form["schema"]["properties"].items()
                 for _ in range(2 if schema["type"] == "array" else 1)
             ]
-            yield shlex.join(["curl", *(word for file in files for word in ("-F", file)), url])
-        elif not raw:  # one picture type is example enough
+            yield shlex.join([*curl, *(word for file in files for word in ("-F", file)), url])
+        elif kind.startswith("image/") and not raw:  # one picture type is example enough
             raw = True
-            yield shlex.join(["curl", "--data-binary", "@scene.png", "-H", f"Content-Type: {kind}", url])
+            yield shlex.join([*curl, "--data-binary", "@scene.png", "-H", f"Content-Type: {kind}", url])
 
 
-def _answers(call: Call) -> Iterator[str]:
-    for answer in call.content["responses"].values():
-        for content in answer.get("content", {}).values():
+def _bodies(call: Call) -> Iterator[str]:
+    for body in (call.content.get("requestBody", {}), *call.content["responses"].values()):
+        for content in body.get("content", {}).values():
             yield from references(content["schema"])
 
 
-def _section(call: Call, address: str, answers: Container[str]) -> str:
+def _section(call: Call, address: str, bodies: Container[str]) -> str:
     content = call.content
     parts = [
         f'<section id="{call.anchor}"><h2>{call.title}</h2>',
@@ -155,12 +160,14 @@ def _section(call: Call, address: str, answers: Container[str]) -> str:
         f"<p>{text(content.get('description', ''))}</p>",
         *(f"<pre><code>{html.escape(command)}</code></pre>" for command in commands(call, address)),
     ]
-    if "parameters" in content:
-        rows = "".join(_parameter(parameter) for parameter in content["parameters"])
-        parts.append(f"<h3>Query</h3>{table(rows, 'Name', 'Type', 'Range', 'Default', 'Meaning')}")
+    for place, title in (("query", "Query"), ("header", "Headers")):
+        parameters = [each for each in content.get("parameters", []) if each["in"] == place]
+        rows = "".join(_parameter(parameter) for parameter in parameters)
+        if rows:
+            parts.append(f"<h3>{title}</h3>{table(rows, 'Name', 'Type', 'Range', 'Default', 'Meaning')}")
     if "requestBody" in content:
-        parts.append(f"<h3>Body</h3>{_body(content['requestBody'])}")
-    statuses = "".join(_status(status, answer, answers) for status, answer in content["responses"].items())
+        parts.append(f"<h3>Body</h3>{_body(content['requestBody'], bodies)}")
+    statuses = "".join(_status(status, answer, bodies) for status, answer in content["responses"].items())
     return "\n".join([*parts, f"<h3>Answers</h3><dl>{statuses}</dl></section>"])
 
 
@@ -171,7 +178,7 @@ def _parameter(parameter: dict[str, Any]) -> str:
     )
 
 
-def _body(body: dict[str, Any]) -> str:
+def _body(body: dict[str, Any], bodies: Container[str]) -> str:
     """Its meaning, and each form that it may have behind the media types of that form."""
     forms: dict[str, list[str]] = {}
     for kind, content in body["content"].items():
@@ -180,15 +187,15 @@ def _body(body: dict[str, Any]) -> str:
             f"field {code(name)}, {either(kinds(part, ()))}"
             for name, part in schema.get("properties", {}).items()
         ]
-        forms.setdefault("; ".join(parts) or either(kinds(schema, ())), []).append(code(kind))
+        forms.setdefault("; ".join(parts) or either(kinds(schema, bodies)), []).append(code(kind))
     lines = "".join(f"<li>{', '.join(media)}: {form}</li>" for form, media in forms.items())
     return f"<p>{text(body.get('description', ''))}</p><ul>{lines}</ul>"
 
 
-def _status(status: str, answer: dict[str, Any], answers: Container[str]) -> str:
+def _status(status: str, answer: dict[str, Any], bodies: Container[str]) -> str:
     lines = [f"<p>{text(answer['description'])}</p>"]
     for kind, content in answer.get("content", {}).items():
-        lines.append(f"<p>{code(kind)}: {either(kinds(content['schema'], answers))}</p>")
+        lines.append(f"<p>{code(kind)}: {either(kinds(content['schema'], bodies))}</p>")
         if "example" in content:
             lines.append(f"<p>{code(content['example'])}</p>")
     return f"<div><dt>{html.escape(status)}</dt><dd>{''.join(lines)}</dd></div>"

@@ -86,9 +86,8 @@ def fields(schema: Schema, schemas: dict[str, Schema], linked: Container[str], i
     for name, field in schema["properties"].items():
         found = kinds(field, linked)
         meaning = text(field.get("description", ""))
-        rows.append(
-            row(inside + name, found, meaning if name in schema["required"] else f"{meaning} Optional.")
-        )
+        optional = "" if name in schema.get("required", ()) else " Optional."
+        rows.append(row(inside + name, found, meaning + optional))
         for kind in found:
             outer = f"{inside}{name}[]." if kind.type.startswith("list") else f"{inside}{name}."
             rows += [fields(schemas[held], schemas, linked, outer) for held in kind.holds]

@@ -58,6 +58,7 @@ class ModelAnswer(_Answer):
 class TimingAnswer(_Answer):
     """Where the time went."""
 
+    queue: Milliseconds = Field(description="Waiting for a worker that is free, ms.")
     decode: Milliseconds = Field(description="Decoding the image and placing it into the frame, ms.")
     inference: Milliseconds = Field(description="The model's call; in a batch, of all its images, ms.")
     encode: Milliseconds = Field(description="Computing and encoding the maps, ms.")

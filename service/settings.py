@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from models.contract import MODEL_PATH
 from models.digits_contract import DIGITS_PATH
 
 ProviderChoice = Literal["auto", "cuda", "cpu"]
+LogFormat = Literal["auto", "json", "text"]
+
+# What Kubernetes sets in every pod of a namespace that has a Service named glimpse.
+_SERVICE_LINK = re.compile(r"(?:tcp|udp|sctp)://\S+:\d+")
+_KEY = re.compile(r"[!-+\--~]{16,}")  # visible ASCII without the comma
+_ORIGIN = re.compile(r"\*|https?://[A-Za-z0-9.:\[\]_-]+")
+
+_log = logging.getLogger(__name__)
 
 
 class SettingsError(ValueError):
@@ -38,14 +48,142 @@ class Settings(BaseSettings):
         description="Where the model runs: `cuda` refuses to start without a usable GPU, `auto` takes a GPU "
         "where there is one and else the CPU, and says so.",
     )
-    threads: int = Field(0, ge=0, le=1024, description="Threads of the model on the CPU; 0 is one per core.")
+    workers: int = Field(
+        0, ge=0, le=256, description="Processes that decode pictures and run the model; 0 is one per core."
+    )
+    threads: int = Field(
+        0,
+        ge=0,
+        le=1024,
+        description="Threads of the model in each worker, on the CPU; 0 shares the cores among the workers.",
+    )
+    max_batch: int = Field(16, ge=1, le=64, description="Most pictures of one call of the model.")
+    max_wait_ms: float = Field(
+        0,
+        ge=0,
+        le=1000,
+        allow_inf_nan=False,
+        description="How long a picture waits for others to share a call with, while a worker is free.",
+    )
+    max_queue: int = Field(
+        0,
+        ge=0,
+        le=65_536,
+        description="Most pictures that wait beyond what full batches hold; the next is answered with a 503. "
+        "0 is 20 for each worker.",
+    )
+    deadline_s: float = Field(
+        5,
+        gt=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="How long a picture may wait for a worker, in seconds, before it is answered with a 503.",
+    )
+    drain_s: float = Field(
+        1,
+        ge=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="After SIGTERM, how long to go on taking requests while `/readyz` says no, in seconds.",
+    )
+    grace_s: float = Field(
+        8,
+        gt=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="After that, how long what is running may take to be answered, in seconds.",
+    )
     max_body_bytes: int = Field(
         16 * 2**20, ge=1, description="Largest request body in bytes, of all files of a batch together."
     )
     max_pixels: int = Field(
-        24_000_000, ge=1, description="Most pixels of a posted picture, checked before it is decoded."
+        24_000_000,
+        ge=1,
+        le=178_956_970,  # Pillow decodes no more
+        description="Most pixels of a posted picture, checked before it is decoded.",
+    )
+    max_files: int = Field(256, ge=1, le=65_536, description="Most files of a batch.")
+    body_timeout_s: float = Field(
+        20,
+        gt=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="How long a request's body may take to come, in seconds.",
+    )
+    head_timeout_s: float = Field(
+        10,
+        gt=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="How long a request's head may take to come, in seconds; also how long a client may take "
+        "nothing of its answer.",
     )
     access_log: bool = Field(False, description="Whether to print a line for every request.")
+    log_format: LogFormat = Field(
+        "auto", description="Lines of the log: `json`, `text`, or `auto`, text where it goes to a terminal."
+    )
+    metrics: bool = Field(True, description="Whether to answer `/metrics`, which needs no key.")
+    api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        (),
+        description="Keys of at least 16 characters, commas between; where there are any, one is needed.",
+    )
+    api_keys_file: Path | None = Field(None, description="A file with more of these keys, one on each line.")
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Origins whose pages may ask this service, with commas between; `*` is every origin.",
+    )
+
+    @field_validator("port", mode="before")
+    @classmethod
+    def _ignore_a_service_link(cls, value: object) -> object:
+        if isinstance(value, str) and _SERVICE_LINK.fullmatch(value):
+            default: int = cls.model_fields["port"].default
+            _log.warning(
+                "GLIMPSE_PORT=%s is Kubernetes's link to a Service named glimpse, no setting: it is ignored, "
+                "the port is %d; enableServiceLinks: false in the pod's spec keeps it away",
+                value,
+                default,
+            )
+            return default
+        return value
+
+    @field_validator("api_keys", "cors_origins", mode="before")
+    @classmethod
+    def _split_at_commas(cls, value: object) -> object:
+        return split_words(value) if isinstance(value, str) else value
+
+    @field_validator("api_keys")
+    @classmethod
+    def _check_keys(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        check_keys([key.get_secret_value() for key in keys])
+        return keys
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _check_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(f"expected * or origins such as https://example.com, got {origin!r}")
+        return origins
+
+
+def split_words(text: str) -> list[str]:
+    """The words of a text that has commas or line breaks between them, at least one; else ValueError."""
+    words = [word for part in re.split(r"[,\r\n]", text) if (word := part.strip())]
+    if not words:
+        # To go on without keys, for one, would open what was meant to be closed.
+        raise ValueError("expected at least one, got none")
+    return words
+
+
+def check_keys(keys: list[str]) -> None:
+    """Refuse with ValueError what would be no secret, or no header could carry; no message tells a key."""
+    for number, key in enumerate(keys, 1):
+        if not _KEY.fullmatch(key):
+            came = f"{len(key)} characters" if len(key) < 16 else "one with other characters"
+            raise ValueError(
+                f"expected keys of at least 16 visible ASCII characters, got {came} as key {number}"
+            )
 
 
 def load_settings(*, host: str | None = None, port: int | None = None) -> Settings:
@@ -66,5 +204,7 @@ def _sentence(problem: dict[str, object]) -> str:
     name = ".".join(map(str, location)) if isinstance(location, tuple) else str(location)
     # pydantic-settings names a variable by the field alone or by the whole variable.
     field = name.lower().removeprefix("glimpse_")
+    if problem["type"] == "value_error":  # one of ours, which says what came, unless it is a secret
+        return f"setting GLIMPSE_{field.upper()}: {message.removeprefix('Value error, ')}"
     expected = message.removeprefix("Input should be ")
     return f"setting GLIMPSE_{field.upper()}: expected {expected}, got {problem['input']!r}"

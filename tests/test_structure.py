@@ -119,7 +119,8 @@ def test_the_walker_allows_the_rest(tmp_path: Path, path: str, line: str) -> Non
 @pytest.mark.parametrize(
     ("modules", "absent"),
     [
-        ("service.app, service.__main__", ("torch", "onnx", "trainer", "matplotlib")),
+        ("service.app, service.__main__", ("torch", "onnx", "trainer", "matplotlib", "ray")),
+        ("service.ray_serve.proxy", ("torch", "ray")),
         (
             "scenes.draw, scenes.render, scenes.mnist, scenes.__main__",
             ("torch", "trainer", "models", "service"),

@@ -3,6 +3,7 @@
 import { EXAMPLES } from "./examples.js";
 import { at, make } from "./dom.js";
 import { toQuery } from "./scene.js";
+import { pictureAddress } from "./service.js";
 
 let watch = null;
 
@@ -26,7 +27,8 @@ export function load() {
       if (!isIntersecting) continue;
       watch.unobserve(target);
       const index = [...at("gallery").children].indexOf(target);
-      target.querySelector("img").src = `synthesize?${toQuery(EXAMPLES[index].scene)}`;
+      const path = `synthesize?${toQuery(EXAMPLES[index].scene)}`;
+      pictureAddress(path).then((address) => (target.querySelector("img").src = address));
     }
   }, { rootMargin: "200px" });
   for (const item of at("gallery").children) watch.observe(item);

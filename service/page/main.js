@@ -7,11 +7,12 @@ import * as drag from "./drag.js";
 import { FIRST } from "./examples.js";
 import * as file from "./file.js";
 import * as gallery from "./gallery.js";
+import * as key from "./key.js";
 import { Latest } from "./latest.js";
 import * as pad from "./pad.js";
 import { at } from "./dom.js";
 import { fit, fromQuery, randomSeed, toQuery } from "./scene.js";
-import { NoAnswer, askPicture, askScene } from "./service.js";
+import { KeyNeeded, NoAnswer, askPicture, askScene } from "./service.js";
 import * as share from "./share.js";
 import * as stage from "./stage.js";
 import * as tabs from "./tabs.js";
@@ -42,6 +43,7 @@ challenge.build(pick);
 share.listen(() => records[view], writeAddress);
 at("surprise").addEventListener("click", () => pick({ seed: randomSeed() }));
 at("again").addEventListener("click", () => repeat());
+key.listen(() => repeat());
 at("heat-switch").addEventListener("change", () => (showHeat(), settle()));
 addEventListener("popstate", restore);
 addEventListener("online", () => at("again").hidden || repeat());
@@ -150,7 +152,8 @@ function fail(asked, error) {
   else if (!records[asked]) answer.blank("No answer.");
   const offline = error instanceof NoAnswer;
   const kept = asked === "scene" && records.scene ? " This is the scene before." : "";
-  stage.say(error.message + (offline ? `${kept} The next change asks again.` : kept), { again: offline, error: true });
+  const words = error.message + (offline ? `${kept} The next change asks again.` : kept);
+  stage.say(words, { again: offline, error: true, key: error instanceof KeyNeeded });
 }
 
 function turnTo(chosen) {

@@ -1,12 +1,20 @@
 // Ask the service, and turn every way that this may fail into one sentence. A record is all that came of one
 // question: the answer, its text, the picture ready to be painted and its bytes, the time it took, the path asked.
 
+import * as key from "./key.js";
 import { aDigit } from "./words.js";
 
 const PATIENCE_MS = 15_000;
 
 /** The service refused; the message is its own sentence. */
 export class Refusal extends Error {}
+
+/** The service answers only to those who have a key. */
+export class KeyNeeded extends Refusal {
+  constructor() {
+    super(key.isGiven() ? "The service does not know this key." : "This service asks for a key.");
+  }
+}
 
 /** Nobody answered. */
 export class NoAnswer extends Error {
@@ -43,17 +51,29 @@ export async function askPicture(blob, name, signal) {
   }
 }
 
+/** The address of a picture that the service makes, for an image to show; fetched where a key must go along. */
+export async function pictureAddress(path) {
+  if (!key.isGiven()) return path;
+  try {
+    const response = await fetch(path, { headers: key.headers() });
+    return URL.createObjectURL(await response.blob());
+  } catch {
+    return path; // the browser shows what it shows of a picture that does not come
+  }
+}
+
 async function ask(path, options) {
   const start = performance.now();
   const signal = AbortSignal.any([options.signal, AbortSignal.timeout(PATIENCE_MS)]);
   let response, text;
   try {
-    response = await fetch(path, { ...options, signal });
+    response = await fetch(path, { ...options, signal, headers: key.headers() });
     text = await response.text();
   } catch (error) {
     if (options.signal.aborted) throw error; // a newer question took its place
     throw new NoAnswer();
   }
+  if (response.status === 401) throw new KeyNeeded();
   const answer = parse(text, response);
   if (!response.ok) throw new Refusal(answer.detail);
   return { answer, text, ms: performance.now() - start };

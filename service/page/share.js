@@ -1,6 +1,7 @@
 // What can be taken along: the link, the request as a command, the picture, the answer.
 
 import { at, make } from "./dom.js";
+import * as key from "./key.js";
 
 const SAID_FOR_MS = 1500;
 
@@ -22,7 +23,8 @@ export function show(record) {
 
 function commandOf({ path, name }) {
   const address = quote(new URL(path, document.baseURI).href);
-  return name === undefined ? `curl ${address}` : `curl -F ${quote(`image=@${name}`)} ${address}`;
+  const options = key.isGiven() ? '-H "X-API-Key: $KEY" ' : ""; // the key itself is not for display
+  return name === undefined ? `curl ${options}${address}` : `curl ${options}-F ${quote(`image=@${name}`)} ${address}`;
 }
 
 /** As one word of a shell, whatever a file is called. */

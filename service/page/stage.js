@@ -48,11 +48,12 @@ export function setView(view) {
 }
 
 /** A sentence on the stage: an error, or that it takes long; nothing with "". */
-export function say(text, { again = false, error = false } = {}) {
+export function say(text, { again = false, error = false, key = false } = {}) {
   at("message-text").textContent = text;
   at("message").classList.toggle("shown", text !== "");
   at("message").classList.toggle("error", error);
   at("again").hidden = !again;
+  at("key-form").hidden = !key;
 }
 
 /** Whether what is shown is older than what was asked for last. */

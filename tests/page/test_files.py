@@ -8,6 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.app import create_app
+from service.inference.engine import engine_in_process
 from service.pages import PAGE_FOLDER
 from service.settings import Settings
 from tests.service.fakes import BarGenerator, BlobPredictor
@@ -19,7 +20,7 @@ PAGE = (PAGE_FOLDER / "index.html").read_text(encoding="utf-8")
 
 @pytest.fixture(scope="module")
 def client() -> TestClient:
-    return TestClient(create_app(BlobPredictor(), Settings(), BarGenerator()))
+    return TestClient(create_app(engine_in_process(BlobPredictor()), Settings(), BarGenerator()))
 
 
 def test_the_page_weighs_less_than_100_kb() -> None:

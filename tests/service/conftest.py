@@ -8,6 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.app import create_app
+from service.inference.engine import engine_in_process
 from service.settings import Settings
 from tests.service.fakes import BarGenerator, BlobPredictor, centroid_graph, fake_digits, write_model
 
@@ -33,7 +34,11 @@ def generator() -> BarGenerator:
 def client(predictor: BlobPredictor, generator: BarGenerator) -> Iterator[TestClient]:
     settings = Settings(max_body_bytes=200_000, max_pixels=1_000_000)
     # The client raises what the app lets through, so that a would-be 500 fails the test that meets it.
-    with TestClient(create_app(predictor, settings, generator, fake_digits())) as client:
+    with TestClient(
+        create_app(
+            engine_in_process(predictor, max_pixels=settings.max_pixels), settings, generator, fake_digits()
+        )
+    ) as client:
         yield client
 
 

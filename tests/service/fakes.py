@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from PIL import Image
 
 from models import contract as contracts
 from scenes.digits import Digits, make_digits
-from service.predictor import Prediction, PredictorError
+from service.inference.predictor import Floats, Prediction, PredictorError
 
 
 class BlobPredictor:
@@ -36,6 +37,11 @@ class BlobPredictor:
         return Prediction(
             *(np.stack(rows) for rows in zip(*(self._one(scene[0]) for scene in scenes), strict=True))
         )
+
+    def run(self, scenes: npt.NDArray[np.uint8], names: Sequence[str]) -> dict[str, Floats]:
+        light = {"attention_map": (scenes[:, 0] / 255).astype(np.float32)}
+        outputs = self.predict(scenes)._asdict() | light
+        return {name: outputs[name] for name in names}
 
     def check(self) -> None:
         if self.failure:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.images import ImageError, TooManyPixelsError, decode_grey
+from service.inference.images import ImageError, TooManyPixelsError, decode_grey
 from tests.service.fakes import encode
 
 LIMIT = 1_000_000

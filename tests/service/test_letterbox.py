@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from service.letterbox import Box, Gaussian, Placement, _median, letterbox
+from service.inference.letterbox import Box, Gaussian, Placement, _median, letterbox
 
 sizes = st.integers(1, 3000)
 shares = st.floats(0, 1)

@@ -2,6 +2,17 @@ from __future__ import annotations
 
 import pytest
 
+MODEL = "/v2/models/blob"
+VERSION = f"{MODEL}/versions/0.0.1"
+OPEN_INFERENCE = {
+    ("get", "/v2"),
+    ("get", "/v2/health/live"),
+    ("get", "/v2/health/ready"),
+    ("post", "/v2/repository/index"),
+    *(("get", f"{path}{call}") for path in (MODEL, VERSION) for call in ("", "/config", "/ready")),
+    *(("post", f"{path}/infer") for path in (MODEL, VERSION)),
+}
+
 
 @pytest.fixture
 def document(client):
@@ -16,15 +27,17 @@ def test_every_call_of_the_interface_is_there(document):
         ("get", "/synthesize"),
         ("get", "/healthz"),
         ("get", "/readyz"),
+        ("get", "/metrics"),
         ("get", "/"),
+        *OPEN_INFERENCE,
     }
 
 
 @pytest.mark.parametrize(
     ("method", "path", "statuses"),
     [
-        ("post", "/predict", {"200", "413", "415", "422", "503"}),
-        ("post", "/predict/batch", {"200", "413", "415", "422", "503"}),
+        ("post", "/predict", {"200", "408", "413", "415", "422", "503"}),
+        ("post", "/predict/batch", {"200", "408", "413", "415", "422", "503"}),
         ("get", "/synthesize", {"200", "422", "503"}),
         ("get", "/readyz", {"200", "503"}),
         ("get", "/healthz", {"200"}),

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from models.contract import ContractError, file_sha256, sidecar_path
-from service.predictor import MAX_BATCH, OnnxPredictor, PredictorError
-from service.providers import CPU, CUDA, ProviderError, Providers, choose_providers
+from service.inference.predictor import MAX_BATCH, OnnxPredictor, PredictorError
+from service.inference.providers import CPU, CUDA, ProviderError, Providers, choose_providers
 from tests.service.fakes import centroid_graph, write_model
 
 
@@ -92,8 +92,8 @@ def test_cuda_without_a_driver_is_refused_in_one_sentence(monkeypatch):
     def fail(name):
         raise OSError(f"{name}: cannot open shared object file")
 
-    monkeypatch.setattr("service.providers.ctypes.CDLL", fail)
-    monkeypatch.setattr("service.providers.ort.get_available_providers", lambda: [CUDA, CPU])
+    monkeypatch.setattr("service.inference.providers.ctypes.CDLL", fail)
+    monkeypatch.setattr("service.inference.providers.ort.get_available_providers", lambda: [CUDA, CPU])
     with pytest.raises(ProviderError, match=r"GLIMPSE_PROVIDER is cuda, but .*driver.*does not load"):
         choose_providers("cuda")
     automatic = choose_providers("auto")
@@ -102,18 +102,18 @@ def test_cuda_without_a_driver_is_refused_in_one_sentence(monkeypatch):
 
 
 def test_a_runtime_without_cuda_is_said(monkeypatch):
-    monkeypatch.setattr("service.providers.ort.get_available_providers", lambda: [CPU])
+    monkeypatch.setattr("service.inference.providers.ort.get_available_providers", lambda: [CPU])
     with pytest.raises(ProviderError, match="onnxruntime has no CUDA support"):
         choose_providers("cuda")
     assert choose_providers("auto").names == (CPU,)
 
 
 def test_cuda_is_asked_for_where_the_driver_loads(monkeypatch, capsys):
-    monkeypatch.setattr("service.providers.ctypes.CDLL", lambda name: object())
-    monkeypatch.setattr("service.providers.ort.get_available_providers", lambda: [CUDA, CPU])
-    monkeypatch.setattr("service.providers.ort.preload_dlls", lambda: print("noise"))
+    monkeypatch.setattr("service.inference.providers.ctypes.CDLL", lambda name: object())
+    monkeypatch.setattr("service.inference.providers.ort.get_available_providers", lambda: [CUDA, CPU])
+    monkeypatch.setattr("service.inference.providers.ort.preload_dlls", lambda: print("noise"))
     assert choose_providers("auto") == Providers((CUDA, CPU), required=False)
-    assert choose_providers("cuda") == Providers((CUDA, CPU), required=True)
+    assert choose_providers("cuda") == Providers((CUDA,), required=True)
     assert capsys.readouterr().out == ""
 
 
@@ -127,7 +127,7 @@ def test_a_silent_fall_back_is_found_out():
 def test_an_automatic_fall_back_is_noted(model_path, monkeypatch):
     # The driver loads, but there is no GPU: onnxruntime then drops CUDA and says nothing that a program sees.
     monkeypatch.setattr(
-        "service.predictor.choose_providers", lambda choice: Providers((CUDA, CPU), required=False)
+        "service.inference.predictor.choose_providers", lambda choice: Providers((CUDA, CPU), required=False)
     )
     monkeypatch.setattr(Providers, "with_options", lambda self: [(CPU, {})])
     predictor = OnnxPredictor(model_path)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from benchmarks.documents import SERVICE_PAGE, read_out, settings_table
 from models.contract import MODEL_PATH
 from service.settings import Settings, SettingsError, load_settings
 
@@ -46,3 +47,8 @@ def test_a_bad_value_is_one_sentence(monkeypatch, variable, value, message):
 
 def test_every_setting_is_documented():
     assert all(field.description for field in Settings.model_fields.values())
+
+
+def test_the_page_has_every_setting_as_it_is():
+    assert read_out("settings", SERVICE_PAGE) == settings_table()
+    assert settings_table().count("GLIMPSE_") >= len(Settings.model_fields)

@@ -13,6 +13,7 @@ from PIL import Image
 
 from scenes.mnist import DigitsUnavailableError
 from service.app import create_app
+from service.inference.engine import engine_in_process
 from service.schemas import ErrorAnswer, PredictedSceneAnswer, SceneAnswer
 from service.settings import Settings
 from tests.service.fakes import BarGenerator, fake_digits
@@ -214,7 +215,7 @@ def test_all_that_is_allowed_is_answered(client, size, place, clutter, noise, di
 
 def test_without_mnist_it_is_503_with_the_way_to_get_it(predictor, monkeypatch, tmp_path):
     monkeypatch.setenv("GLIMPSE_MNIST_DIR", str(tmp_path))
-    with TestClient(create_app(predictor, Settings(), BarGenerator())) as client:
+    with TestClient(create_app(engine_in_process(predictor), Settings(), BarGenerator())) as client:
         response = client.get("/synthesize?digits=mnist")
         assert response.status_code == 503
         assert "GLIMPSE_MNIST_DIR" in ErrorAnswer.model_validate(response.json()).detail
@@ -231,8 +232,8 @@ def test_the_digits_are_looked_for_once_and_never_downloaded(predictor, monkeypa
             raise DigitsUnavailableError("not yet")
         return fake_digits()
 
-    monkeypatch.setattr("service.handwriting.load_digits", load)
-    with TestClient(create_app(predictor, Settings(), BarGenerator())) as client:
+    monkeypatch.setattr("service.synthesis.handwriting.load_digits", load)
+    with TestClient(create_app(engine_in_process(predictor), Settings(), BarGenerator())) as client:
         assert [client.get("/synthesize?digits=mnist").status_code for _ in range(3)] == [503, 200, 200]
     assert asked == [("test", False)] * 2
 

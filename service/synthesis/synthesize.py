@@ -13,10 +13,10 @@ from scenes.draw import draw
 from scenes.presets import PRESETS
 from scenes.render import render
 from scenes.truth import ink_boxes
-from service.handwriting import DigitSource
-from service.images import Grey
-from service.letterbox import Box
+from service.inference.images import Grey
+from service.inference.letterbox import Box
 from service.queries import MAX_SEED, SourceName, SynthesizeQuery
+from service.synthesis.handwriting import DigitSource
 
 PRESET = PRESETS["article"]
 

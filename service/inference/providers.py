@@ -66,7 +66,7 @@ def choose_providers(choice: ProviderChoice) -> Providers:
     # Failures are printed to stdout, which is for the address alone.
     with contextlib.redirect_stdout(sys.stderr):
         ort.preload_dlls()
-    return Providers((CUDA, CPU), required=choice == "cuda")
+    return Providers((CUDA,), required=True) if choice == "cuda" else Providers((CUDA, CPU), required=False)
 
 
 def _why_no_cuda() -> str:

@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from models.digits_contract import LATENT_SIZE, load_digits_contract
 from scenes.styles import style_latents
-from service.predictor import PredictorError, check_graph, open_session
-from service.providers import CPU, Providers
+from service.inference.predictor import PredictorError, check_graph, open_session
+from service.inference.providers import CPU, Providers
 
 
 class OnnxGenerator:

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-import io
+import struct
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from service.inference.image_guards import MAX_SIDE_PX, GuardError, check_scans, check_tiles, file_of
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 
 Grey = npt.NDArray[np.uint8]
 
+_TURNS: dict[object, Callable[[Grey], Grey]] = {
+    2: np.fliplr,
+    3: lambda grey: np.rot90(grey, 2),
+    4: np.flipud,
+    5: np.transpose,
+    6: lambda grey: np.rot90(grey, -1),
+    7: lambda grey: np.rot90(grey.T, 2),
+    8: np.rot90,
+}
 _FROM_16_BITS = ((np.arange(2**16) + 128) // 257).astype(np.uint8)
 
 
@@ -31,39 +43,61 @@ def decode_grey(data: bytes, max_pixels: int) -> Grey:
 
     Args:
         data: the file's bytes.
-        max_pixels: most pixels; checked from the header, before any pixel is decoded.
+        max_pixels: most pixels; checked from the header, before any pixel is decoded. No side may be longer
+            than `MAX_SIDE_PX` either: rows of one pixel cost 24 bytes each.
 
     Returns:
         Intensities 0 to 255, uint8 `[height, width]`.
 
     Raises:
-        TooManyPixelsError: width x height is over `max_pixels`.
-        ImageError: the bytes are empty, of no known format, damaged or cut short.
+        TooManyPixelsError: width x height is over `max_pixels`, or a side over `MAX_SIDE_PX`.
+        ImageError: the bytes are empty, of no known format, damaged or cut short, or made so that decoding
+            them takes far longer than their size explains.
     """
     if not data:
         raise ImageError("image: expected the bytes of a picture, got none")
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            width, height = image.size
-            if width * height > max_pixels:
-                raise TooManyPixelsError(
-                    f"image: expected at most {max_pixels} pixels, got {width} x {height} = {width * height}"
-                )
+        with Image.open(file_of(data), formats=FORMATS) as image:
+            _check_size(*image.size, max_pixels)
+            check_scans(data)
+            check_tiles(image, max_pixels)
             image.load()
-            ImageOps.exif_transpose(image, in_place=True)
-            return _grey(image)
+            return _upright(_grey(image), image)
     except ImageError:
         raise
+    except GuardError as error:
+        raise ImageError(f"image: {error}") from error
     except UnidentifiedImageError as error:
         raise ImageError(
             f"image: expected one of {', '.join(FORMATS)}, got {len(data)} bytes of no such format"
         ) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise TooManyPixelsError(f"image: expected at most {max_pixels} pixels: {error}") from error
+        # Pillow's own limit, which it checks first.
+        raise TooManyPixelsError(f"image: expected at most {max_pixels} pixels, got far more") from error
     except Exception as error:
         # Damaged files make Pillow's readers raise nearly anything: OSError, SyntaxError, struct.error, …
         reason = str(error) or type(error).__name__
-        raise ImageError(f"image: the picture is damaged or cut short: {reason}") from error
+        if "MAX_TEXT" in reason:  # Pillow's own limits on what a PNG's text and colour profile unfold to
+            raise ImageError("image: the texts or the colour profile in the PNG are too large") from error
+        raise ImageError(f"image: the picture is damaged or cut short: {reason[:200]}") from error
+
+
+def _check_size(width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise TooManyPixelsError(
+            f"image: expected at most {max_pixels} pixels, got {width} x {height} = {width * height}"
+        )
+    if max(width, height) > MAX_SIDE_PX:
+        raise TooManyPixelsError(f"image: expected sides of at most {MAX_SIDE_PX} px, got {width} x {height}")
+
+
+def _upright(grey: Grey, image: Image.Image) -> Grey:
+    """The picture turned as its EXIF data says; what else they say, broken or not, concerns nobody here."""
+    try:
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+    except (ArithmeticError, LookupError, OSError, SyntaxError, TypeError, ValueError, struct.error):
+        return grey  # the data about the picture are broken, the picture is not
+    return grey if turn is None else np.ascontiguousarray(turn(grey))
 
 
 def _grey(image: Image.Image) -> Grey:

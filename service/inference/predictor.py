@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -11,7 +11,8 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from models.contract import SCENE_SIDE_PX, ContractError, Sidecar, TensorContract, load_contract
-from service.providers import Providers, choose_providers
+from service.inference.cores import usable_cores
+from service.inference.providers import CUDA, Providers, choose_providers
 from service.settings import ProviderChoice
 
 MAX_BATCH = 64
@@ -24,6 +25,13 @@ class PredictorError(RuntimeError):
     """The model cannot answer; the message says why."""
 
 
+class StoppingError(PredictorError):
+    """It is not asked any more, since the service has been told to stop: no failure."""
+
+    def __init__(self) -> None:
+        super().__init__("the service is stopping")
+
+
 class Prediction(NamedTuple):
     """What a model says of n scenes; the fields are named as in the contract, lengths are in scene px."""
 
@@ -34,8 +42,8 @@ class Prediction(NamedTuple):
     digit_present: Floats  # [n], the probability that there is a digit
 
 
-class Predictor(Protocol):
-    """A model that is loaded and ready. Its methods may be called from several threads at once."""
+class Named(Protocol):
+    """What a model is called, and where it runs."""
 
     @property
     def name(self) -> str:
@@ -49,8 +57,15 @@ class Predictor(Protocol):
     def provider(self) -> str:
         """The execution provider that really runs the model, by onnxruntime's name."""
 
+
+class Predictor(Named, Protocol):
+    """A model that is loaded and ready. Its methods may be called from several threads at once."""
+
     def predict(self, scenes: npt.NDArray[np.uint8]) -> Prediction:
         """Predict scenes, uint8 `[n, 1, 100, 100]` with n of at least 1; PredictorError if it cannot."""
+
+    def run(self, scenes: npt.NDArray[np.uint8], names: Sequence[str]) -> dict[str, Floats]:
+        """The contract's outputs of these names for the same scenes, `[n, ...]` each; errors as `predict`."""
 
     def check(self) -> None:
         """Return if the model can answer now; else raise PredictorError."""
@@ -59,13 +74,20 @@ class Predictor(Protocol):
 class OnnxPredictor:
     """A model file on onnxruntime, checked against its sidecar and warm."""
 
-    def __init__(self, model_path: Path, choice: ProviderChoice = "auto", threads: int = 0) -> None:
-        """Load a model, check it and run it once for each batch size that tuning depends on.
+    def __init__(
+        self,
+        model_path: Path,
+        choice: ProviderChoice = "auto",
+        threads: int = 0,
+        batches: Sequence[int] = (1, MAX_BATCH),
+    ) -> None:
+        """Load a model, check it and run it once for each size of batch that will come.
 
         Args:
             model_path: the ONNX file; its sidecar lies beside it.
             choice: where it shall run.
             threads: CPU threads of one call; 0 is one for each core that this process may use.
+            batches: sizes of batches to be warm for; on a GPU every new size costs its tuning.
 
         Raises:
             ContractError: the file, its sidecar and this software do not fit together.
@@ -74,10 +96,10 @@ class OnnxPredictor:
         """
         self._contract = load_contract(model_path)
         self._providers = choose_providers(choice)
-        self._session = open_session(model_path, self._providers, threads)
+        self._session = open_session(model_path, self._providers, threads or usable_cores())
         check_graph(self._session, self._contract, model_path)
         self._providers.check_in_use(self._session.get_providers())
-        for batch in (1, MAX_BATCH):
+        for batch in batches:
             self.predict(np.zeros((batch, 1, SCENE_SIDE_PX, SCENE_SIDE_PX), np.uint8))
 
     @property
@@ -113,46 +135,50 @@ class OnnxPredictor:
             return chunks[0]
         return Prediction(*(np.concatenate(parts) for parts in zip(*chunks, strict=True)))
 
+    def run(self, scenes: npt.NDArray[np.uint8], names: Sequence[str]) -> dict[str, Floats]:
+        """The outputs of these names for uint8 `[n, 1, 100, 100]`, in chunks and with errors as `predict`."""
+        chunks = [self._outputs(scenes[i : i + MAX_BATCH], names) for i in range(0, len(scenes), MAX_BATCH)]
+        outputs = chunks[0] if len(chunks) == 1 else map(np.concatenate, zip(*chunks, strict=True))
+        return dict(zip(names, outputs, strict=True))
+
     def check(self) -> None:
         """Run one dark scene: a lost device or a broken session shows at once."""
         self._providers.check_in_use(self._session.get_providers())
         self.predict(np.zeros((1, 1, SCENE_SIDE_PX, SCENE_SIDE_PX), np.uint8))
 
     def _run(self, scenes: npt.NDArray[np.uint8]) -> Prediction:
+        return Prediction(*self._outputs(scenes, Prediction._fields))
+
+    def _outputs(self, scenes: npt.NDArray[np.uint8], names: Sequence[str]) -> list[Floats]:
         (scene,) = self._contract.inputs
         try:
-            outputs = self._session.run(list(Prediction._fields), {scene.name: scenes})
+            outputs: list[Floats] = self._session.run(list(names), {scene.name: scenes})
         except Exception as error:
             # onnxruntime's exceptions share no base class but Exception.
             raise PredictorError(f"the model did not run on {self.provider}: {error}") from error
-        prediction = Prediction(*outputs)
-        for name, values in zip(Prediction._fields, prediction, strict=True):
+        for name, values in zip(names, outputs, strict=True):
             if not np.isfinite(values).all():
                 raise PredictorError(f"the model gave values of {name} that are not finite")
-        if (prediction.attention[:, 2:] <= 0).any():
-            raise PredictorError("the model gave an attention whose sigma is not positive")
-        return prediction
+            if name == "attention" and (values[:, 2:] <= 0).any():
+                raise PredictorError("the model gave an attention whose sigma is not positive")
+        return outputs
 
 
 def open_session(model_path: Path, providers: Providers, threads: int) -> ort.InferenceSession:
     """A session on a model file; ContractError where onnxruntime cannot load it."""
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads or _usable_cores()
+    options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     # Spinning threads would take the cores away from decoding, and burn them while nobody asks.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if providers.required and providers.names[0] == CUDA:
+        # Else a node that CUDA cannot run would run on the CPU, and nobody would be told.
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     try:
         return ort.InferenceSession(model_path, options, providers=providers.with_options())
     except Exception as error:
         # onnxruntime's exceptions share no base class but Exception.
         raise ContractError(f"{model_path} is not a model that onnxruntime can load: {error}") from error
-
-
-def _usable_cores() -> int:
-    # A container or taskset may leave this process fewer cores than the machine has.
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def check_graph(session: ort.InferenceSession, contract: Sidecar, model_path: Path) -> None:

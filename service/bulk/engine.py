@@ -1,0 +1,29 @@
+"""What turns the parts of a bulk run into rows: threads of this process, or the nodes of a Ray cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
+
+from service.bulk.journal import Part
+from service.bulk.run import ModelSaid
+
+Keep = Callable[[int, Iterable[bytes]], None]
+"""Keeps the rows of the part of that number, as lines of JSON."""
+Progress = Callable[[int, int], None]
+"""Is told of so many more files, so many of which could not be read."""
+
+
+class EngineError(RuntimeError):
+    """What is to do the work cannot begin or go on; the message says why."""
+
+
+class Engine(Protocol):
+    """What turns parts into rows."""
+
+    @property
+    def model(self) -> ModelSaid:
+        """The model that makes the rows, and where it runs."""
+
+    def run(self, parts: Iterator[Part], keep: Keep, progress: Progress) -> None:
+        """Make the rows of all parts and keep them, in any order; an error is raised when all have ended."""

@@ -1,0 +1,204 @@
+"""Bulk work on many machines: the same parts, made by the actors of a Ray cluster, kept by this process.
+
+The nodes have to see the files under the same paths, and need this project's dependencies; its code and the
+model are sent to them. A part that a node dies with is made anew by another one.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+import tempfile
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import ray
+from ray.data import ActorPoolStrategy, DataContext, Dataset
+
+from models.contract import file_sha256, sidecar_path
+from service.bulk.engine import EngineError, Keep, Progress
+from service.bulk.journal import Part
+from service.bulk.rows import NO_ERROR, Limits, RowMaker, load_predictor
+from service.bulk.run import ModelSaid
+from service.inference.predictor import OnnxPredictor
+from service.settings import ProviderChoice
+
+PARTS_AT_ONCE = 4096
+"""Parts that Ray holds at once: a million paths."""
+KEPT_AT_ONCE = 16
+"""Parts that are brought to the disk at once."""
+_CODE = ("models", "scenes", "service")
+
+
+class _Orders(NamedTuple):
+    """What an actor needs, wherever it runs."""
+
+    model: bytes
+    sidecar: bytes
+    provider: ProviderChoice
+    limits: Limits
+    batch: int | None
+    folder: str  # what relative paths begin at
+
+
+class RayNodes:
+    """The actors of a cluster, one for each CPU, or for each GPU where it has some and they may be used."""
+
+    def __init__(
+        self,
+        address: str,
+        model_path: Path,
+        provider: ProviderChoice,
+        limits: Limits,
+        workers: int | None,
+        batch: int | None,
+    ) -> None:
+        """Join the cluster and load the model on one of its nodes.
+
+        Args:
+            address: `host:port` of its head, or `auto` for the one that runs on this machine.
+            model_path: the model file; its sidecar lies beside it.
+            provider: `auto` is CUDA where the cluster has GPUs, else the CPU, so that all nodes do the same.
+            limits: what a file may measure.
+            workers: most actors; as many as there are CPUs, or GPUs, by default.
+            batch: pictures of one call of the model.
+
+        Raises:
+            EngineError: the cluster cannot be reached, or the model cannot be loaded there.
+            OSError: the model file cannot be read.
+        """
+        content = model_path.read_bytes(), sidecar_path(model_path).read_bytes()
+        root = Path(__file__).resolve().parents[2]
+        try:
+            _reach(address)
+            ray.init(
+                address,
+                runtime_env={"py_modules": [str(root / name) for name in _CODE]},
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+            )
+        except (OSError, RuntimeError, ValueError) as error:
+            raise EngineError(f"no Ray cluster can be joined at {address}: {error}") from error
+        have: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        on_gpu = provider == "cuda" or (provider == "auto" and have.get("GPU", 0) > 0)
+        self._cpus: int | None = None if on_gpu else 1
+        self._gpus: int | None = 1 if on_gpu else None
+        kind = "GPU" if on_gpu else "CPU"
+        if not have.get(kind, 0):
+            print(f"The cluster has no {kind} yet: waiting for one.", file=sys.stderr)
+        self._workers = workers or max(1, int(have.get(kind, 0)))
+        self._orders = _Orders(
+            *content,
+            provider="cuda" if on_gpu else "cpu",
+            limits=limits,
+            batch=batch,
+            folder=str(Path.cwd()),
+        )
+        try:
+            describe = ray.remote(_describe).options(num_cpus=self._cpus, num_gpus=self._gpus)
+            self.model: ModelSaid = ray.get(describe.remote(self._orders))
+        except ray.exceptions.RayError as error:
+            raise EngineError(f"the cluster at {address} cannot run the model: {_cause(error)}") from error
+
+    def run(self, parts: Iterator[Part], keep: Keep, progress: Progress) -> None:
+        """Make the rows of all parts and keep them, in the order in which they come.
+
+        Raises:
+            EngineError: the cluster cannot go on.
+            OSError: the rows cannot be kept.
+        """
+        context = DataContext.get_current()
+        context.enable_progress_bars = False
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        keeping: deque[Future[None]] = deque()
+        # Many nodes make parts faster than one thread can wait for the disk.
+        with ThreadPoolExecutor(KEPT_AT_ONCE) as pool:
+            try:
+                for made in self._made(parts):
+                    lines = made["lines"].splitlines(keepends=True)
+                    keeping.append(pool.submit(keep, made["number"], lines))
+                    if len(keeping) > KEPT_AT_ONCE:
+                        keeping.popleft().result()
+                    progress(len(lines), sum(not line.endswith(NO_ERROR) for line in lines))
+            except ray.exceptions.RayError as error:
+                raise EngineError(f"the cluster cannot go on: {_cause(error)}") from error
+            finally:
+                ray.shutdown()
+            for kept in keeping:
+                kept.result()
+
+    def _made(self, parts: Iterator[Part]) -> Iterator[dict[str, Any]]:
+        while window := list(islice(parts, PARTS_AT_ONCE)):
+            yield from self._rows_of(window).iter_rows()
+
+    def _rows_of(self, window: list[Part]) -> Dataset:
+        items = [
+            {"number": part.number, "paths": b"\0".join(map(os.fsencode, part.paths))} for part in window
+        ]
+        most = min(self._workers, len(window))
+        # A block for each part: what a node has made is here, and kept, before the next one is begun.
+        return ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
+            _Actor,
+            fn_constructor_args=(self._orders,),
+            batch_size=1,
+            # All at once, but one is enough to go on with.
+            compute=ActorPoolStrategy(min_size=1, max_size=most, initial_size=most),
+            num_cpus=self._cpus,
+            num_gpus=self._gpus,
+        )
+
+
+class _Actor:
+    """Makes the rows of parts on some node."""
+
+    def __init__(self, orders: _Orders) -> None:
+        self._folder = orders.folder
+        self._maker = RowMaker(_load(orders)[0], orders.limits, orders.batch)
+
+    def __call__(self, parts: dict[str, Any]) -> dict[str, Any]:
+        """The rows of a batch of parts, as lines of JSON."""
+        return {"number": parts["number"], "lines": [self._lines(paths) for paths in parts["paths"]]}
+
+    def _lines(self, paths: bytes) -> bytes:
+        names = [os.fsdecode(name) for name in paths.split(b"\0")]
+        if not all(map(os.path.isabs, names)):
+            os.chdir(self._folder)
+        return b"".join(row.to_json() for row in self._maker.rows(names, _nobody))
+
+
+def _reach(address: str) -> None:
+    """OSError where nobody listens there: Ray would try for long, and then end this process by itself."""
+    host, _, port = address.rpartition(":")
+    if host and "/" not in host and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=10).close()
+
+
+def _load(orders: _Orders) -> tuple[OnnxPredictor, str]:
+    """The predictor on this node, and its file's hash; the session keeps nothing of the file."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        path.write_bytes(orders.model)
+        sidecar_path(path).write_bytes(orders.sidecar)
+        return load_predictor(path, orders.provider), file_sha256(path)
+
+
+def _describe(orders: _Orders) -> ModelSaid:
+    predictor, sha256 = _load(orders)
+    return ModelSaid(
+        name=predictor.name, version=predictor.version, sha256=sha256, provider=predictor.provider
+    )
+
+
+def _nobody(_: object) -> None:
+    """The part as a whole is told of by the process that keeps it."""
+
+
+def _cause(error: BaseException) -> str:
+    """The error on the node, without the stack that Ray writes before it."""
+    return str(getattr(error, "cause", None) or error).strip().splitlines()[-1]

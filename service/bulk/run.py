@@ -1,0 +1,48 @@
+"""What a bulk run was asked for and what came of it: the content of its `run.json`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelSaid(_Strict):
+    """Which model makes the rows, and where it runs."""
+
+    name: str
+    version: str
+    sha256: str
+    provider: str
+
+
+class Asked(_Strict):
+    """All that the rows depend on."""
+
+    sources: tuple[str, ...]  # absolute; see `absolute`
+    model: ModelSaid
+    max_file_bytes: int
+    max_pixels: int
+
+
+class Counts(_Strict):
+    """What a table that is whole holds."""
+
+    files: int
+    unreadable: int
+    examples: tuple[str, ...]  # "path: reason" of the first that could not be read
+
+
+class Run(_Strict):
+    """The content of `run.json`."""
+
+    form: Literal[1] = 1
+    asked: Asked
+    files: int
+    files_sha256: str
+    files_per_part: int
+    written: Counts | None = None  # once the table is in its place

@@ -1,0 +1,85 @@
+"""Bulk work on one machine: threads that each read, decode and predict parts with a model of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from pathlib import Path
+from threading import Event, Lock
+
+from models.contract import file_sha256
+from service.bulk.engine import Keep, Progress
+from service.bulk.journal import Part
+from service.bulk.rows import Limits, Row, RowMaker, load_predictor
+from service.bulk.run import ModelSaid
+from service.inference.providers import CPU
+from service.settings import ProviderChoice
+
+
+class ModelThreads:
+    """Threads on this machine. On a CPU each has a session with one thread, a GPU is shared by all."""
+
+    def __init__(
+        self, model_path: Path, provider: ProviderChoice, limits: Limits, workers: int, batch: int | None
+    ) -> None:
+        """Load the model; ContractError, ProviderError and PredictorError as `OnnxPredictor`."""
+        self._model_path, self._provider, self._limits = model_path, provider, limits
+        self._workers, self._batch = workers, batch
+        self._first = load_predictor(model_path, provider)
+        self.provider_note = self._first.provider_note
+
+    @property
+    def model(self) -> ModelSaid:
+        """The model that makes the rows, and where it runs."""
+        return ModelSaid(
+            name=self._first.name,
+            version=self._first.version,
+            sha256=file_sha256(self._model_path),
+            provider=self._first.provider,
+        )
+
+    def run(self, parts: Iterator[Part], keep: Keep, progress: Progress) -> None:
+        """Make the rows of all parts and keep them.
+
+        An error in one thread, or an interrupt, ends all of them after the batch that they are at.
+
+        Raises:
+            PredictorError: the model cannot answer.
+            OSError: the rows cannot be kept.
+        """
+        taking, stop = Lock(), Event()
+
+        def tell(rows: Sequence[Row]) -> None:
+            progress(len(rows), sum(row.error is not None for row in rows))
+            if stop.is_set():
+                raise _Stopped
+
+        def work(number: int) -> None:
+            predictor = self._first
+            if number and predictor.provider == CPU:
+                predictor = load_predictor(self._model_path, self._provider)
+            maker = RowMaker(predictor, self._limits, self._batch)
+            kept: Future[None] | None = None
+            while True:
+                with taking:
+                    part = next(parts, None)
+                lines = [row.to_json() for row in maker.rows(part.paths, tell)] if part else []
+                # A core does not wait for the disk: the next part is made meanwhile, and no more than that.
+                if kept:
+                    kept.result()
+                if part is None:
+                    return
+                kept = keeping.submit(keep, part.number, lines)
+
+        with ThreadPoolExecutor(self._workers) as keeping, ThreadPoolExecutor(self._workers) as pool:
+            working = [pool.submit(work, number) for number in range(self._workers)]
+            try:
+                for ended in as_completed(working):
+                    ended.result()
+            except BaseException:
+                stop.set()
+                raise
+
+
+class _Stopped(Exception):  # noqa: N818 - nothing went wrong in the thread that raises it
+    """Another thread has failed, or the user has had enough."""

@@ -1,0 +1,148 @@
+"""Errors as clients see them: always JSON with a sentence in `detail`, every status documented once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from starlette.requests import ClientDisconnect
+
+from scenes.mnist import DigitsUnavailableError
+from service.http.metrics import Metrics, Rejection
+from service.inference.batching import OverloadedError
+from service.inference.images import ImageError, TooManyPixelsError
+from service.inference.predictor import PredictorError
+from service.queries import QueryError
+from service.schemas import ErrorAnswer
+
+
+class RequestError(Exception):
+    """A request that cannot be answered: the HTTP status and a sentence for the client."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+
+
+_EXAMPLES = {
+    401: (
+        "The service asks for a key, and none of its own came.",
+        "key: expected one of the service's keys as the header X-API-Key or Authorization: Bearer, got none",
+    ),
+    408: (
+        "The body did not come in time; the connection is closed.",
+        "body: expected all of it within 20 s, got 1024 bytes of 65536",
+    ),
+    413: (
+        "The body or the pixel count is over the limit.",
+        "body: expected at most 16777216 bytes, got more",
+    ),
+    415: (
+        "The content type is not an image type that is read.",
+        "content type: expected multipart/form-data or one of image/png, image/jpeg, …, got 'text/plain'",
+    ),
+    422: (
+        "The image cannot be decoded, or the form or a parameter is not as expected.",
+        "image: expected one of PNG, JPEG, WEBP, GIF, BMP, TIFF, got 14 bytes of no such format",
+    ),
+    503: ("The service cannot answer now.", "the model did not run on CUDAExecutionProvider: …"),
+}
+
+
+_BAD_PARAMETER = ("A parameter is not as expected.", "size: expected a number from 20 to 64, got '70'")
+
+
+def documented(*statuses: int, unavailable: str = "", body: bool = True) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI's descriptions of the errors that a call can answer with.
+
+    Args:
+        statuses: which of 401, 408, 413, 415, 422 and 503.
+        unavailable: an example of 503.
+        body: whether the call takes a body, which may be what is wrong.
+    """
+    documents: dict[int | str, dict[str, Any]] = {}
+    for status in statuses:
+        description, example = _EXAMPLES[status] if body or status != 422 else _BAD_PARAMETER
+        if status == 503 and unavailable:
+            example = unavailable
+        documents[status] = {
+            "model": ErrorAnswer,
+            "description": description,
+            "content": {"application/json": {"example": {"detail": example}}},
+        }
+    return documents
+
+
+_REJECTIONS: dict[int, Rejection] = {
+    408: "body_time",
+    413: "body_limit",
+    415: "media_type",
+    422: "request",
+}
+
+
+def add_error_handlers(app: FastAPI, metrics: Metrics) -> None:
+    """Answer every error that a request can meet with its status and a sentence, and count it."""
+
+    @app.exception_handler(RequestError)
+    async def answer_request_error(request: Request, error: RequestError) -> Response:
+        if error.status in _REJECTIONS:
+            metrics.rejected(_REJECTIONS[error.status])
+        return _error_response(request, error.status, error.detail)
+
+    @app.exception_handler(RequestValidationError)
+    async def answer_validation_error(request: Request, error: RequestValidationError) -> Response:
+        metrics.rejected("request")
+        # FastAPI's own handler echoes the input, and fails on bytes that are not UTF-8 and on NaN.
+        messages = [str(problem["msg"]).removeprefix("Value error, ") for problem in error.errors()]
+        return _error_response(request, 422, "; ".join(messages))
+
+    @app.exception_handler(QueryError)
+    async def answer_query_error(request: Request, error: QueryError) -> Response:
+        metrics.rejected("request")
+        return _error_response(request, 422, str(error))
+
+    @app.exception_handler(ImageError)
+    async def answer_image_error(request: Request, error: ImageError) -> Response:
+        too_large = isinstance(error, TooManyPixelsError)
+        metrics.rejected("pixel_limit" if too_large else "image")
+        return _error_response(request, 413 if too_large else 422, str(error))
+
+    @app.exception_handler(PredictorError)
+    @app.exception_handler(DigitsUnavailableError)
+    async def answer_unavailable(request: Request, error: Exception) -> Response:
+        # Not a line for each: the engine has logged what is wrong, and a full queue is no wrong at all.
+        response = _error_response(request, 503, str(error))
+        if isinstance(error, OverloadedError):
+            response.headers["Retry-After"] = str(error.retry_after_s)
+        return response
+
+    @app.exception_handler(Exception)
+    async def answer_defect(request: Request, _error: Exception) -> Response:
+        # Starlette raises the error again behind this answer, so that the log shows it.
+        return _error_response(request, 500, "the service has failed; this is a defect of its own")
+
+    @app.exception_handler(ClientDisconnect)
+    async def answer_nobody(_request: Request, _error: ClientDisconnect) -> Response:
+        # The client has gone; without this the log would show a failure of ours.
+        return Response(status_code=400)
+
+
+def is_open_inference(path: str) -> bool:
+    """Whether a path is of the Open Inference Protocol."""
+    return path == "/v2" or path.startswith("/v2/")
+
+
+def error_content(path: str, detail: str) -> dict[str, str]:
+    """The body of an error at a path: the Open Inference Protocol has a name of its own for the sentence."""
+    return {"error" if is_open_inference(path) else "detail": detail}
+
+
+def _error_response(request: Request, status: int, detail: str) -> Response:
+    # What clients sent stands in details as ascii() writes it, so that it encodes whatever it is.
+    # Behind a body that did not come in time, no other request can begin.
+    headers = {"Connection": "close"} if status == 408 else None
+    return JSONResponse(error_content(request.scope["path"], detail), status_code=status, headers=headers)

@@ -1,0 +1,96 @@
+"""The outermost layer: a request's id, its time, its count, its line in the log, and the standing headers."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from contextvars import ContextVar
+from time import perf_counter
+from typing import NamedTuple
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.http.headers import RawHeaders, completed
+from service.http.metrics import NO_ROUTE, Metrics
+
+ACCESS = "service.access"
+"""The logger of the line for every request."""
+
+HEADER = b"x-request-id"
+_SANE_ID = re.compile(rb"[!-~]{1,64}")
+_PATH_CHARACTERS = 200
+
+_log = logging.getLogger(ACCESS)
+
+
+class RequestInfo(NamedTuple):
+    """What a line in the log says of the request that it is about."""
+
+    request_id: str
+    method: str
+    path: str
+
+
+_scope: ContextVar[Scope | None] = ContextVar("scope", default=None)
+
+
+def current_request() -> RequestInfo | None:
+    """The request that this task or worker thread answers, if it answers one; without its query."""
+    scope = _scope.get()
+    if scope is None:
+        return None
+    path: str = scope["path"]
+    if len(path) > _PATH_CHARACTERS:
+        path = path[:_PATH_CHARACTERS] + "…"
+    return RequestInfo(scope["state"]["request_id"], scope["method"], path)
+
+
+class Observe:
+    """Wraps an app; a defect passes through and is logged by the server, with the request's id (logs.py)."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, headers: RawHeaders, *, access_log: bool) -> None:
+        """Take the app, where to count, what every answer carries, and whether each is a line in the log."""
+        self._app = app
+        self._metrics = metrics
+        self._headers = headers
+        self._access_log = access_log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and watch its answer go out."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        start = perf_counter()
+        request_id = request_id_of(scope["headers"])
+        scope.setdefault("state", {})["request_id"] = request_id.decode("ascii")
+        # A request has a task of its own, so that nothing needs to set this back; the log of its defect is
+        # written after this call has ended.
+        _scope.set(scope)
+        standing = [*self._headers, (HEADER, request_id)]
+        status = 0
+
+        async def watched_send(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = completed(message.get("headers", []), standing)
+            await send(message)
+
+        self._metrics.request_begins()
+        try:
+            await self._app(scope, receive, watched_send)
+        finally:
+            seconds = perf_counter() - start
+            route = getattr(scope.get("route"), "path", NO_ROUTE)
+            self._metrics.request_ends(route, scope["method"], status, seconds)
+            if self._access_log:
+                _log.info("request", extra={"fields": {"status": status, "ms": round(seconds * 1000, 3)}})
+
+
+def request_id_of(headers: RawHeaders) -> bytes:
+    """The client's own id where it is one that a log can hold; else a new one."""
+    for name, value in headers:
+        if name == HEADER and _SANE_ID.fullmatch(value):
+            return value
+    return os.urandom(8).hex().encode("ascii")

@@ -1,0 +1,53 @@
+"""The HTTP server: it says where it listens, and stops without losing a request."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from time import monotonic
+from types import FrameType
+
+import uvicorn
+
+from service.inference.engine import Engine
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server with a greeting, a stop in two steps, and an end where the workers give up.
+
+    On SIGTERM the service is not ready at once, but goes on answering for `drain_s`: whoever balances load
+    over several services sees it and sends no more. Then it takes no new connections, answers what is running
+    or waiting, and ends. SIGINT, or a second SIGTERM, goes to that second step at once.
+    """
+
+    def __init__(self, config: uvicorn.Config, engine: Engine, greeting: str, drain_s: float) -> None:
+        super().__init__(config)
+        self.failure = ""
+        self._engine = engine
+        self._greeting = greeting
+        self._drain_s = drain_s
+        self._stop_at_s: float | None = None
+        engine.watcher.gave_up = self._give_up
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's; then print the greeting."""
+        await super().startup(sockets)
+        if self.started:
+            print(self._greeting, flush=True)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A signal came: be ready no more, and stop after the drain or at once."""
+        self._engine.prepare_to_stop()
+        if sig == signal.SIGTERM and self._stop_at_s is None:
+            self._stop_at_s = monotonic() + self._drain_s
+        else:
+            super().handle_exit(sig, frame)
+
+    async def on_tick(self, counter: int) -> bool:
+        """As uvicorn's, ten times a second; true when it is time to stop."""
+        stop = await super().on_tick(counter)
+        return stop or (self._stop_at_s is not None and monotonic() >= self._stop_at_s)
+
+    def _give_up(self, why: str) -> None:
+        self.failure = why
+        self.should_exit = True

@@ -1,0 +1,162 @@
+"""Read what a client posts, raw picture bytes or multipart files: no more than allowed, and for no longer."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import lru_cache
+from typing import NamedTuple
+
+from fastapi import Request
+from starlette.requests import ClientDisconnect
+
+from service.http.errors import RequestError
+from service.http.multipart import FormError, Part, parse_form
+from service.queries import shorten
+from service.settings import Settings
+
+IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/bmp", "image/tiff")
+_OTHER_NAMES = ("image/jpg", "image/pjpeg", "image/x-png", "image/x-ms-bmp", "image/x-bmp", "image/x-tiff")
+_PICTURES = frozenset((*IMAGE_TYPES, *_OTHER_NAMES))
+_UNKNOWN_TYPES = frozenset(("", "application/octet-stream"))
+MULTIPART = "multipart/form-data"
+# In memory a form stands beside its parts; more than this is taken apart by a thread.
+_LONG_FORM_BYTES = 2**20
+
+
+class Limits(NamedTuple):
+    """How much a client may send, and for how long."""
+
+    body_bytes: int
+    files: int
+    body_timeout_s: float
+
+    @classmethod
+    def of(cls, settings: Settings) -> Limits:
+        """The limits that are set."""
+        return cls(settings.max_body_bytes, settings.max_files, settings.body_timeout_s)
+
+
+async def read_image(request: Request, limits: Limits) -> bytes:
+    """The one picture of a request: its raw body, or its multipart field `image`.
+
+    Raises:
+        RequestError: 408 if the body does not come in time, 413 if it is over the limit, 415 if its content
+            type is not one of `IMAGE_TYPES` or multipart, 422 if it is not one file in that field.
+    """
+    content_type, announced = _headers(request)
+    kind = _media_type(content_type)
+    if kind in _PICTURES:
+        return await _read_body(request, limits, announced)
+    if kind != MULTIPART:
+        raise _unsupported(f"{MULTIPART} or one of ", content_type)
+    files = await _read_files(request, limits, content_type, announced, "image")
+    if len(files) != 1:
+        raise RequestError(422, f"image: expected one file, got {len(files)}; /predict/batch takes many")
+    return files[0]
+
+
+async def read_images(request: Request, limits: Limits) -> list[bytes]:
+    """The pictures of a request in their order: its multipart field `images`, one file or more.
+
+    Raises:
+        RequestError: as `read_image`; the limit of bytes and of time is on all files together.
+    """
+    content_type, announced = _headers(request)
+    if _media_type(content_type) != MULTIPART:
+        raise RequestError(415, f"content type: expected {MULTIPART}, got {shorten(content_type)}")
+    return await _read_files(request, limits, content_type, announced, "images")
+
+
+async def read_body(request: Request, limits: Limits) -> bytes:
+    """The whole body, of whatever type.
+
+    Raises:
+        RequestError: 408 if it does not come in time, 413 if it is over the limit.
+    """
+    _, announced = _headers(request)
+    return await _read_body(request, limits, announced)
+
+
+def _headers(request: Request) -> tuple[str, str]:
+    """Content type and announced length; read at once, for this is done for every request."""
+    content_type = length = b""
+    for name, value in request.scope["headers"]:
+        if name == b"content-type":
+            content_type = value
+        elif name == b"content-length":
+            length = value
+    return content_type.decode("latin-1"), length.decode("latin-1")
+
+
+async def _read_body(request: Request, limits: Limits, announced: str) -> bytes:
+    """The whole body; it is refused as soon as it is too large, whatever its headers say."""
+    most = limits.body_bytes
+    # The length of the number first: Python refuses to read very long ones.
+    if announced.isdecimal() and (len(announced) > 18 or int(announced) > most):
+        raise _too_large(most, announced)
+    receive = request.receive
+    pieces: list[bytes] = []
+    came = 0
+    try:
+        async with asyncio.timeout(limits.body_timeout_s):
+            more = True
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                piece = message.get("body", b"")
+                more = message.get("more_body", False)
+                came += len(piece)
+                if came > most:
+                    raise _too_large(most, "more")
+                pieces.append(piece)
+    except TimeoutError:
+        raise RequestError(
+            408,
+            f"body: expected all of it within {limits.body_timeout_s:g} s, got {came} bytes"
+            + (f" of {announced}" if announced else ""),
+        ) from None
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+async def _read_files(
+    request: Request, limits: Limits, content_type: str, announced: str, field: str
+) -> list[bytes]:
+    body = await _read_body(request, limits, announced)
+    try:
+        if len(body) > _LONG_FORM_BYTES:
+            parts = await asyncio.to_thread(parse_form, body, content_type, limits.files)
+        else:
+            parts = parse_form(body, content_type, limits.files)
+    except FormError as error:
+        raise RequestError(422, str(error)) from error
+    names = dict.fromkeys(part.name for part in parts)
+    if list(names) != [field]:
+        got = ", ".join(shorten(name) for name in list(names)[:3]) or "no field"
+        raise RequestError(422, f"body: expected the multipart field {field} and no other, got {got}")
+    return [_file(part) for part in parts]
+
+
+def _file(part: Part) -> bytes:
+    if not part.is_file:
+        raise RequestError(422, f"{part.name}: expected a file, which has a file name, got a text field")
+    # Which format it is, the bytes themselves say.
+    kind = _media_type(part.content_type)
+    if kind not in _PICTURES and kind not in _UNKNOWN_TYPES:
+        raise _unsupported(f"{part.name}: one of ", part.content_type)
+    return part.content
+
+
+def _unsupported(prefix: str, content_type: str) -> RequestError:
+    return RequestError(
+        415, f"content type: expected {prefix}{', '.join(IMAGE_TYPES)}, got {shorten(content_type)}"
+    )
+
+
+def _too_large(most: int, came: str) -> RequestError:
+    return RequestError(413, f"body: expected at most {most} bytes, got {came[:20]}")
+
+
+@lru_cache(maxsize=64)
+def _media_type(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()

@@ -1,0 +1,128 @@
+"""From what the model says to the JSON answer: led back to the picture, clipped, rounded, encoded."""
+
+from __future__ import annotations
+
+import base64
+import io
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+from PIL import Image
+
+from service.inference.images import Grey
+from service.inference.letterbox import Box, Gaussian, Placement
+from service.inference.predictor import Floats, Named, Prediction
+from service.queries import Maps
+
+
+class Finding(NamedTuple):
+    """What the model says of one picture; lengths are in the picture's px."""
+
+    label: int
+    confidence: np.float32
+    probabilities: Floats  # [10]
+    digit_present: np.float32
+    box: Box  # clipped to the picture, to 1/10,000 px
+    attention: Gaussian
+
+
+Answer = dict[str, Any]
+"""An answer of the form of `schemas.PredictionAnswer`, to be encoded by `to_json`."""
+
+
+class Reading(NamedTuple):
+    """A decoded picture, where it lies in the model's frame, and how long it took to get there."""
+
+    frame: Grey  # [100, 100]
+    placement: Placement
+    queue_ms: float
+    decode_ms: float
+
+
+def model_of(model: Named) -> dict[str, str]:
+    """What an answer says of the model, of the form of `schemas.ModelAnswer`."""
+    return {"name": model.name, "version": model.version, "provider": model.provider}
+
+
+def compose(
+    picture: Reading, prediction: Prediction, maps: Maps, model: dict[str, str], inference_ms: float
+) -> Answer:
+    """The answer to one picture; the arrays of `prediction` lack the batch axis."""
+    start = perf_counter()
+    found = find(picture.placement, prediction)
+    answer: Answer = {
+        "label": found.label,
+        "confidence": found.confidence,
+        "probabilities": found.probabilities,
+        "digit_present": found.digit_present,
+        "bbox": found.box._asdict(),
+        "attention": {name: np.float32(value) for name, value in found.attention._asdict().items()},
+        "inverted": picture.placement.inverted,
+        "model": model,
+    }
+    if maps != "none":
+        encode = _rows_json if maps == "array" else png_uri
+        answer["attention_map"] = encode(picture.placement.attention_map(found.attention))
+        answer["glimpse"] = encode(np.clip(prediction.glimpse, 0, 1))
+    answer["timing_ms"] = {
+        "queue": _short_ms(picture.queue_ms),
+        "decode": _short_ms(picture.decode_ms),
+        "inference": _short_ms(inference_ms),
+        "encode": _short_ms((perf_counter() - start) * 1000),
+    }
+    return answer
+
+
+def find(placement: Placement, prediction: Prediction) -> Finding:
+    """What is said of a picture that lies so in the frame; the arrays of `prediction` lack the batch axis."""
+    label = int(prediction.probabilities.argmax())
+    return Finding(
+        label,
+        confidence=prediction.probabilities[label],
+        probabilities=prediction.probabilities,
+        digit_present=np.float32(prediction.digit_present),
+        box=_short(placement.box_in_picture(Box(*prediction.box.tolist()))),
+        attention=placement.gaussian_in_picture(Gaussian(*prediction.attention.tolist())),
+    )
+
+
+def _short(box: Box) -> Box:
+    """A box to 1/10,000 px; its edges are rounded, so that it does not leave the picture."""
+    x, y = round(box.x, 4), round(box.y, 4)
+    right, bottom = round(box.x + box.width, 4), round(box.y + box.height, 4)
+    return Box(x, y, round(right - x, 4), round(bottom - y, 4))
+
+
+def to_json(content: Any) -> bytes:
+    """Encode answers, NumPy arrays and numbers included."""
+    return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def png(picture: Grey) -> bytes:
+    """Grey uint8 `[height, width]` as the bytes of a PNG."""
+    stream = io.BytesIO()
+    # The lightest compression: a tenth of the time for a few hundred bytes more.
+    Image.fromarray(picture).save(stream, "PNG", compress_level=1)
+    return stream.getvalue()
+
+
+def png_uri(values: npt.NDArray[np.float32]) -> str:
+    """Values in [0, 1], `[height, width]`, as a data URI of a grey PNG."""
+    return data_uri(png(np.rint(values * 255).astype(np.uint8)))
+
+
+def data_uri(png_bytes: bytes) -> str:
+    """The bytes of a PNG as a data URI."""
+    return "data:image/png;base64," + base64.b64encode(png_bytes).decode("ascii")
+
+
+def _rows_json(values: npt.NDArray[np.float32]) -> orjson.Fragment:
+    """Rows of numbers, encoded at once so that the answer can say how long it took; 4 digits are enough."""
+    return orjson.Fragment(to_json(np.ascontiguousarray(np.round(values, 4))))
+
+
+def _short_ms(duration_ms: float) -> float:
+    return round(max(0.0, duration_ms), 3)

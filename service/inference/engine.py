@@ -1,0 +1,200 @@
+"""The model as the HTTP interface sees it: pictures in, JSON out, by workers that share batches."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from time import perf_counter
+from typing import TypeVar
+
+import anyio
+import numpy as np
+import numpy.typing as npt
+from anyio import to_thread
+
+from service.inference.batching import Batcher, Policy, Watcher, Worker
+from service.inference.cores import usable_cores
+from service.inference.images import ImageError
+from service.inference.predictor import Predictor, StoppingError
+from service.inference.wire import Orders, Started
+from service.inference.work import Done, Job, Outputs, PictureJob, TensorJob, Work
+from service.inference.worker_process import WorkerProcess
+from service.queries import Maps
+from service.settings import Settings
+
+_LARGE_BYTES = 256 * 1024
+"""A picture of more bytes is asked apart from the start; of others the decoder sees how large they are."""
+_WAITING_PER_WORKER = 20
+_SCENES_AT_A_TIME = 8
+_PARTS_AT_A_TIME = 64
+"""How many pictures of requests with many, or parts of those with many scenes, may wait at a time."""
+
+Part = TypeVar("Part")
+Given = TypeVar("Given")
+
+
+class Engine:
+    """A model behind a queue. Made by `start_engine`, or from a predictor by `engine_in_process`."""
+
+    def __init__(self, about: Started, workers: Sequence[Worker], policy: Policy, max_pixels: int) -> None:
+        self.name, self.version, self.provider, self.provider_note = about
+        self.max_pixels = max_pixels
+        self.watcher = Watcher()
+        self._workers = workers
+        self._batcher = Batcher(workers, policy, self.watcher)
+        self._many = asyncio.Semaphore(_PARTS_AT_A_TIME)
+        self._stopping = False
+
+    @property
+    def waiting(self) -> int:
+        """How many pictures wait for a worker."""
+        return self._batcher.waiting
+
+    @property
+    def worker_pids(self) -> list[int | None]:
+        """The worker processes' ids, None where one is not there; none at all where workers are threads."""
+        return [worker.pid for worker in self._workers if isinstance(worker, WorkerProcess)]
+
+    def is_full(self, coming: int = 0) -> bool:
+        """Whether a small picture would be refused now, `coming` more being on their way to the queue."""
+        return self._batcher.is_full(coming)
+
+    async def answer(self, data: bytes, maps: Maps) -> bytes:
+        """The JSON answer to one picture.
+
+        Raises:
+            ImageError: the picture cannot be read.
+            OverloadedError: the queue is full, or the answer would come too late.
+            PredictorError: the model cannot answer.
+        """
+        return await self._answer(data, maps, patient=False)
+
+    async def answer_many(self, files: Sequence[bytes], maps: Maps) -> list[bytes | ImageError]:
+        """The JSON answers to pictures in their order; errors but of single pictures as `answer`."""
+
+        async def one(data: bytes) -> bytes | ImageError:
+            try:
+                return await self._answer(data, maps, patient=True)
+            except ImageError as error:
+                return error
+
+        return await self._share(one, files)
+
+    async def infer(self, scenes: npt.NDArray[np.uint8], names: tuple[str, ...]) -> Outputs:
+        """The model's outputs of these names for scenes, uint8 `[n, 1, 100, 100]`; errors as `answer`.
+
+        Many scenes are asked in parts, so that other requests get between.
+        """
+        if len(scenes) <= _SCENES_AT_A_TIME:
+            return await self._infer(scenes, names, patient=False)
+
+        async def one(part: npt.NDArray[np.uint8]) -> Outputs:
+            return await self._infer(part, names, patient=True)
+
+        parts = [scenes[i : i + _SCENES_AT_A_TIME] for i in range(0, len(scenes), _SCENES_AT_A_TIME)]
+        found = await self._share(one, parts)
+        return {name: np.concatenate([outputs[name] for outputs in found]) for name in names}
+
+    def check(self) -> None:
+        """Raise PredictorError unless the model can answer now and goes on doing so."""
+        if self._stopping:
+            raise StoppingError
+        self._batcher.check()
+
+    def prepare_to_stop(self) -> None:
+        """Be ready no more, but answer what comes."""
+        self._stopping = True
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Take jobs; in the end stop the workers."""
+        self._batcher.start()
+        try:
+            yield
+        finally:
+            self._stopping = True
+            await self._batcher.stop()
+
+    async def _share(self, ask: Callable[[Part], Awaitable[Given]], parts: Sequence[Part]) -> list[Given]:
+        """What `ask` gives for each part of a request; all such requests share some room in the queue."""
+        self._batcher.refuse_if_full()
+
+        async def one(part: Part) -> Given:
+            async with self._many:
+                return await ask(part)
+
+        tasks = [asyncio.create_task(one(part)) for part in parts]
+        try:
+            return await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:  # where one has failed, nobody waits for the others
+                task.cancel()
+
+    async def _infer(
+        self, scenes: npt.NDArray[np.uint8], names: tuple[str, ...], *, patient: bool
+    ) -> Outputs:
+        outputs = await self._batcher.ask(TensorJob(scenes, names), patient=patient)
+        assert isinstance(outputs, dict)
+        return outputs
+
+    async def _answer(self, data: bytes, maps: Maps, *, patient: bool) -> bytes:
+        job = PictureJob(data, maps, self.max_pixels, perf_counter())
+        answer = await self._batcher.ask(job, large=len(data) > _LARGE_BYTES, patient=patient)
+        assert isinstance(answer, bytes)
+        return answer
+
+
+async def start_engine(settings: Settings) -> Engine:
+    """Start worker processes as the settings say, and wait until all of them are ready.
+
+    Raises:
+        ContractError, ProviderError, PredictorError: the model cannot be used.
+        WorkerError: a worker ended without a word.
+    """
+    cores = usable_cores()
+    count = settings.workers or cores
+    orders = Orders(
+        settings.model_path, settings.provider, settings.threads or max(1, cores // count), settings.max_batch
+    )
+    workers = [WorkerProcess(orders) for _ in range(count)]
+    try:
+        started = await asyncio.gather(*(worker.start() for worker in workers))
+    except BaseException:
+        await asyncio.gather(*(worker.stop() for worker in workers))
+        raise
+    policy = Policy(
+        max_batch=settings.max_batch,
+        max_wait_s=settings.max_wait_ms / 1000,
+        max_waiting=settings.max_queue or _WAITING_PER_WORKER * count,
+        deadline_s=settings.deadline_s,
+    )
+    return Engine(started[0], workers, policy, settings.max_pixels)
+
+
+class _Thread:
+    """A worker that is a thread of this process: it cannot be killed, but needs no start."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        self._work = Work(predictor)
+        self._limiter = anyio.CapacityLimiter(1)
+
+    async def run(self, jobs: Sequence[Job], patience_s: float) -> Done:
+        """See `service.inference.batching.Worker`; it is waited for without end."""
+        del patience_s
+        return await to_thread.run_sync(self._work, jobs, limiter=self._limiter)
+
+    async def restart(self) -> None:
+        """See `service.inference.batching.Worker`."""
+
+    async def stop(self) -> None:
+        """See `service.inference.batching.Worker`."""
+
+
+def engine_in_process(
+    predictor: Predictor, *, max_pixels: int = 24_000_000, workers: int = 2, policy: Policy | None = None
+) -> Engine:
+    """An engine around a predictor of this very process: for tests, and to embed the app elsewhere."""
+    about = Started(predictor.name, predictor.version, predictor.provider, "")
+    threads = [_Thread(predictor) for _ in range(workers)]
+    return Engine(about, threads, policy or Policy(), max_pixels)

@@ -1,0 +1,73 @@
+"""The service as an application of Ray Serve: `serve run docker/ray/serve.yaml` takes `application`.
+
+A replica is the whole service but for its HTTP server: the same app around the same engine. The engine has a
+worker process, not threads of the replica: a picture that crashes or hangs a decoder costs that worker and is
+refused, whereas if a replica died of it, it would be asked again and take the others along. One worker is
+enough, since Ray Serve adds and removes replicas.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+
+try:
+    import ray
+    from ray import serve
+except ImportError as error:
+    raise ImportError(f"Ray Serve is not at hand ({error}): run `pip install '.[ray]'`") from error
+from fastapi import FastAPI
+
+from service.app import create_app
+from service.http.logs import configure_logs
+from service.inference.engine import start_engine
+from service.inference.predictor import PredictorError
+from service.ray_serve.proxy import LAYERS, LAYERS_VARIABLE
+from service.settings import load_settings
+from service.synthesis.generator import OnnxGenerator
+
+_log = logging.getLogger(__name__)
+
+
+@serve.deployment(name="glimpse")
+@serve.ingress()
+class Replica:
+    """The app and its engine. Ray Serve runs the app, asks for its health, and drains it before the end."""
+
+    _failure = ""
+
+    async def __serve_build_asgi_app__(self) -> FastAPI:
+        """Load the model as the settings say, and make the app once it is warm; no request comes before.
+
+        Ray Serve begins and ends the app's lifespan, and with it the engine's.
+
+        Raises:
+            SettingsError, ContractError, ProviderError, PredictorError, WorkerError: there is no start.
+        """
+        settings = load_settings()
+        configure_logs(settings.log_format)
+        if os.environ.get(LAYERS_VARIABLE) != LAYERS:
+            _log.warning(
+                "%s was not %s as Ray was started on this node: requests that a node dies with are lost",
+                *(LAYERS_VARIABLE, LAYERS),
+            )
+        cpus = int(ray.get_runtime_context().get_assigned_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
+        share = {"workers": settings.workers or 1, "threads": settings.threads or max(1, cpus)}
+        settings = settings.model_copy(update=share)
+        generator = OnnxGenerator(settings.digits_path)
+        self._engine = await start_engine(settings)
+        self._engine.watcher.gave_up = self._give_up
+        return create_app(self._engine, settings, generator)
+
+    async def check_health(self) -> None:
+        """Raise PredictorError where the model cannot answer; thrice, and the replica is replaced."""
+        if self._failure:
+            raise PredictorError(self._failure)
+        self._engine.check()
+
+    def _give_up(self, why: str) -> None:
+        _log.error("the replica gives up: %s", why)
+        self._failure = why
+
+
+application = Replica.bind()  # type: ignore[attr-defined]  # the decorator adds it

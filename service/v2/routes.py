@@ -1,0 +1,217 @@
+"""The Open Inference Protocol v2 over REST, under `/v2`: what KServe's and Triton's clients speak."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import anyio
+import orjson
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+
+from models.contract import INPUTS, OUTPUTS, TensorContract
+from service.http.errors import error_content, is_open_inference
+from service.http.uploads import Limits, read_body
+from service.inference.predictor import PredictorError
+from service.queries import shorten
+from service.v2.infer import Served, add_infer
+from service.v2.schema import (
+    IndexEntry,
+    IndexRequestBody,
+    LiveAnswer,
+    ModelConfigAnswer,
+    ModelMetadataAnswer,
+    ModelReadyAnswer,
+    ServerMetadataAnswer,
+    ServerReadyAnswer,
+    documented_errors,
+    refer,
+    request_schemas,
+)
+from service.v2.tensors import MAX_SCENES, read_index_request
+
+_EXTENSIONS = ["binary_tensor_data", "model_configuration"]
+
+
+def add_open_inference(app: FastAPI, model: Served, limits: Limits, limiter: anyio.CapacityLimiter) -> None:
+    """Answer `/v2` and all calls below it.
+
+    Args:
+        app: where to answer; it has its error handlers already.
+        model: what is served.
+        limits: of a body, the bytes also once it is inflated.
+        limiter: how many threads may read and write large bodies at a time.
+    """
+    _add_server(app, model)
+    _add_index(app, model, limits)
+    at = f"/v2/models/{model.name}"
+    for path in (at, f"{at}/versions/{model.version}"):
+        _add_model(app, path, model)
+        add_infer(app, path, model, limits, limiter)
+    _answer_unknown_calls(app, f"{at}[/versions/{model.version}]")
+    _document_requests(app)
+
+
+def _add_server(app: FastAPI, model: Served) -> None:
+    @app.get(
+        "/v2",
+        summary="What server is it?",
+        response_model=ServerMetadataAnswer,
+        response_description="The server.",
+    )
+    async def server() -> Response:
+        """Name, version and extensions, as the Open Inference Protocol asks for them."""
+        return _json({"name": "glimpse", "version": app.version, "extensions": _EXTENSIONS})
+
+    @app.get(
+        "/v2/health/live",
+        summary="Is the process alive?",
+        response_model=LiveAnswer,
+        response_description="It is.",
+    )
+    async def live() -> Response:
+        """As `/healthz`, for clients of the Open Inference Protocol."""
+        return _json({"live": True})
+
+    @app.get(
+        "/v2/health/ready",
+        summary="Can it answer now?",
+        response_model=ServerReadyAnswer,
+        response_description="It can.",
+        responses=documented_errors(503),
+    )
+    async def ready() -> Response:
+        """As `/readyz`, for clients of the Open Inference Protocol."""
+        model.check()
+        return _json({"ready": True})
+
+
+def _add_index(app: FastAPI, model: Served, limits: Limits) -> None:
+    @app.post(
+        "/v2/repository/index",
+        summary="Which models are there?",
+        response_model=list[IndexEntry],
+        response_description="The one model.",
+        responses=documented_errors(400, 408, 413),
+        openapi_extra={
+            "requestBody": {
+                "description": "May be empty.",
+                "content": {"application/json": {"schema": refer(IndexRequestBody)}},
+            }
+        },
+    )
+    async def index(request: Request) -> Response:
+        """As Triton's clients ask for it. Models cannot be loaded or unloaded."""
+        only_ready = read_index_request(await read_body(request, limits))
+        entry = {"name": model.name, "version": model.version, "state": "READY", "reason": ""}
+        try:
+            model.check()
+        except PredictorError as error:
+            entry |= {"state": "UNAVAILABLE", "reason": str(error)}
+        return _json([] if only_ready and entry["state"] != "READY" else [entry])
+
+
+def _add_model(app: FastAPI, path: str, model: Served) -> None:
+    metadata: dict[str, Any] = {
+        "name": model.name,
+        "versions": [model.version],
+        "platform": "onnx_onnxv1",
+        "inputs": _metadata(INPUTS),
+        "outputs": _metadata(OUTPUTS),
+    }
+    config: dict[str, Any] = {
+        "name": model.name,
+        "platform": "onnxruntime_onnx",
+        "backend": "onnxruntime",
+        "max_batch_size": MAX_SCENES,
+        "input": _config(INPUTS),
+        "output": _config(OUTPUTS),
+    }
+
+    @app.get(
+        path,
+        summary="What does the model take and give?",
+        response_model=ModelMetadataAnswer,
+        response_description="The model's tensors.",
+    )
+    async def describe() -> Response:
+        """The model's tensors, as the Open Inference Protocol describes them."""
+        return _json(metadata)
+
+    @app.get(
+        f"{path}/config",
+        summary="How is the model set up?",
+        response_model=ModelConfigAnswer,
+        response_description="What Triton's clients read of it.",
+    )
+    async def configuration() -> Response:
+        """The part of Triton's model configuration that is true of this server."""
+        return _json(config)
+
+    @app.get(
+        f"{path}/ready",
+        summary="Can the model answer now?",
+        response_model=ModelReadyAnswer,
+        response_description="It can.",
+        responses=documented_errors(503),
+    )
+    async def ready() -> Response:
+        """As `/readyz`, for clients of the Open Inference Protocol."""
+        model.check()
+        return _json({"name": model.name, "ready": True})
+
+
+def _metadata(tensors: Sequence[TensorContract]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": tensor.name,
+            "datatype": _datatype(tensor),
+            "shape": [size if isinstance(size, int) else -1 for size in tensor.shape],
+        }
+        for tensor in tensors
+    ]
+
+
+def _config(tensors: Sequence[TensorContract]) -> list[dict[str, Any]]:
+    return [
+        {"name": tensor.name, "data_type": f"TYPE_{_datatype(tensor)}", "dims": tensor.shape[1:]}
+        for tensor in tensors
+    ]
+
+
+def _datatype(tensor: TensorContract) -> str:
+    return {"float32": "FP32", "uint8": "UINT8", "int64": "INT64"}[tensor.dtype]
+
+
+def _json(content: Any) -> Response:
+    return Response(orjson.dumps(content), media_type="application/json")
+
+
+def _answer_unknown_calls(app: FastAPI, known: str) -> None:
+    """Say in the protocol's own form what there is, where a call below `/v2` is unknown."""
+    otherwise: Any = app.exception_handlers[HTTPException]
+
+    async def answer(request: Request, error: HTTPException) -> Response:
+        path = request.scope["path"]
+        if not is_open_inference(path):
+            response: Response = await otherwise(request, error)
+            return response
+        expected = f"one of /v2, /v2/health/…, /v2/repository/index, {known}[/config, /infer, /ready]"
+        detail = f"path: expected {expected}, got {shorten(path)}"
+        content = orjson.dumps(error_content(path, detail if error.status_code == 404 else error.detail))
+        return Response(content, error.status_code, error.headers, "application/json")
+
+    app.add_exception_handler(HTTPException, answer)  # type: ignore[arg-type]
+
+
+def _document_requests(app: FastAPI) -> None:
+    """Put the requests' schemas into the document: FastAPI knows only of what it reads or writes itself."""
+    written = app.openapi
+
+    def with_requests() -> dict[str, Any]:
+        document = written()
+        document["components"]["schemas"].update(request_schemas())
+        return document
+
+    app.openapi = with_requests  # type: ignore[method-assign]

@@ -1,0 +1,412 @@
+"""The batching policy with workers that do what the test says, and real waiting."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+
+from service.inference.batching import BUCKETS, Batcher, OverloadedError, Policy, WorkerError
+from service.inference.images import ImageError
+from service.inference.predictor import PredictorError
+from service.inference.work import Done, IsLarge, Job, PictureJob, TensorJob
+
+PATIENCE_S = 10
+
+
+@dataclass
+class ScriptedWorker:
+    """Notes its batches; answers when `gate` is open, by `answer` for each job."""
+
+    answer: Callable[[PictureJob], Any] = lambda job: job.data
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    batches: list[list[bytes]] = field(default_factory=list)
+    heartbeats: int = 0
+    restarts: int = 0
+    stopped: bool = False
+    trouble: Exception | None = None
+
+    async def run(self, jobs: Sequence[Job], patience_s: float) -> Done:
+        if not jobs:
+            self.heartbeats += 1
+            if self.trouble:
+                raise self.trouble
+            return Done([])
+        self.batches.append([job.data if isinstance(job, PictureJob) else b"tensor" for job in jobs])
+        try:
+            async with asyncio.timeout(patience_s):
+                await self.gate.wait()
+        except TimeoutError:
+            raise WorkerError("it hangs") from None
+        if self.trouble:
+            raise self.trouble
+        return Done([self.answer(job) if isinstance(job, PictureJob) else {} for job in jobs])
+
+    async def restart(self) -> None:
+        self.restarts += 1
+        self.trouble = None
+
+    async def stop(self) -> None:
+        self.stopped = True
+
+
+def picture(name: int | bytes) -> PictureJob:
+    return PictureJob(name if isinstance(name, bytes) else b"%d" % name, "none", 100, 0.0)
+
+
+def asked(batcher: Batcher, *names: int | bytes, **how: bool) -> list[asyncio.Task[Any]]:
+    return [asyncio.create_task(batcher.ask(picture(name), **how)) for name in names]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+async def started(*workers: ScriptedWorker, **policy: Any) -> Batcher:
+    batcher = Batcher(workers, Policy(**{"heartbeat_s": 60, **policy}))
+    batcher.start()
+    await asyncio.sleep(0)  # the drivers go to sleep
+    return batcher
+
+
+def run(test: Callable[[], Any]) -> None:
+    async def bounded() -> None:
+        async with asyncio.timeout(2 * PATIENCE_S):
+            await test()
+
+    asyncio.run(bounded())
+
+
+@pytest.mark.parametrize(
+    ("waiting", "most", "size"),
+    [(1, 16, 1), (3, 16, 2), (13, 16, 8), (16, 16, 16), (99, 16, 16), (99, 12, 8)],
+)
+def test_a_batch_is_the_largest_bucket_that_is_filled(waiting, most, size):
+    assert Policy(max_batch=most).bucket(waiting) == size
+    assert size in BUCKETS
+
+
+def test_requests_share_batches_while_the_worker_is_busy_and_each_gets_its_own_answer():
+    async def test() -> None:
+        worker = ScriptedWorker()
+        batcher = await started(worker, max_batch=8)
+        first = asked(batcher, 0)
+        await until(lambda: len(worker.batches) == 1)
+        rest = asked(batcher, *range(1, 14))
+        await until(lambda: batcher.waiting == 13)
+        worker.gate.set()
+        assert await asyncio.gather(*first, *rest) == [b"%d" % i for i in range(14)]
+        assert [len(batch) for batch in worker.batches] == [1, 8, 4, 1]
+        assert [data for batch in worker.batches for data in batch] == [b"%d" % i for i in range(14)]
+        await batcher.stop()
+        assert worker.stopped
+
+    run(test)
+
+
+def test_two_workers_work_at_the_same_time():
+    async def test() -> None:
+        workers = ScriptedWorker(), ScriptedWorker()
+        batcher = await started(*workers)
+        tasks = asked(batcher, 0)
+        await until(lambda: sum(len(worker.batches) for worker in workers) == 1)
+        tasks += asked(batcher, 1)
+        await until(lambda: all(len(worker.batches) == 1 for worker in workers))
+        for worker in workers:
+            worker.gate.set()
+        assert await asyncio.gather(*tasks) == [b"0", b"1"]
+        await batcher.stop()
+
+    run(test)
+
+
+def test_a_worker_waits_for_company_only_as_long_as_the_policy_says():
+    async def test() -> None:
+        worker = ScriptedWorker()
+        worker.gate.set()
+        batcher = await started(worker, max_wait_s=0.05, max_batch=4)
+        tasks = asked(batcher, 0)
+        await asyncio.sleep(0.01)
+        assert worker.batches == []
+        tasks += asked(batcher, 1)
+        await asyncio.gather(*tasks)
+        assert worker.batches == [[b"0", b"1"]]
+        await asyncio.gather(*asked(batcher, 2, 3, 4, 5))  # a full batch waits for nobody
+        assert worker.batches[1] == [b"2", b"3", b"4", b"5"]
+        await batcher.stop()
+
+    run(test)
+
+
+def test_a_full_queue_refuses_at_once_and_takes_again_when_there_is_room():
+    async def test() -> None:
+        worker = ScriptedWorker()
+        refused: list[str] = []
+        batcher = await started(worker, max_waiting=3, max_batch=1)
+        batcher.watcher.refused = refused.append
+        tasks = asked(batcher, 0)
+        await until(lambda: len(worker.batches) == 1)
+        tasks += asked(batcher, 1, 2, 3)
+        await until(lambda: batcher.waiting == 3)
+        with pytest.raises(OverloadedError, match="3 requests wait") as caught:
+            await batcher.ask(picture(4))
+        assert caught.value.retry_after_s == 1
+        assert refused == ["queue_full"]
+        tasks += asked(batcher, 5, patient=True)
+        worker.gate.set()
+        assert await asyncio.gather(*tasks) == [b"0", b"1", b"2", b"3", b"5"]
+        assert await batcher.ask(picture(6)) == b"6"
+        await batcher.stop()
+
+    run(test)
+
+
+def test_who_waits_for_too_long_is_told_though_the_worker_hangs():
+    async def test() -> None:
+        worker = ScriptedWorker()
+        batcher = await started(worker, deadline_s=0.1, hang_s=60)
+        running = asked(batcher, 0)
+        await until(lambda: len(worker.batches) == 1)
+        with pytest.raises(OverloadedError, match=r"no worker was free for 0\.1 s"):
+            await batcher.ask(picture(1))
+        worker.gate.set()
+        assert await asyncio.gather(*running) == [b"0"]
+        assert worker.batches == [[b"0"]]
+        await batcher.stop()
+
+    run(test)
+
+
+def test_who_has_gone_is_not_worked_for():
+    async def test() -> None:
+        worker = ScriptedWorker()
+        batcher = await started(worker)
+        running = asked(batcher, 0)
+        await until(lambda: len(worker.batches) == 1)
+        (gone,) = asked(batcher, 1)
+        await until(lambda: batcher.waiting == 1)
+        gone.cancel()
+        await asyncio.gather(gone, return_exceptions=True)
+        running += asked(batcher, 2)
+        worker.gate.set()
+        assert await asyncio.gather(*running) == [b"0", b"2"]
+        assert worker.batches == [[b"0"], [b"2"]]
+        await batcher.stop()
+
+    run(test)
+
+
+def test_errors_of_single_pictures_reach_only_those():
+    async def test() -> None:
+        worker = ScriptedWorker(lambda job: ImageError("broken") if job.data == b"1" else job.data)
+        worker.gate.set()
+        batcher = await started(worker)
+        answers = await asyncio.gather(*asked(batcher, 0, 1, 2), return_exceptions=True)
+        assert answers[0::2] == [b"0", b"2"]
+        assert isinstance(answers[1], ImageError)
+        batcher.check()
+        await batcher.stop()
+
+    run(test)
+
+
+def test_a_large_picture_is_asked_again_alone_and_small_ones_keep_a_worker():
+    async def test() -> None:
+        large = {b"L1", b"L2"}
+        workers = ScriptedWorker(), ScriptedWorker()
+        for worker in workers:
+            worker.answer = lambda job: IsLarge() if job.data in large and not job.alone else job.data
+        batcher = await started(*workers)
+        tasks = asked(batcher, b"L1", b"L2", large=True)
+        await until(lambda: sum(len(worker.batches) for worker in workers) == 1)
+        tasks += asked(batcher, 1)
+        await until(lambda: all(len(worker.batches) == 1 for worker in workers))
+        assert sorted(worker.batches[0][0] for worker in workers) == [b"1", b"L1"]  # L2 waits
+        for worker in workers:
+            worker.gate.set()
+        assert await asyncio.gather(*tasks) == [b"L1", b"L2", b"1"]
+        assert await asyncio.gather(*asked(batcher, 2, b"L1", 3)) == [b"2", b"L1", b"3"]
+        every = [batch for worker in workers for batch in worker.batches]
+        assert [b"L1"] in every[1:]
+        await batcher.stop()
+
+    run(test)
+
+
+def test_tensors_share_batches_with_each_other_but_not_with_pictures():
+    async def test() -> None:
+        worker = ScriptedWorker()
+        batcher = await started(worker)
+        tasks = asked(batcher, 0)
+        await until(lambda: len(worker.batches) == 1)
+        tasks += asked(batcher, 1)
+        scenes = np.zeros((6, 1, 100, 100), np.uint8)  # two of them are fewer than 16, three are more
+        tasks += [asyncio.create_task(batcher.ask(TensorJob(scenes, ("box",)))) for _ in range(3)]
+        tasks += asked(batcher, 2)
+        await until(lambda: batcher.waiting == 5)
+        worker.gate.set()
+        assert await asyncio.gather(*tasks) == [b"0", b"1", {}, {}, {}, b"2"]
+        assert worker.batches == [[b"0"], [b"1"], [b"tensor", b"tensor"], [b"tensor"], [b"2"]]
+        await batcher.stop()
+
+    run(test)
+
+
+def test_a_death_loses_no_request_and_the_worker_is_started_again():
+    async def test() -> None:
+        worker = ScriptedWorker(trouble=WorkerError("a worker ended by signal 9"))
+        deaths: list[str] = []
+        batcher = await started(worker)
+        batcher.watcher.died = deaths.append
+        worker.gate.set()
+        assert await asyncio.gather(*asked(batcher, 0, 1)) == [b"0", b"1"]
+        assert worker.batches == [[b"0", b"1"], [b"0"], [b"1"]]  # alone: one of them may be the reason
+        assert worker.restarts == 1
+        assert deaths == ["a worker ended by signal 9"]
+        batcher.check()
+        await batcher.stop()
+
+    run(test)
+
+
+def test_a_request_that_kills_workers_is_given_up_and_the_others_are_answered():
+    async def test() -> None:
+        worker = ScriptedWorker()
+
+        def answer(job: PictureJob) -> bytes:
+            if job.data == b"poison":
+                raise WorkerError("a worker ended by signal 11")
+            return job.data
+
+        worker.answer = answer
+        worker.gate.set()
+        batcher = await started(worker)
+        answers = await asyncio.gather(*asked(batcher, 0, b"poison", 1), return_exceptions=True)
+        assert [answers[0], answers[2]] == [b"0", b"1"]
+        assert isinstance(answers[1], PredictorError)
+        assert "as the one before it did over the same request" in str(answers[1])
+        assert worker.restarts == 2
+        await batcher.stop()
+
+    run(test)
+
+
+def test_a_hanging_worker_is_not_ready_soon_and_is_replaced_later():
+    async def test() -> None:
+        worker = ScriptedWorker()
+        batcher = await started(worker, suspect_s=0.05, hang_s=0.3)
+        tasks = asked(batcher, 0)
+        await until(lambda: len(worker.batches) == 1)
+        batcher.check()
+        await asyncio.sleep(0.1)
+        with pytest.raises(PredictorError, match=r"a worker has not answered for 0\.\d s"):
+            batcher.check()
+        await until(lambda: worker.restarts == 1)
+        worker.gate.set()
+        assert await asyncio.gather(*tasks) == [b"0"]
+        batcher.check()
+        await batcher.stop()
+
+    run(test)
+
+
+def test_idle_workers_have_to_show_that_the_model_answers():
+    async def test() -> None:
+        worker = ScriptedWorker()
+        batcher = await started(worker, heartbeat_s=0.01)
+        await until(lambda: worker.heartbeats > 1)
+        batcher.check()
+        worker.trouble = PredictorError("the device is lost")
+        await until(lambda: _trouble(batcher) == "the device is lost")
+        worker.trouble = None
+        await until(lambda: _trouble(batcher) == "")
+        assert worker.restarts == 0
+        await batcher.stop()
+
+    run(test)
+
+
+def test_too_many_deaths_end_it():
+    async def test() -> None:
+        worker = ScriptedWorker(trouble=WorkerError("it died"))
+
+        async def restart_in_vain() -> None:
+            worker.restarts += 1
+
+        worker.restart = restart_in_vain  # type: ignore[method-assign]
+        worker.gate.set()
+        ends: list[str] = []
+        batcher = await started(worker, deaths=3)
+        batcher.watcher.gave_up = ends.append
+        answers = await asyncio.gather(*asked(batcher, 0, 1), return_exceptions=True)
+        assert all(isinstance(answer, PredictorError) for answer in answers)
+        await until(lambda: ends == ["3 workers died within 60 s"])
+        assert worker.restarts == 2
+        with pytest.raises(PredictorError, match="it died"):
+            batcher.check()
+        await batcher.stop()
+
+    run(test)
+
+
+def test_a_worker_that_does_not_start_again_ends_it():
+    async def test() -> None:
+        worker = ScriptedWorker(trouble=WorkerError("it died"))
+
+        async def fail() -> None:
+            raise PredictorError("the file has gone")
+
+        worker.restart = fail  # type: ignore[method-assign]
+        worker.gate.set()
+        ends: list[str] = []
+        batcher = await started(worker)
+        batcher.watcher.gave_up = ends.append
+        tasks = asked(batcher, 0)
+        await until(lambda: ends == ["a worker did not start again: the file has gone"])
+        await batcher.stop()
+        with pytest.raises(PredictorError, match="the service is stopping"):
+            await tasks[0]
+
+    run(test)
+
+
+def test_a_defect_of_a_worker_reaches_who_asked_and_nobody_hangs():
+    async def test() -> None:
+        worker = ScriptedWorker(trouble=ZeroDivisionError("a defect"))
+        worker.gate.set()
+        batcher = await started(worker)
+        answers = await asyncio.gather(*asked(batcher, 0, 1), return_exceptions=True)
+        assert [type(answer) for answer in answers] == [ZeroDivisionError, ZeroDivisionError]
+        worker.trouble = None
+        assert await batcher.ask(picture(2)) == b"2"
+        await batcher.stop()
+
+    run(test)
+
+
+def test_a_batch_is_told_of_for_metrics():
+    async def test() -> None:
+        worker = ScriptedWorker()
+        sizes: list[int] = []
+        batcher = await started(worker)
+        batcher.watcher.batch = lambda batch: sizes.append(batch.size)
+        worker.gate.set()
+        await asyncio.gather(*asked(batcher, 0, 1, 2))
+        assert sum(sizes) == 3
+        await batcher.stop()
+
+    run(test)
+
+
+def _trouble(batcher: Batcher) -> str:
+    try:
+        batcher.check()
+    except PredictorError as error:
+        return str(error)
+    return ""

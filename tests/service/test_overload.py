@@ -1,0 +1,103 @@
+"""A service that is asked for more than it can do: its model waits until the test lets it go on."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import httpx2
+import numpy as np
+import numpy.typing as npt
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from service.app import create_app
+from service.http.shedding import Shed
+from service.inference.batching import Policy
+from service.inference.engine import engine_in_process
+from service.inference.predictor import Prediction
+from service.settings import Settings
+from tests.service.fakes import BarGenerator, BlobPredictor
+from tests.service.listening import listening
+from tests.service.test_server import PATIENCE_S
+from tests.service.test_workers import KIND, PICTURE, until
+
+
+class WaitingPredictor(BlobPredictor):
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = threading.Event()
+
+    def predict(self, scenes: npt.NDArray[np.uint8]) -> Prediction:
+        assert self.gate.wait(PATIENCE_S)
+        return super().predict(scenes)
+
+
+def counted(client: httpx2.Client, name: str, **labels: str) -> float:
+    families = text_string_to_metric_families(client.get("/metrics").text)
+    samples = (sample for family in families for sample in family.samples)
+    return sum(
+        sample.value for sample in samples if sample.name == name and labels.items() <= sample.labels.items()
+    )
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_who_finds_no_room_is_told_so_and_who_was_taken_is_answered(early):
+    """Refused in the app, or early, before it (shedding.py)."""
+    predictor = WaitingPredictor()
+    engine = engine_in_process(
+        predictor, workers=1, policy=Policy(max_waiting=3, max_batch=1, heartbeat_s=600)
+    )
+    app = create_app(engine, Settings(), BarGenerator())
+    shed = Shed(engine, app.state.metrics, shared=False) if early else None
+    with (
+        listening(app, patience_s=PATIENCE_S, shed=shed) as listener,
+        httpx2.Client(base_url=f"http://127.0.0.1:{listener.address[1]}", timeout=PATIENCE_S) as client,
+        httpx2.Client(base_url=f"http://127.0.0.1:{listener.address[1]}", timeout=PATIENCE_S) as other,
+        ThreadPoolExecutor(4) as pool,
+    ):
+        try:
+            taken: list[Future[httpx2.Response]] = []
+            for waiting in (0, 1, 2, 3):  # the worker has the first
+                taken.append(pool.submit(client.post, "/predict", content=PICTURE, headers=KIND))
+                until(lambda: counted(other, "glimpse_requests_in_flight") == 1 + len(taken))
+                until(lambda waiting=waiting: counted(other, "glimpse_queue_depth") == waiting)  # type: ignore[misc]
+            for _ in range(3):  # on one connection, which a refusal leaves open
+                refused = other.post("/predict", content=PICTURE, headers=KIND | {"x-request-id": "mine"})
+                assert refused.status_code == 503
+                assert "requests wait" in refused.json()["detail"]
+                assert refused.headers["retry-after"] == "1"
+                assert refused.headers["x-request-id"] == "mine"
+                assert refused.headers["x-content-type-options"] == "nosniff"
+            assert other.get("/healthz").status_code == 200
+            batch = other.post("/predict/batch", files=[("images", PICTURE)])
+            assert (batch.status_code, batch.headers["retry-after"]) == (503, "1")
+        finally:
+            predictor.gate.set()
+        assert [task.result(PATIENCE_S).status_code for task in taken] == [200] * 4
+        assert client.post("/predict", content=PICTURE, headers=KIND).status_code == 200
+        assert counted(client, "glimpse_rejections_total", reason="queue_full") == 4
+        assert counted(client, "glimpse_requests_total", route="/predict", status="503") == 3
+
+
+def test_who_has_hung_up_is_not_worked_for():
+    predictor = WaitingPredictor()
+    policy = Policy(max_batch=1, heartbeat_s=600)
+    app = create_app(engine_in_process(predictor, workers=1, policy=policy), Settings(), BarGenerator())
+    head = b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: image/png\r\ncontent-length: %d\r\n\r\n"
+    with (
+        listening(app, patience_s=PATIENCE_S) as listener,
+        httpx2.Client(base_url=f"http://127.0.0.1:{listener.address[1]}", timeout=PATIENCE_S) as client,
+    ):
+        try:
+            for _ in range(4):
+                with socket.create_connection(listener.address) as connection:
+                    connection.sendall(head % len(PICTURE) + PICTURE)
+                    until(lambda: counted(client, "glimpse_requests_in_flight") > 1)
+                until(lambda: counted(client, "glimpse_requests_in_flight") == 1)
+            assert counted(client, "glimpse_queue_depth") == 0
+        finally:
+            predictor.gate.set()
+        assert client.post("/predict", content=PICTURE, headers=KIND).status_code == 200
+    assert len(predictor.batches) <= 2

@@ -1,0 +1,204 @@
+"""Worker processes of a really started service: killed, stopped, hung, and the service told to end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import numpy as np
+import pytest
+
+from models.contract import sidecar_path
+from tests.service.fakes import encode
+from tests.service.proxy import Backend, Proxy, read_message
+from tests.service.test_server import PATIENCE_S, server
+
+PICTURE = encode(np.full((100, 100), 9, np.uint8))
+KIND = {"content-type": "image/png"}
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[int]:
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    if not children.exists():
+        pytest.skip("this system does not tell a process's children in /proc")
+    return [int(child) for child in children.read_text().split()]
+
+
+def until(condition: Callable[[], bool], patience_s: float = PATIENCE_S) -> float:
+    start = time.monotonic()
+    while not condition():
+        assert time.monotonic() - start < patience_s, "it did not happen in time"
+        time.sleep(0.02)
+    return time.monotonic() - start
+
+
+@pytest.fixture
+def service(model_path) -> Iterator[tuple[subprocess.Popen[str], httpx2.Client]]:
+    with (
+        server(GLIMPSE_MODEL_PATH=str(model_path), GLIMPSE_WORKERS="2") as (process, address, _),
+        httpx2.Client(base_url=address, timeout=PATIENCE_S) as client,
+    ):
+        yield process, client
+
+
+def is_ready(client: httpx2.Client) -> bool:
+    return client.get("/readyz").status_code == 200
+
+
+def test_each_worker_is_a_process_and_ends_with_the_service(service):
+    process, client = service
+    workers = workers_of(process)
+    assert len(workers) == 2
+    assert is_ready(client)
+    process.kill()
+    process.wait(timeout=PATIENCE_S)
+    until(lambda: not any(Path(f"/proc/{worker}/stat").exists() for worker in workers))
+
+
+def test_a_killed_worker_loses_no_request_and_comes_back(service):
+    process, client = service
+    before = workers_of(process)
+    statuses: Counter[int] = Counter()
+    stop = False
+
+    def ask() -> None:
+        while not stop:
+            statuses[client.post("/predict", content=PICTURE, headers=KIND).status_code] += 1
+
+    with ThreadPoolExecutor(4) as pool:
+        asking = [pool.submit(ask) for _ in range(4)]
+        until(lambda: statuses[200] > 20)
+        os.kill(before[0], signal.SIGKILL)
+        assert until(lambda: not is_ready(client)) < 2
+        until(lambda: is_ready(client))
+        answered = statuses[200]
+        until(lambda: statuses[200] > answered + 20)
+        stop = True
+        for task in asking:
+            task.result(PATIENCE_S)
+    assert set(statuses) == {200}
+    now = workers_of(process)
+    assert before[1] in now
+    assert before[0] not in now
+    assert len(now) == 2
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_worker_that_hangs_is_seen_within_two_seconds_and_replaced(service, busy):
+    process, client = service
+    hung = workers_of(process)
+    for worker in hung:
+        os.kill(worker, signal.SIGSTOP)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = [pool.submit(client.post, "/predict", content=PICTURE, headers=KIND)] if busy else []
+        assert until(lambda: not is_ready(client)) < 2
+        until(lambda: is_ready(client))
+        assert [task.result(PATIENCE_S).status_code for task in waiting] == [200] * busy
+    assert not set(hung) & set(workers_of(process))
+
+
+def test_a_service_whose_workers_cannot_start_again_ends_with_an_error(tmp_path, model_path):
+    copy = tmp_path / model_path.name
+    for source, target in ((model_path, copy), (sidecar_path(model_path), sidecar_path(copy))):
+        target.write_bytes(source.read_bytes())
+    with server(GLIMPSE_MODEL_PATH=str(copy), GLIMPSE_WORKERS="1") as (process, _, _):
+        copy.write_bytes(b"another file")
+        os.kill(workers_of(process)[0], signal.SIGKILL)
+        _, errors = process.communicate(timeout=PATIENCE_S)
+        assert process.returncode == 1
+        assert "Glimpse has stopped: a worker did not start again" in errors
+        assert "SHA-256" in errors
+
+
+def test_after_sigterm_it_is_not_ready_but_answers_and_ends_with_0(model_path):
+    with (
+        server(GLIMPSE_MODEL_PATH=str(model_path), GLIMPSE_DRAIN_S="1.5") as (process, address, _),
+        httpx2.Client(base_url=address, timeout=PATIENCE_S) as client,
+    ):
+        assert is_ready(client)
+        process.send_signal(signal.SIGTERM)
+        assert until(lambda: not is_ready(client)) < 0.5
+        refused = client.get("/readyz")
+        assert (refused.status_code, refused.json()["detail"]) == (503, "the service is stopping")
+        assert client.post("/predict", content=PICTURE, headers=KIND).status_code == 200
+        _, errors = process.communicate(timeout=PATIENCE_S)
+        assert process.returncode == 0
+        assert "Traceback" not in errors
+
+
+def test_what_is_running_is_answered_after_a_stop(model_path):
+    with server(GLIMPSE_MODEL_PATH=str(model_path), GLIMPSE_WORKERS="1", GLIMPSE_DRAIN_S="0") as (
+        process,
+        address,
+        _,
+    ):
+        (worker,) = workers_of(process)
+        with httpx2.Client(base_url=address, timeout=PATIENCE_S) as client, ThreadPoolExecutor(8) as pool:
+            os.kill(worker, signal.SIGSTOP)  # so that requests are running and waiting
+            asked = [pool.submit(client.post, "/predict", content=PICTURE, headers=KIND) for _ in range(8)]
+            until(lambda: "glimpse_requests_in_flight 9.0" in client.get("/metrics").text)
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.3)
+            os.kill(worker, signal.SIGCONT)
+            assert [task.result(PATIENCE_S).status_code for task in asked] == [200] * 8
+        process.communicate(timeout=PATIENCE_S)
+        assert process.returncode == 0
+
+
+def test_a_rolling_restart_behind_a_proxy_loses_no_request(model_path):
+    settings: dict[str, Any] = {"GLIMPSE_MODEL_PATH": str(model_path), "GLIMPSE_WORKERS": "1"}
+    message = (
+        b"POST /predict?maps=none HTTP/1.1\r\nhost: proxy\r\ncontent-type: image/png\r\n"
+        b"content-length: %d\r\n\r\n%b" % (len(PICTURE), PICTURE)
+    )
+    statuses: Counter[bytes] = Counter()
+
+    async def client(proxy: Proxy, stop: asyncio.Event) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+        while not stop.is_set():
+            writer.write(message)
+            statuses[(await read_message(reader))[9:12]] += 1
+        writer.close()
+
+    async def roll(servers: ExitStack) -> None:
+        def start() -> tuple[subprocess.Popen[str], Backend]:
+            process, address, _ = servers.enter_context(server(**settings))
+            return process, Backend(int(address.rpartition(":")[2]))
+
+        proxy = Proxy()
+        running = [await asyncio.to_thread(start) for _ in range(2)]
+        proxy.backends = [backend for _, backend in running]
+        async with proxy.running(), asyncio.TaskGroup() as clients:
+            while not all(backend.ready for backend in proxy.backends):
+                await asyncio.sleep(0.02)
+            stop = asyncio.Event()
+            for _ in range(8):
+                clients.create_task(client(proxy, stop))
+            for process, backend in running:
+                answered = statuses[b"200"]
+                process.send_signal(signal.SIGTERM)
+                assert await asyncio.to_thread(process.wait, PATIENCE_S) == 0
+                assert statuses[b"200"] > answered + 20
+                _, fresh = await asyncio.to_thread(start)
+                proxy.backends = [other for other in proxy.backends if other is not backend] + [fresh]
+                while not fresh.ready:
+                    await asyncio.sleep(0.02)
+            stop.set()
+
+    async def bounded(servers: ExitStack) -> None:
+        async with asyncio.timeout(2 * PATIENCE_S):
+            await roll(servers)
+
+    with ExitStack() as servers:
+        asyncio.run(bounded(servers))
+    assert set(statuses) == {b"200"}
