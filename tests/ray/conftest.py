@@ -1,0 +1,21 @@
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+
+import pytest
+
+from benchmarks.ray_nodes import Nodes, started
+
+StartNodes = Callable[..., Nodes]
+
+
+@pytest.fixture(scope="module")
+def start_nodes() -> Iterator[StartNodes]:
+    """Starts Ray clusters as `started` does; they end with the module."""
+    with ExitStack() as stack:
+
+        def start(
+            *cpus: int, gpus: int = 0, dashboard: bool = False, env: Mapping[str, str] | None = None
+        ) -> Nodes:
+            return stack.enter_context(started(*cpus, gpus=gpus, dashboard=dashboard, env=env))
+
+        yield start

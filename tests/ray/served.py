@@ -1,0 +1,108 @@
+"""The service on a Ray cluster, as a client and a load balancer see it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any, NamedTuple
+
+import yaml
+
+from benchmarks.ray_nodes import SERVE, Nodes
+from benchmarks.serving.running import ROOT, free_ports
+
+READY_S = 300.0  # CI's cores may be busy; nothing here waits longer than it has to
+PNG = {"Content-Type": "image/png"}
+
+
+class Answer(NamedTuple):
+    """What came of a request; status 0 where the connection broke, with the error as the body."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Served(NamedTuple):
+    """The service, asked through the head's proxy, and what probes heard until it was ready."""
+
+    nodes: Nodes
+    port: int
+    driver: subprocess.Popen[bytes]
+    before: list[dict[str, int]]
+
+    def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            connection.request(method, path, body, headers)
+            response = connection.getresponse()
+            names = {name.lower(): value for name, value in response.getheaders()}
+            return Answer(response.status, names, response.read())
+        except (OSError, http.client.HTTPException) as error:
+            return Answer(0, {}, repr(error).encode())
+        finally:
+            connection.close()
+
+    def post(self, path: str, png: bytes) -> Answer:
+        return self.ask("POST", path, png, **PNG)
+
+    def probes(self) -> dict[str, int]:
+        return {path: self.ask("GET", path).status for path in ("/readyz", "/-/healthz")}
+
+    def wait(self, what: str, truth: Callable[[], bool], most_s: float = READY_S) -> None:
+        until = monotonic() + most_s
+        while not truth():
+            assert monotonic() < until, f"not {what} after {most_s:g} s: {self.probes()}\n{self.nodes.logs()}"
+            sleep(0.2)
+
+    def replicas(self) -> set[str]:
+        """When the replicas that answer were started: one of them at a time says so."""
+        asked = [self.ask("GET", "/metrics").body.decode() for _ in range(12)]
+        return {
+            line.split()[1]
+            for metrics in asked
+            for line in metrics.splitlines()
+            if line.startswith("process_start_time_seconds ")
+        }
+
+
+@contextmanager
+def serving(nodes: Nodes, config_path: Path, folder: Path) -> Iterator[Served]:
+    """The service as `serve run` starts it with a file; only the address is another one.
+
+    Args:
+        nodes: the cluster.
+        config_path: the file.
+        folder: a place for what is written.
+    """
+    config = yaml.safe_load(config_path.read_text())
+    config["http_options"] |= {"host": "127.0.0.1", "port": free_ports(1)[0]}
+    (folder / "serve.yaml").write_text(yaml.safe_dump(config))
+    with (folder / "said").open("wb") as out:
+        driver = subprocess.Popen(
+            [SERVE, "run", folder / "serve.yaml"],
+            cwd=ROOT,
+            env=nodes.env,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        served = Served(nodes, config["http_options"]["port"], driver, [])
+        while not served.before or set(served.before[-1].values()) != {200}:
+            assert driver.poll() is None, (folder / "said").read_text()
+            assert len(served.before) < READY_S / 0.2, nodes.logs()
+            served.before.append(served.probes())
+            sleep(0.2)
+        yield served
+    finally:
+        driver.kill()
+        driver.wait()
