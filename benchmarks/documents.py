@@ -1,10 +1,17 @@
-"""Tables in the documents: each stands between two comments, written by the command that measured it."""
+"""Tables in the documents: each stands between two comments, written by the command that measured it.
+
+`python -m benchmarks.documents` writes the table of the service's settings.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-PAGE = Path(__file__).resolve().parent / "README.md"
+from service.settings import Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "benchmarks" / "README.md"
+SERVICE_PAGE = ROOT / "service" / "README.md"
 
 
 def fill_in(name: str, text: str, page: Path = PAGE) -> None:
@@ -31,3 +38,20 @@ def _split(name: str, page: Path) -> tuple[str, str, str]:
     if not (found and found_end):
         raise ValueError(f"{page.name}: expected {begin} and {end}, but it lacks one of them")
     return head + begin, between, end + tail
+
+
+def settings_table() -> str:
+    """The service's settings as a Markdown table, from their declarations."""
+    rows = ["| variable | default | meaning |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = field.get_default()
+        if isinstance(default, Path):
+            default = default.relative_to(ROOT)
+        shown = "none" if default in (None, ()) else str(default).lower()
+        rows.append(f"| `GLIMPSE_{name.upper()}` | {shown} | {field.description} |")
+    rows.append("| `GLIMPSE_MNIST_DIR` | a cache | The folder with MNIST's four files, for `digits=mnist`. |")
+    return "\n".join(rows)
+
+
+if __name__ == "__main__":
+    fill_in("settings", settings_table(), SERVICE_PAGE)

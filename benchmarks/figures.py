@@ -30,8 +30,7 @@ def main() -> None:
     options = parser.parse_args()
     measured = measure(options.model, digits_or_exit("test"), options.draws, options.scenes, options.threads)
     print(markdown_table(measured["presets"]))
-    command = f"python -m benchmarks.figures --draws {options.draws} --scenes {options.scenes}"
-    print(f"wrote {write_result('figures', command, measured, threads=options.threads)}")
+    print(f"wrote {write_figures(measured, options.threads)}")
     if options.record:
         record(measured["presets"], options.model)
 
@@ -52,6 +51,14 @@ def measure(model: Path, digits: Digits, draws: int, scenes: int, threads: int) 
     }
 
 
+def write_figures(measured: dict[str, Any], threads: int) -> Path:
+    """Write what `measure` gave into the result file; returns its path."""
+    command = (
+        f"python -m benchmarks.figures --draws {measured['draws']} --scenes {measured['scenes_per_draw']}"
+    )
+    return write_result("figures", command, measured, threads=threads)
+
+
 def record(figures: dict[str, dict[str, float]], model: Path) -> None:
     """Write figures into the sidecar of the model that they were measured on."""
     write_contract(load_contract(model).model_copy(update={"metrics": figures}), model)
@@ -59,13 +66,18 @@ def record(figures: dict[str, dict[str, float]], model: Path) -> None:
 
 def markdown_table(figures: dict[str, dict[str, float]]) -> str:
     """The figures as a Markdown table, one row for each scene preset."""
+    return figures_table("scenes", {f"`{preset}`": summary for preset, summary in figures.items()})
+
+
+def figures_table(title: str, rows: dict[str, dict[str, float]]) -> str:
+    """Summaries of `trainer.evaluate` as a Markdown table; `title` says what its rows are."""
     lines = [
-        "| scenes | " + " | ".join(column.title for column in COLUMNS) + " |",
+        f"| {title} | " + " | ".join(column.title for column in COLUMNS) + " |",
         "|---" * (len(COLUMNS) + 1) + "|",
     ]
     lines += [
-        f"| `{preset}` | " + " | ".join(column.show(summary) for column in COLUMNS) + " |"
-        for preset, summary in figures.items()
+        f"| {name} | " + " | ".join(column.show(summary) for column in COLUMNS) + " |"
+        for name, summary in rows.items()
     ]
     return "\n".join(lines)
 

@@ -12,12 +12,13 @@ from pathlib import Path
 from tqdm import tqdm
 
 from benchmarks.documents import fill_in
+from benchmarks.figures import figures_table
 from benchmarks.generator import MODEL_CARD, generate_digits
 from benchmarks.results import digits_or_exit, write_result
 from models.contract import MODEL_PATH, load_contract
 from models.digits_contract import DIGITS_PATH, load_digits_contract
 from scenes.presets import find_preset
-from trainer.evaluate import COLUMNS, evaluate, load_predict, summarise
+from trainer.evaluate import evaluate, load_predict, summarise
 
 PRESET = "article"
 DIGITS = 10_000
@@ -63,15 +64,7 @@ def main() -> None:
 
 def markdown_table(figures: dict[str, dict[str, float]]) -> str:
     """The figures as a Markdown table, one row for each kind of digits."""
-    lines = [
-        f"| `{PRESET}` scenes of | " + " | ".join(column.title for column in COLUMNS) + " |",
-        "|---" * (len(COLUMNS) + 1) + "|",
-    ]
-    lines += [
-        f"| {name} | " + " | ".join(column.show(summary) for column in COLUMNS) + " |"
-        for name, summary in figures.items()
-    ]
-    return "\n".join(lines)
+    return figures_table(f"`{PRESET}` scenes of", figures)
 
 
 if __name__ == "__main__":

@@ -36,9 +36,8 @@ from scenes.draw import draw
 from scenes.presets import PRESETS
 from trainer.checkpoint import load_trained_model
 from trainer.distributed import Processes
-from trainer.evaluate import Answer, Predict, evaluate, make_pictures, summarise
+from trainer.evaluate import Predict, evaluate, make_pictures, onnx_predict, summarise, torch_predict
 from trainer.export import check_parity, count_mflops, export
-from trainer.model import GlimpseModel
 from trainer.presets import TrainingPreset, find_training_preset
 from trainer.train import Trainer, train
 
@@ -77,8 +76,9 @@ def main() -> None:
 
 def measure_training(preset: TrainingPreset, run: Path, device: torch.device) -> dict[str, Any]:
     """Seconds from nothing to a trained model, compilation and all, and the rates of steps without it."""
+    digits = digits_or_exit("train")
     rates = {
-        name: _steps_per_second(dataclasses.replace(preset, compiled=compiled), device)
+        name: _steps_per_second(dataclasses.replace(preset, compiled=compiled), digits, device)
         for name, compiled in (("eager", False), ("compiled", preset.compiled))
     }
     start = time.perf_counter()
@@ -92,9 +92,9 @@ def measure_training(preset: TrainingPreset, run: Path, device: torch.device) ->
     }
 
 
-def _steps_per_second(preset: TrainingPreset, device: torch.device) -> float:
+def _steps_per_second(preset: TrainingPreset, digits: Digits, device: torch.device) -> float:
     """The rate once everything is warm."""
-    trainer = Trainer(preset, digits_or_exit("train"), seed=0, processes=Processes(0, 1, device))
+    trainer = Trainer(preset, digits, seed=0, processes=Processes(0, 1, device))
     steps = min(100, preset.steps // 2)
     for _ in range(steps):
         trainer.advance()
@@ -108,7 +108,7 @@ def _steps_per_second(preset: TrainingPreset, device: torch.device) -> float:
 
 def measure_test(run: Path, device: torch.device, digits: Digits, *, scenes: int) -> dict[str, Any]:
     """The figures of the trained model for every scene preset, one draw each."""
-    predict = _torch_predict(load_trained_model(run).to(device), device)
+    predict = torch_predict(load_trained_model(run).to(device))
     return {
         preset.name: summarise(evaluate(predict, preset, digits, draws=1, scenes=scenes))
         for preset in PRESETS.values()
@@ -121,7 +121,7 @@ def measure_provider(run: Path, onnx_path: Path, digits: Digits, device: torch.d
     pictures = make_pictures(draw(PRESETS["article"], np.arange(200), digits), digits)
     provider = CUDA if device.type == "cuda" else CPU
     parity = check_parity(
-        _onnx_predict(_session(onnx_path, provider)), _onnx_predict(_session(onnx_path, CPU)), pictures
+        onnx_predict(_session(onnx_path, provider)), onnx_predict(_session(onnx_path, CPU)), pictures
     )
     return {
         "name": provider,
@@ -155,14 +155,16 @@ def measure_serving(
     run: Path, onnx_path: Path, device: torch.device, *, seconds: float
 ) -> list[dict[str, Any]]:
     """Latency and scenes per second for each batch size, and the shares of what the device allows."""
-    model = load_trained_model(run).to(device)
+    model = load_trained_model(run)
+    scene_flops = count_mflops(model) * 1e6
+    model.to(device)
     provider = CUDA if device.type == "cuda" else CPU
     ways: dict[str, Predict] = {
-        "onnxruntime": _onnx_predict(_session(onnx_path, provider)),
-        "torch": _torch_predict(model, device),
+        "onnxruntime": onnx_predict(_session(onnx_path, provider)),
+        "torch": torch_predict(model),
     }
     if device.type == "cuda":
-        ways["torch compiled"] = _torch_predict(model, device, compiled=True)
+        ways["torch compiled"] = torch_predict(model, compiled=True)
     flops, bytes_per_second = _peak_flops(device), _peak_bytes(device)
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     numbers = sum(math.prod(size for size in output.shape if isinstance(size, int)) for output in OUTPUTS)
@@ -171,10 +173,9 @@ def measure_serving(
     for batch in BATCHES:
         pictures = np.random.default_rng(0).integers(0, 256, (batch, 1, 100, 100), np.uint8)
         floor_s = max(
-            count_mflops(model.cpu()) * 1e6 * batch / flops,
+            scene_flops * batch / flops,
             (weights + scene_bytes * batch) / bytes_per_second,
         )
-        model.to(device)
         for name, predict in ways.items():
             took = _time(partial(predict, pictures), seconds)
             median = float(np.median(took))
@@ -213,28 +214,6 @@ def _session(onnx_path: Path, provider: str) -> onnxruntime.InferenceSession:
     if session.get_providers()[0] != provider:
         raise SystemExit(f"error: expected {provider}, but onnxruntime uses {session.get_providers()[0]}")
     return session
-
-
-def _onnx_predict(session: onnxruntime.InferenceSession) -> Predict:
-    def predict(pictures: npt.NDArray[np.uint8]) -> Answer:
-        return Answer(*session.run(["probabilities", "box", "digit_present"], {"scene": pictures}))
-
-    return predict
-
-
-def _torch_predict(model: GlimpseModel, device: torch.device, *, compiled: bool = False) -> Predict:
-    call = torch.compile(model.predict, mode="reduce-overhead") if compiled else model.predict
-
-    def predict(pictures: npt.NDArray[np.uint8]) -> Answer:
-        with torch.inference_mode():
-            prediction = call(torch.from_numpy(pictures).to(device))
-            return Answer(
-                prediction.probabilities.cpu().numpy(),
-                prediction.box.cpu().numpy(),
-                prediction.digit_present.cpu().numpy(),
-            )
-
-    return predict
 
 
 def _peak_flops(device: torch.device) -> float:

@@ -10,13 +10,10 @@ import numpy.typing as npt
 from torch import nn
 
 from benchmarks.baselines.common import Baseline, Candidates, Pictures
-from models.contract import SCENE_SIDE_PX
 from scenes.digits import Digits
 from scenes.draw import draw
-from scenes.frame import frame_offset_px
 from scenes.presets import Preset
-from scenes.truth import ink_boxes
-from trainer.evaluate import make_pictures
+from trainer.evaluate import BATCH, DRAW_SEEDS, ink_boxes_in_frame, make_pictures
 from trainer.metrics import (
     MAX_BOX_ACC_V2_THRESHOLDS,
     Figures,
@@ -24,8 +21,6 @@ from trainer.metrics import (
     localisation_figures,
 )
 
-_BATCH = 250
-_DRAW_SEEDS = 2**32
 _CHOICE_SEED = 2**50  # scenes that no draw has
 
 
@@ -39,12 +34,12 @@ class KnownScenes(NamedTuple):
 
 def draw_scenes(preset: Preset, digits: Digits, *, seed: int, scenes: int) -> Iterator[KnownScenes]:
     """Scenes of a preset in batches, the same as `trainer.evaluate` draws for that seed."""
-    offset = np.float32(frame_offset_px(preset.side_px, SCENE_SIDE_PX))
-    shift = np.array([offset, offset, 0, 0], dtype=np.float32)
-    for start in range(0, scenes, _BATCH):
-        parameters = draw(preset, seed + np.arange(start, min(start + _BATCH, scenes)), digits)
+    for start in range(0, scenes, BATCH):
+        parameters = draw(preset, seed + np.arange(start, min(start + BATCH, scenes)), digits)
         yield KnownScenes(
-            make_pictures(parameters, digits), parameters.label, ink_boxes(parameters, digits) + shift
+            make_pictures(parameters, digits),
+            parameters.label,
+            ink_boxes_in_frame(parameters, digits, preset),
         )
 
 
@@ -87,7 +82,7 @@ def measure_draw(
     define it.
     """
     predicted, labels, boxes, truth, ious = [], [], [], [], []
-    for batch in draw_scenes(preset, digits, seed=draw_number * _DRAW_SEEDS, scenes=scenes):
+    for batch in draw_scenes(preset, digits, seed=draw_number * DRAW_SEEDS, scenes=scenes):
         said = baseline.answer(model, batch.pictures)
         predicted.append(said.probabilities.argmax(axis=1))
         labels.append(batch.labels)

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.figures import measure, record
+from benchmarks.figures import measure, record, write_figures
 from benchmarks.results import FOLDER, digits_or_exit, write_result
 from models.contract import MODEL_PATH, load_contract, sidecar_path
 from scenes.digits import Digits
@@ -106,10 +106,7 @@ def _ship(onnx_path: Path, measured: dict[str, Any], threads: int) -> None:
     shutil.copyfile(onnx_path, MODEL_PATH)
     shutil.copyfile(sidecar_path(onnx_path), sidecar_path(MODEL_PATH))
     record(measured["presets"], MODEL_PATH)
-    command = (
-        f"python -m benchmarks.figures --draws {measured['draws']} --scenes {measured['scenes_per_draw']}"
-    )
-    write_result("figures", command, measured, threads=threads)
+    write_figures(measured, threads)
     print(f"shipped {onnx_path} as {MODEL_PATH.name}")
 
 

@@ -24,8 +24,8 @@ from scenes.digits import Digits
 from scenes.draw import SceneParameters, draw
 from scenes.presets import find_preset
 from scenes.truth import ink_boxes
-from service.generator import OnnxGenerator
-from service.handwriting import GeneratedDigits, Written
+from service.synthesis.generator import OnnxGenerator
+from service.synthesis.handwriting import GeneratedDigits, Written
 from trainer.evaluate import make_pictures
 
 SIDE = 200

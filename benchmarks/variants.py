@@ -48,10 +48,16 @@ class Variant:
         return Method(name, partial(GlimpseModel, self.design), self._losses, self.heads)
 
     def _losses(
-        self, looks: Looks, scenes: Tensor, labels: Tensor, weights: LossWeights, ramp: float | Tensor
+        self,
+        looks: Looks,
+        scenes: Tensor,
+        labels: Tensor,
+        weights: LossWeights,
+        ramp: float | Tensor,
+        present: Tensor | None = None,
     ) -> Losses:
         """Our losses, their sum with this variant's weights of the two terms that pull at the box."""
-        losses = compute_losses(looks, scenes, labels, weights, ramp)
+        losses = compute_losses(looks, scenes, labels, weights, ramp, present)
         if (self.variance, self.kept_ink) == (VARIANCE_PER_INK, 1.0):
             return losses
         more = (self.variance - VARIANCE_PER_INK) * losses.variance + (self.kept_ink - 1) * losses.kept_ink
@@ -97,6 +103,8 @@ VARIANTS = {
         Variant("gradient-1", TRAINING, "all of the glimpse's gradient into its place",
                 design=Design(glimpse_gradient=1.0)),
         Variant("not-pasted", TRAINING, "no clutter pasted in", change=_recipe(pasted=0.0)),
+        Variant("not-warped", TRAINING, "digits as they are, their shapes not varied",
+                change=_recipe(warped=False)),
         Variant("adamw", TRAINING, "AdamW for all layers instead of Muon", heads=_EVERY_LAYER),
     )
 }  # fmt: skip

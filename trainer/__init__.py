@@ -2,3 +2,8 @@
 
 Reads digits through `scenes`; writes runs (checkpoints, metrics) and `models/glimpse.onnx` with its sidecar.
 """
+
+import os
+
+# From 1.29 on, onnxruntime tells its maker about every start, unless this is set before it is imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

@@ -24,7 +24,8 @@ from scenes.frame import centre_in_frame
 from scenes.presets import Preset, find_preset
 from scenes.random import uniform
 from scenes.render import render
-from trainer.model import Windows
+from trainer.model import NO_DIGIT, Windows
+from trainer.warp import warp
 
 SEEDS_PER_RUN = 2**40
 """Scene i of a run with seed s has the seed s · 2⁴⁰ + i."""
@@ -34,8 +35,6 @@ _SECOND_WINDOW_STREAM = 102
 _NO_DIGIT_STREAM = 103
 PASTED_PIECES = 4
 """How many clutter digits or crops are pasted into a scene that is crowded."""
-NO_DIGIT = -1
-"""The label of a scene without a digit."""
 
 
 class LabelledBatch(NamedTuple):
@@ -67,6 +66,7 @@ class TrainingScenes:
         world: how many processes train together.
         pasted: share of the scenes into which clutter is pasted.
         without_digit: share of the scenes that have no digit.
+        warped: whether the targets' shapes are varied.
 
     Raises:
         ValueError: an unknown preset, shares that do not sum to 1, a batch that the processes cannot share.
@@ -84,16 +84,17 @@ class TrainingScenes:
         world: int = 1,
         pasted: float = 0.0,
         without_digit: float = 0.0,
+        warped: bool = False,
     ) -> None:
         if abs(sum(mixture.values()) - 1) > 1e-6:
             raise ValueError(f"mixture: expected shares that sum to 1, got {dict(mixture)}")
         if batch_size % world:
             raise ValueError(f"batch_size: expected a multiple of {world} processes, got {batch_size}")
         self._seed, self._batch_size, self._device = seed, batch_size, device
-        self._mine = torch.arange(rank, batch_size, world, device=device)
+        self._mine, self._world = torch.arange(rank, batch_size, world, device=device), world
         self._digits = digits_like(torch.zeros(0, device=device), digits)
         self._parts = list(_share_out(mixture, pasted, batch_size, rank, world))
-        self._without_digit = without_digit
+        self._without_digit, self._warped = without_digit, warped
         self._block: tuple[int, LabelledBatch] | None = None
 
     def batch(self, step: int) -> LabelledBatch:
@@ -115,6 +116,17 @@ class TrainingScenes:
             _windows(uniform(seeds, _SECOND_WINDOW_STREAM, 3), shift=0.05, log_scale=0.08),
         )
 
+    def present(self, step: int) -> Tensor | None:
+        """How many scenes with a digit a process has at that step, on average over processes; None alone.
+
+        A pure function of the whole batch's seeds, so that no process need ask the others. At least one scene
+        is counted in the whole batch.
+        """
+        if self._world == 1:
+            return None
+        with_digit = ~self._absent(self._seeds(step, 1)[0])
+        return with_digit.sum().clamp(min=1) / self._world
+
     def _render_block(self, number: int) -> LabelledBatch:
         """Several steps' scenes at once, `[steps, batch, …]`: small batches cost more calls than work."""
         seeds = self._seeds(number * _STEPS_PER_BLOCK, _STEPS_PER_BLOCK)[:, self._mine]
@@ -127,15 +139,21 @@ class TrainingScenes:
         return LabelledBatch(*(torch.cat(values, dim=1) for values in zip(*made, strict=True)))
 
     def _render_part(self, part: _Part, seeds: Tensor) -> LabelledBatch:
-        absent = uniform(seeds, _NO_DIGIT_STREAM, 1)[:, 0] < self._without_digit
+        absent = self._absent(seeds)
         drawn = remove_target(draw(part.preset, seeds, self._digits), absent)
         scenes = self._frame(drawn)
         before = self._frame(thin_out(drawn, PASTED_PIECES)) if part.pasted else scenes
         return LabelledBatch(scenes, before, torch.where(absent, NO_DIGIT, drawn.label))
 
+    def _absent(self, seeds: Tensor) -> Tensor:
+        """Whether a scene has no digit: bool, `[n]`."""
+        chosen: Tensor = uniform(seeds, _NO_DIGIT_STREAM, 1)[:, 0] < self._without_digit
+        return chosen
+
     def _frame(self, drawn: SceneParameters) -> Tensor:
         """Render scenes into the model's frame: `[n, 1, 100, 100]`."""
-        framed: Tensor = centre_in_frame(render(drawn, self._digits), SCENE_SIDE_PX)[:, None]
+        pictures = render(drawn, self._digits, warp if self._warped else None)
+        framed: Tensor = centre_in_frame(pictures, SCENE_SIDE_PX)[:, None]
         return framed
 
     def _seeds(self, step: int, steps: int) -> Tensor:

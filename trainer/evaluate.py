@@ -29,8 +29,9 @@ from trainer.metrics import (
 )
 from trainer.model import GlimpseModel
 
-_BATCH = 250
-_DRAW_SEEDS = 2**32
+BATCH = 250
+DRAW_SEEDS = 2**32
+"""Draw d has the seeds from d · 2³² on."""
 _SCENES_WITHOUT_DIGIT = 2000
 
 
@@ -97,7 +98,7 @@ def evaluate(
 ) -> list[DrawFigures]:
     """Figures of each of `draws` independent sets of `scenes` scenes; `progress` is told of scenes done."""
     return [
-        _evaluate_draw(predict, preset, digits, seed=d * _DRAW_SEEDS, scenes=scenes, progress=progress)
+        _evaluate_draw(predict, preset, digits, seed=d * DRAW_SEEDS, scenes=scenes, progress=progress)
         for d in range(draws)
     ]
 
@@ -121,6 +122,25 @@ def make_pictures(parameters: SceneParameters, digits: Digits) -> npt.NDArray[np
     return framed
 
 
+def ink_boxes_in_frame(
+    parameters: SceneParameters, digits: Digits, preset: Preset
+) -> npt.NDArray[np.float32]:
+    """The true boxes of the ink, in px of the model's frame: `[n, 4]`."""
+    boxes: npt.NDArray[np.float32] = ink_boxes(parameters, digits) + _frame_shift(preset)
+    return boxes
+
+
+def canvas_boxes_in_frame(parameters: SceneParameters, preset: Preset) -> npt.NDArray[np.float32]:
+    """The boxes of the 28×28 canvases, in px of the model's frame: `[n, 4]`."""
+    boxes: npt.NDArray[np.float32] = canvas_boxes(parameters) + _frame_shift(preset)
+    return boxes
+
+
+def _frame_shift(preset: Preset) -> npt.NDArray[np.float32]:
+    offset = frame_offset_px(preset.side_px, SCENE_SIDE_PX)
+    return np.array([offset, offset, 0, 0], dtype=np.float32)
+
+
 def load_predict(path: Path, *, threads: int = 1) -> Predict:
     """The `Predict` of an ONNX file, through onnxruntime on the CPU, or of a run's folder or checkpoint.
 
@@ -133,29 +153,38 @@ def load_predict(path: Path, *, threads: int = 1) -> Predict:
             f"model: expected an .onnx file, a run's folder or a checkpoint, but {path} is not there"
         )
     if path.suffix == ".onnx":
-        return _onnx_predict(path, threads)
+        return onnx_predict(open_session(path, threads))
     if path.is_dir() or path.suffix == ".pt":
         return torch_predict(load_trained_model(path))
     raise ValueError(f"model: expected an .onnx file, a run's folder or its checkpoint (.pt), got {path}")
 
 
-def torch_predict(model: GlimpseModel) -> Predict:
-    """The `Predict` of a model on the CPU, ready to predict."""
+def torch_predict(model: GlimpseModel, *, compiled: bool = False) -> Predict:
+    """The `Predict` of a model that is ready to predict, on the device where it is."""
+    device = model.calibration.label_temperature.device
+    call = torch.compile(model.predict, mode="reduce-overhead") if compiled else model.predict
 
     def predict(pictures: npt.NDArray[np.uint8]) -> Answer:
         with torch.inference_mode():
-            prediction = model.predict(torch.from_numpy(pictures))
-        return Answer(
-            prediction.probabilities.numpy(), prediction.box.numpy(), prediction.digit_present.numpy()
-        )
+            prediction = call(torch.from_numpy(pictures).to(device))
+            return Answer(
+                prediction.probabilities.cpu().numpy(),
+                prediction.box.cpu().numpy(),
+                prediction.digit_present.cpu().numpy(),
+            )
 
     return predict
 
 
-def _onnx_predict(path: Path, threads: int) -> Predict:
+def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+    """An ONNX file on onnxruntime's CPU provider."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def onnx_predict(session: onnxruntime.InferenceSession) -> Predict:
+    """The `Predict` of a session."""
 
     def predict(pictures: npt.NDArray[np.uint8]) -> Answer:
         return Answer(*session.run(["probabilities", "box", "digit_present"], {"scene": pictures}))
@@ -172,15 +201,13 @@ def _evaluate_draw(
     scenes: int,
     progress: Callable[[int], object] | None,
 ) -> DrawFigures:
-    offset = np.float32(frame_offset_px(preset.side_px, SCENE_SIDE_PX))
-    shift = np.array([offset, offset, 0, 0], dtype=np.float32)
     answers, labels, ink, canvas, without_digit = [], [], [], [], []
-    for start in range(0, scenes, _BATCH):
-        parameters = draw(preset, seed + np.arange(start, min(start + _BATCH, scenes)), digits)
+    for start in range(0, scenes, BATCH):
+        parameters = draw(preset, seed + np.arange(start, min(start + BATCH, scenes)), digits)
         answers.append(predict(make_pictures(parameters, digits)))
         labels.append(parameters.label)
-        ink.append(ink_boxes(parameters, digits) + shift)
-        canvas.append(canvas_boxes(parameters) + shift)
+        ink.append(ink_boxes_in_frame(parameters, digits, preset))
+        canvas.append(canvas_boxes_in_frame(parameters, preset))
         if progress is not None:
             progress(len(parameters.label))
         if start < _SCENES_WITHOUT_DIGIT:

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from trainer.attention import Gaussian, read_glimpse
-from trainer.model import Looks
+from trainer.model import NO_DIGIT, Looks
 
 VARIANCE_PER_INK = 0.5
 """The ½ above: it puts the edge of the box at half maximum."""
@@ -59,7 +59,12 @@ class Losses(NamedTuple):
 
 
 def compute_losses(
-    looks: Looks, scenes: Tensor, labels: Tensor, weights: LossWeights, ramp: float | Tensor
+    looks: Looks,
+    scenes: Tensor,
+    labels: Tensor,
+    weights: LossWeights,
+    ramp: float | Tensor,
+    present: Tensor | None = None,
 ) -> Losses:
     """All terms for one batch. Where there is no digit, only the term of its presence counts.
 
@@ -67,15 +72,16 @@ def compute_losses(
         looks: the model's pass.
         scenes: intensities in [0, 1], `[batch, 1, 100, 100]`: the pictures whose ink the boxes are to fit,
             those that the model saw or the same before clutter was pasted in.
-        labels: classes, int64 `[batch]`; below 0 where there is no digit.
+        labels: classes, int64 `[batch]`; `NO_DIGIT` where there is none.
         weights: what each term counts.
         ramp: 0 to 1, how far the terms that shape the attention are switched on. Before it has found a digit
             there is no ink to fit a box to: on bare noise the box would grow without end.
+        present: how many scenes with a digit each of several processes has on average (see
+            `mean_where_present`); none where there is but one process.
     """
-    present = (labels >= 0).to(scenes.dtype)
     variance, kept_ink = tightness_losses(looks.gaussian, scenes)
     label, refiner_label, trunk_label, variance, kept_ink, distillation, heat_spread = (
-        (term * present).sum() / present.sum().clamp(min=1.0)
+        mean_where_present(term, labels, present)
         for term in (
             label_loss(looks.logits, labels),
             label_loss(looks.refiner_logits, labels),
@@ -86,7 +92,7 @@ def compute_losses(
             heat_spread_penalty(looks.heat),
         )
     )
-    presence = functional.binary_cross_entropy_with_logits(looks.presence_logit, present)
+    presence = presence_loss(looks.presence_logit, labels)
     total = (
         label
         + weights.refiner_label * refiner_label
@@ -106,7 +112,22 @@ def compute_losses(
 
 def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Cross entropy, `[batch]`; where there is no digit, 0."""
-    return functional.cross_entropy(logits, labels, ignore_index=-1, reduction="none")
+    return functional.cross_entropy(logits, labels, ignore_index=NO_DIGIT, reduction="none")
+
+
+def presence_loss(logit: Tensor, labels: Tensor) -> Tensor:
+    """Binary cross entropy of there being a digit, a scalar."""
+    return functional.binary_cross_entropy_with_logits(logit, (labels != NO_DIGIT).to(logit.dtype))
+
+
+def mean_where_present(term: Tensor, labels: Tensor, present: Tensor | None = None) -> Tensor:
+    """The mean of a term, `[batch]`, over the scenes with a digit; 0 where there are none.
+
+    Processes that share a batch have different numbers of scenes with a digit, and the mean of their means is
+    not the mean over the batch. So all divide by the same `present`, what a process has on average.
+    """
+    here = (labels != NO_DIGIT).to(term.dtype)
+    return (term * here).sum() / (here.sum().clamp(min=1.0) if present is None else present)
 
 
 class Ink(NamedTuple):

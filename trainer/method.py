@@ -21,7 +21,8 @@ class Method:
             `Windows`, and returns a named tuple with at least `logits`, `[batch, 10]`, and `presence_logit`,
             `[batch]`. Its `calibration` is a `Calibration`, which is fitted in the end.
         losses: from what the model returned, the scenes before pasting, the labels, the recipe's weights and
-            the ramp to a named tuple of scalars, whose `total` is minimised (see `compute_losses`).
+            the ramp to a named tuple of scalars, whose `total` is minimised (see `compute_losses`). Where
+            several processes train, it is told as well how many scenes with a digit each has on average.
         heads: names of the layers whose outputs have a meaning each (see `Optimiser`).
     """
 

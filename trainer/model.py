@@ -32,6 +32,12 @@ GLIMPSE_GRADIENT = 0.1
 at full strength this noise drowns what the refiner could learn from the labels (its loss stays at chance).
 Nothing of it reaches the windows' sides: a box tells the digit's size, not what suits the classifier."""
 
+FIRST_GLIMPSE_SHARE = 0.3
+"""How much the first glimpse's guess counts beside the second's. It is wider, so it errs on other scenes; and
+the classifier learns what the refiner does not know yet."""
+NO_DIGIT = -1
+"""The label of a scene without a digit."""
+
 HEADS = (
     "attention_network.heat",
     "attention_network.classes",
@@ -72,7 +78,7 @@ class Windows(NamedTuple):
 class Looks(NamedTuple):
     """What one pass found: the label guesses, and how the Gaussian and its glimpse came about."""
 
-    logits: Tensor  # [batch, 10], of the second glimpse
+    logits: Tensor  # [batch, 10], of the second glimpse and a share of the first
     refiner_logits: Tensor  # [batch, 10], of the first glimpse
     trunk_logits: Tensor  # [batch, 10], of the features that the heat map gathers
     presence_logit: Tensor  # [batch], that there is a digit at all
@@ -236,7 +242,8 @@ class GlimpseModel(nn.Module):
             glimpse = _read_square(scenes, second_window, design.glimpse_side)
         glimpse_logits = self.classifier(glimpse)
         return Looks(
-            logits=glimpse_logits[:, :-1],
+            # The first glimpse learns by its own label loss alone.
+            logits=glimpse_logits[:, :-1] + FIRST_GLIMPSE_SHARE * refined[:, 4:].detach(),
             refiner_logits=refined[:, 4:],
             trunk_logits=gathered_logits[:, :-1],
             # A glimpse shows a small clutter digit as large as a true one: the gathered features know sizes.

@@ -13,22 +13,19 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from models.contract import GLIMPSE_SIDE_PX, SCENE_SIDE_PX
+from models.contract import GLIMPSE_SIDE_PX
 from scenes.digits import Digits
 from scenes.draw import SceneParameters, draw
-from scenes.frame import frame_offset_px
 from scenes.presets import Preset, find_preset
-from scenes.truth import ink_boxes
 from trainer.attention import Gaussian, attention_maps, boxes, read_glimpse
 from trainer.data import SEEDS_PER_RUN
-from trainer.evaluate import make_pictures
+from trainer.evaluate import BATCH, ink_boxes_in_frame, make_pictures
 from trainer.metrics import intersection_over_union
 from trainer.model import NARROWEST_WINDOW_PX, SECOND_WINDOW, GlimpseModel
 from trainer.monitor import LOOKS_NAME, METRICS_NAME
 from trainer.validation import WATCHED_PRESET, WATCHED_SCENES, WATCHED_SEED
 
 Floats = npt.NDArray[np.float32]
-_BATCH = 250
 _LOOKED_ELSEWHERE, _BADLY_FRAMED = 0.1, 0.5
 
 
@@ -92,12 +89,11 @@ def ask(model: GlimpseModel, preset: Preset, digits: Digits, scenes: int) -> Ans
     pictures = make_pictures(parameters, digits)
     said = []
     with torch.inference_mode():
-        for start in range(0, scenes, _BATCH):
-            prediction = model.predict(torch.from_numpy(pictures[start : start + _BATCH]))
+        for start in range(0, scenes, BATCH):
+            prediction = model.predict(torch.from_numpy(pictures[start : start + BATCH]))
             said.append((prediction.box, prediction.probabilities, prediction.glimpse))
     found, probabilities, glimpses = (torch.cat(parts).numpy() for parts in zip(*said, strict=True))
-    offset = np.float32(frame_offset_px(preset.side_px, SCENE_SIDE_PX))
-    truth = ink_boxes(parameters, digits) + np.array([offset, offset, 0, 0], dtype=np.float32)
+    truth = ink_boxes_in_frame(parameters, digits, preset)
     iou = intersection_over_union(found, truth).astype(np.float32)
     return Answers(parameters, pictures[:, 0], truth, found, iou, probabilities, glimpses)
 
@@ -115,9 +111,10 @@ def looks_over_time(run: Path, held_out: Digits, most: int = 8) -> list[list[Loo
     steps = np.array([line["step"] for line in lines])
     chosen = sorted({int(np.abs(np.log(steps / step)).argmin()) for step in wanted})
     seeds = WATCHED_SEED * SEEDS_PER_RUN + np.arange(WATCHED_SCENES)
-    parameters = draw(find_preset(WATCHED_PRESET), seeds, held_out)
+    preset = find_preset(WATCHED_PRESET)
+    parameters = draw(preset, seeds, held_out)
     pictures = make_pictures(parameters, held_out)
-    truth = ink_boxes(parameters, held_out)
+    truth = ink_boxes_in_frame(parameters, held_out, preset)
     return [_looks_at(lines[i], pictures, truth) for i in chosen]
 
 

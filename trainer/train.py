@@ -24,6 +24,7 @@ from tqdm import tqdm
 from scenes.digits import Digits
 from scenes.mnist import load_digits
 from trainer import provenance
+from trainer.averaging import take_into_average
 from trainer.calibrate import calibrate
 from trainer.checkpoint import CHECKPOINT_NAME, load_checkpoint, save_checkpoint
 from trainer.data import TrainingScenes
@@ -33,6 +34,7 @@ from trainer.memory import keep_freed_memory
 from trainer.method import OWN_METHOD, Method, method_of
 from trainer.model import HEADS, GlimpseModel, Looks
 from trainer.monitor import Monitor
+from trainer.normalisation import share_normalisation
 from trainer.optimiser import Optimiser
 from trainer.presets import TrainingPreset
 from trainer.validation import label_errors, watched_scenes
@@ -63,6 +65,7 @@ class Trainer:
     ) -> None:
         method = method or own_method()
         torch.manual_seed(seed)
+        self.processes = processes
         self.preset = preset
         self.method = method.name
         self.device = processes.device
@@ -70,6 +73,7 @@ class Trainer:
         self.model = method.build().to(self.device)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = copy.deepcopy(self.model).eval()
+        share_normalisation(self.model, processes)
         self._look, self._losses = _compile(
             _data_parallel(self.model, processes), method.losses, preset, processes
         )
@@ -90,6 +94,7 @@ class Trainer:
             world=processes.world,
             pasted=preset.pasted,
             without_digit=preset.without_digit,
+            warped=preset.warped,
         )
 
     def advance(self) -> tuple[Any, Any]:
@@ -105,12 +110,16 @@ class Trainer:
             self.device.type, dtype=torch.bfloat16, enabled=self.preset.precision == "bfloat16"
         ):
             looks = self._look(pixels, first, second)
-        losses = self._losses(looks, batch.before_pasting, batch.labels, self.preset.weights, self._ramp())
+        present = self.scenes.present(self.step)
+        shared = () if present is None else (present,)
+        losses = self._losses(
+            looks, batch.before_pasting, batch.labels, self.preset.weights, self._ramp(), *shared
+        )
         self._optimiser.zero_grad()
         losses.total.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), self.preset.gradient_clip)
         self._optimiser.step(self._pace())
-        self._average()
+        take_into_average(self.averaged, self.model, step=self.step, keep=self.preset.averaging)
         self.step += 1
         return losses, looks
 
@@ -142,17 +151,6 @@ class Trainer:
         ramp = min(1.0, max(0.0, (self.step - start) / (stop - start)))
         return torch.full((), ramp, device=self.device)
 
-    @torch.no_grad()
-    def _average(self) -> None:
-        """Exponential moving average of weights and normalisation statistics; quick at first."""
-        keep = min(self.preset.averaging, (1 + self.step) / (10 + self.step))
-        current = self.model.state_dict()
-        for name, average in self.averaged.state_dict().items():
-            if average.is_floating_point():
-                average.lerp_(current[name], 1 - keep)
-            else:
-                average.copy_(current[name])
-
 
 def train(
     preset: TrainingPreset, run: Path, *, seed: int = 0, device: str = "auto", method: Method | None = None
@@ -167,7 +165,8 @@ def train(
         method: what is trained by that recipe; none is the project's own.
 
     Raises:
-        ValueError: the folder holds a run of another preset, method or seed.
+        ValueError: the folder holds a run of another preset, method or seed, or is not one folder for all
+            processes.
         scenes.mnist.DigitsUnavailableError: MNIST is not to be had.
     """
     digits, held_out = load_digits("train"), load_digits("validation")
@@ -177,13 +176,20 @@ def train(
         trainer = Trainer(preset, digits, seed=seed, processes=processes, method=method)
         seconds = _resume(trainer, run, seed)
         if not processes.leads:
-            while trainer.step < preset.steps:
-                trainer.advance()
+            _follow(trainer)
             return run
         run.mkdir(parents=True, exist_ok=True)
         about = describe(trainer, seed, processes)
         _lead(trainer, run, about, held_out, seconds)
     return run
+
+
+def _follow(trainer: Trainer) -> None:
+    """Train to the end beside the process that leads and writes."""
+    while trainer.step < trainer.preset.steps:
+        losses, looks = trainer.advance()
+        if _tells(trainer):
+            trainer.processes.average(_values(losses, looks))
 
 
 def _lead(trainer: Trainer, run: Path, about: dict[str, Any], held_out: Digits, seconds: float) -> None:
@@ -200,11 +206,8 @@ def _lead(trainer: Trainer, run: Path, about: dict[str, Any], held_out: Digits, 
             losses, looks = trainer.advance()
             bar.update()
             step, last = trainer.step, trainer.step == preset.steps
-            if step % preset.log_every == 0 or last:
-                values = {name: value.item() for name, value in losses._asdict().items()}
-                if isinstance(looks, Looks):
-                    values["box_width_px"] = looks.gaussian.width_px.mean().item()
-                    values["box_height_px"] = looks.gaussian.height_px.mean().item()
+            if _tells(trainer):
+                values = trainer.processes.average(_values(losses, looks))
                 values["scenes_per_second"] = step * preset.batch_size / (time.perf_counter() - began)
                 bar.set_postfix(loss=f"{values['total']:.3f}", label=f"{values['label']:.3f}")
                 monitor.scalars(step, values)
@@ -222,8 +225,32 @@ def _lead(trainer: Trainer, run: Path, about: dict[str, Any], held_out: Digits, 
                 save_checkpoint(state, run)
 
 
+def _tells(trainer: Trainer) -> bool:
+    """Whether the step that was just made is one whose losses are written down."""
+    return trainer.step % trainer.preset.log_every == 0 or trainer.step == trainer.preset.steps
+
+
+def _values(losses: Any, looks: Any) -> dict[str, float]:
+    """What is written down of a step, of this process's share of its batch."""
+    values = {name: value.item() for name, value in losses._asdict().items()}
+    if isinstance(looks, Looks):
+        values["box_width_px"] = looks.gaussian.width_px.mean().item()
+        values["box_height_px"] = looks.gaussian.height_px.mean().item()
+    return values
+
+
 def _resume(trainer: Trainer, run: Path, seed: int) -> float:
     """Load the run's checkpoint where there is one; returns the seconds that it has cost so far."""
+    seconds = _load(trainer, run, seed)
+    steps = trainer.processes.gather(trainer.step)
+    if len(set(steps)) > 1:
+        raise ValueError(
+            f"{run}: expected one folder that all processes share, but they found it at steps {steps}"
+        )
+    return seconds
+
+
+def _load(trainer: Trainer, run: Path, seed: int) -> float:
     if not (run / CHECKPOINT_NAME).is_file():
         return 0.0
     state = load_checkpoint(run)
@@ -269,7 +296,8 @@ def _data_parallel(model: nn.Module, processes: Processes) -> nn.Module:
     if processes.world == 1:
         return model
     devices = [processes.device] if processes.device.type == "cuda" else None
-    return DistributedDataParallel(model, device_ids=devices)
+    # No buffers are sent about in each step: all processes have the same statistics.
+    return DistributedDataParallel(model, device_ids=devices, forward_sync_buffers=False)
 
 
 def _compile(

@@ -10,14 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from models.contract import CLASSES
 from trainer.attention import Gaussian
-from trainer.data import NO_DIGIT
-from trainer.losses import LossWeights, label_loss
+from trainer.losses import LossWeights, label_loss, mean_where_present, presence_loss
 from trainer.method import Method
-from trainer.model import ConvBlock, Residual
+from trainer.model import Calibration, ConvBlock, Residual
 
 OUTPUTS = len(CLASSES) + 1
 """Logits of the ten classes, and of the presence of a digit."""
@@ -42,21 +40,26 @@ class LabelLosses(NamedTuple):
 
 
 def label_losses(
-    seen: Pass, scenes: Tensor, labels: Tensor, weights: LossWeights, ramp: float | Tensor
+    seen: Pass,
+    scenes: Tensor,
+    labels: Tensor,
+    weights: LossWeights,
+    ramp: float | Tensor,
+    present: Tensor | None = None,
 ) -> LabelLosses:
     """The two terms of our own loss that any classifier can have: the label, and that there is a digit.
 
     Args:
         seen: the model's pass.
         scenes: not looked at.
-        labels: classes, int64 `[batch]`; below 0 where there is no digit.
+        labels: classes, int64 `[batch]`; `NO_DIGIT` where there is none.
         weights: what the second term counts.
         ramp: not looked at: there is nothing to be switched on.
+        present: where several processes train, as `compute_losses` has it.
     """
     del scenes, ramp
-    present = (labels != NO_DIGIT).to(seen.logits.dtype)
-    label = label_loss(seen.logits, labels).sum() / present.sum().clamp(min=1.0)
-    presence = functional.binary_cross_entropy_with_logits(seen.presence_logit, present)
+    label = mean_where_present(label_loss(seen.logits, labels), labels, present)
+    presence = presence_loss(seen.presence_logit, labels)
     return LabelLosses(label + weights.presence * presence, label, presence)
 
 
@@ -116,6 +119,20 @@ class Baseline:
     settings: tuple[float, ...]
     setting: str
     answer: Callable[[nn.Module, Pictures], Candidates]
+
+
+def answer_with_window(factors: tuple[float, ...]) -> Callable[[nn.Module, Pictures], Candidates]:
+    """The `answer` of a method whose box is its window, scaled by each factor."""
+
+    def answer(model: nn.Module, pictures: Pictures) -> Candidates:
+        calibration = model.get_submodule("calibration")
+        assert isinstance(calibration, Calibration)
+        with torch.inference_mode():
+            seen = model(intensities(pictures))
+            probabilities = calibration.probabilities(seen.logits)
+            return Candidates(probabilities.numpy(), scaled_boxes(seen.window, factors))
+
+    return answer
 
 
 def scaled_boxes(window: Gaussian, factors: tuple[float, ...]) -> npt.NDArray[np.float32]:

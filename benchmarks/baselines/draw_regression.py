@@ -15,17 +15,14 @@ from torch import Tensor, nn
 from benchmarks.baselines.common import (
     OUTPUTS,
     Baseline,
-    Candidates,
     Localiser,
     Pass,
-    Pictures,
-    intensities,
+    answer_with_window,
     label_losses,
-    scaled_boxes,
 )
 from models.contract import GLIMPSE_SIDE_PX, SCENE_SIDE_PX
 from trainer.attention import gaussian_of_box, read_glimpse
-from trainer.losses import LossWeights
+from trainer.losses import LossWeights, mean_where_present
 from trainer.method import Method
 from trainer.model import SECOND_WINDOW, Calibration, GlimpseNetwork, Windows
 
@@ -79,25 +76,22 @@ class DrawRegression(nn.Module):
 
 
 def losses(
-    seen: Pass, scenes: Tensor, labels: Tensor, weights: LossWeights, ramp: float | Tensor
+    seen: Pass,
+    scenes: Tensor,
+    labels: Tensor,
+    weights: LossWeights,
+    ramp: float | Tensor,
+    present: Tensor | None = None,
 ) -> VarianceLosses:
     """Cross entropy, the presence, and the penalty on the variance where there is a digit."""
-    total, label, presence = label_losses(seen, scenes, labels, weights, ramp)
+    total, label, presence = label_losses(seen, scenes, labels, weights, ramp, present)
     assert seen.window is not None
-    present = (labels >= 0).to(scenes.dtype)
     spread = torch.log(seen.window.sigma_x_px) + torch.log(seen.window.sigma_y_px)
-    variance = (spread * present).sum() / present.sum().clamp(min=1.0)
+    variance = mean_where_present(spread, labels, present)
     return VarianceLosses(total + ramp * VARIANCE_WEIGHT * variance, label, presence, variance)
 
 
-def answer(model: nn.Module, pictures: Pictures) -> Candidates:
-    """The Gaussian's box, scaled by each factor."""
-    assert isinstance(model, DrawRegression)
-    with torch.inference_mode():
-        seen = model(intensities(pictures))
-        probabilities = model.calibration.probabilities(seen.logits)
-        return Candidates(probabilities.numpy(), scaled_boxes(seen.window, FACTORS))
-
-
 METHOD = Method("draw-regression", DrawRegression, losses, heads=("localiser.head", "classifier.head"))
-DRAW_REGRESSION = Baseline("DRAW-style regression", METHOD, FACTORS, "box per √12 σ", answer)
+DRAW_REGRESSION = Baseline(
+    "DRAW-style regression", METHOD, FACTORS, "box per √12 σ", answer_with_window(FACTORS)
+)

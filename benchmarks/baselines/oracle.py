@@ -25,7 +25,7 @@ from trainer.attention import read_glimpse
 from trainer.checkpoint import CHECKPOINT_NAME, load_checkpoint, save_checkpoint
 from trainer.data import LabelledBatch, TrainingScenes
 from trainer.distributed import Processes
-from trainer.losses import LossWeights, label_loss
+from trainer.losses import LossWeights, label_loss, mean_where_present
 from trainer.memory import keep_freed_memory
 from trainer.method import Method
 from trainer.model import NARROWEST_WINDOW_PX, SECOND_WINDOW, GlimpseNetwork, Windows
@@ -64,7 +64,7 @@ def losses(
 ) -> LabelLosses:
     """Cross entropy alone: that there is a digit is known to whom its box is given."""
     del scenes, weights, ramp
-    label = label_loss(seen.logits, labels).sum() / (labels >= 0).sum().clamp(min=1)
+    label = mean_where_present(label_loss(seen.logits, labels), labels)
     return LabelLosses(label, label, torch.zeros_like(label))
 
 

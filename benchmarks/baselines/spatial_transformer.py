@@ -13,13 +13,10 @@ from torch.nn import functional
 from benchmarks.baselines.common import (
     OUTPUTS,
     Baseline,
-    Candidates,
     Localiser,
     Pass,
-    Pictures,
-    intensities,
+    answer_with_window,
     label_losses,
-    scaled_boxes,
 )
 from models.contract import GLIMPSE_SIDE_PX, SCENE_SIDE_PX
 from trainer.attention import gaussian_of_box
@@ -57,16 +54,9 @@ class SpatialTransformer(nn.Module):
         return Pass(outputs[:, :-1], outputs[:, -1] + presence, window=window)
 
 
-def answer(model: nn.Module, pictures: Pictures) -> Candidates:
-    """The window, scaled by each factor."""
-    assert isinstance(model, SpatialTransformer)
-    with torch.inference_mode():
-        seen = model(intensities(pictures))
-        probabilities = model.calibration.probabilities(seen.logits)
-        return Candidates(probabilities.numpy(), scaled_boxes(seen.window, FACTORS))
-
-
 METHOD = Method(
     "spatial-transformer", SpatialTransformer, label_losses, heads=("localiser.head", "classifier.head")
 )
-SPATIAL_TRANSFORMER = Baseline("spatial transformer", METHOD, FACTORS, "box per window", answer)
+SPATIAL_TRANSFORMER = Baseline(
+    "spatial transformer", METHOD, FACTORS, "box per window", answer_with_window(FACTORS)
+)

@@ -24,8 +24,7 @@ from tests.trainer.test_labels_only import TRUTH, reachable
 from tests.trainer.tiny import ALONE, ROOT, TINY, bar_digits
 from trainer.attention import gaussian_of_box
 from trainer.checkpoint import load_checkpoint, load_trained_model
-from trainer.data import NO_DIGIT
-from trainer.model import Calibration
+from trainer.model import NO_DIGIT, Calibration
 from trainer.train import Trainer
 
 LABELS_ONLY = [cam.METHOD, spatial_transformer.METHOD, draw_regression.METHOD]

@@ -1,23 +1,14 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.trainer.tiny import TINY, train_on_bars
+from tests.trainer.tiny import TINY, one_thread, train_on_bars
 from trainer.train import train
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Sums in one order, and nothing of a training run left behind in the process."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-    torch.set_flush_denormal(False)
+__all__ = ["one_thread"]  # a fixture of every test here
 
 
 @pytest.fixture

@@ -93,7 +93,7 @@ def test_a_model_that_boxes_the_corner_has_none() -> None:
 
 
 def test_presence_is_asked_of_the_same_scenes_without_their_digit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainer.evaluate._BATCH", 20)
+    monkeypatch.setattr("trainer.evaluate.BATCH", 20)
     monkeypatch.setattr("trainer.evaluate._SCENES_WITHOUT_DIGIT", 30)
     asked: list[Pictures] = []
 

@@ -23,12 +23,13 @@ from scenes.digits import Digits
 from scenes.draw import SceneParameters
 from scenes.draw import draw as draw_scenes
 from scenes.edit import remove_target, thin_out
+from scenes.render import Vary
 from scenes.render import render as render_scenes
 from tests.test_structure import imported_modules
 from tests.trainer.tiny import ALONE, ROOT, TINY, bar_digits
-from trainer.data import NO_DIGIT, LabelledBatch, TrainingScenes
+from trainer.data import LabelledBatch, TrainingScenes
 from trainer.losses import LossWeights, compute_losses
-from trainer.model import Looks
+from trainer.model import NO_DIGIT, Looks
 from trainer.train import Trainer, train
 
 TRUTH = {"scenes.truth", "trainer.metrics", "trainer.evaluate"}
@@ -238,9 +239,9 @@ class Curtain:
         self.calls["thin_out"] += 1
         return self.hide(thin_out(self.behind(garbled), pieces))
 
-    def render(self, garbled: SceneParameters, digits: Digits) -> object:
+    def render(self, garbled: SceneParameters, digits: Digits, vary: Vary | None) -> object:
         self.calls["render"] += 1
-        return render_scenes(self.behind(garbled), digits)
+        return render_scenes(self.behind(garbled), digits, vary)
 
 
 def test_pictures_with_other_parameters_behind_them_train_the_same_model(

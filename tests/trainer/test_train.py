@@ -1,4 +1,4 @@
-"""Runs that are killed, resumed and shared among processes come to the same weights as unbroken ones."""
+"""Runs that are killed and resumed come to the same weights as unbroken ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from tests.trainer.tiny import ALONE, TINY, bar_digits, run_script
 from trainer.__main__ import main
 from trainer.attention import boxes
 from trainer.checkpoint import CHECKPOINT_NAME, load_checkpoint, load_trained_model, save_checkpoint
-from trainer.data import TrainingScenes
 from trainer.losses import compute_losses
 from trainer.presets import find_training_preset
 from trainer.train import Trainer, train
@@ -197,84 +196,6 @@ def test_the_average_and_the_schedules_are_what_they_say() -> None:
     # At first a tenth of the average is kept: (1 + 0) / (10 + 0).
     now = learner.model.state_dict()[name]
     torch.testing.assert_close(learner.averaged.state_dict()[name], 0.1 * before + 0.9 * now)
-
-
-def test_two_processes_train_one_model(tmp_path: Path) -> None:
-    recipe = dataclasses.replace(TINY, steps=3, batch_size=32)
-    done = run_script(
-        """
-        losses = []
-        compute = loop.compute_losses
-        def keep(*args):
-            losses.append(compute(*args))
-            return losses[-1]
-        norms = []
-        clip = torch.nn.utils.clip_grad_norm_
-        def keep_norm(parameters, limit):
-            norms.append(clip(parameters, limit))
-            return norms[-1]
-        loop.compute_losses, torch.nn.utils.clip_grad_norm_ = keep, keep_norm
-        save = []
-        construct = loop.Trainer.__init__
-        def construct_and_keep(self, *args, **options):
-            construct(self, *args, **options)
-            save.append(self)
-        loop.Trainer.__init__ = construct_and_keep
-        loop.train(preset, folder / "run", device="cpu")
-        torch.save(
-            {
-                "losses": [value.label.item() for value in losses],
-                "norms": [value.item() for value in norms],
-                "model": save[0].model.state_dict(),
-            },
-            folder / f"rank{os.environ['RANK']}.pt",
-        )
-        """,
-        tmp_path,
-        *("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
-        recipe=recipe,
-    )
-    assert done.returncode == 0, done.stderr
-    state = load_checkpoint(tmp_path / "run")
-    assert (state["step"], state["about"]["processes"]) == (3, 2)
-    ranks = [torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1)]
-
-    # Both hold the same weights after every step: the gradients were averaged. Statistics are each one's own.
-    weights = {name for name, _ in load_trained_model(tmp_path / "run").named_parameters()}
-    for name in weights:
-        assert torch.equal(ranks[0]["model"][name], ranks[1]["model"][name]), name
-        assert torch.equal(ranks[0]["model"][name], state["model"][name]), name
-    assert ranks[0]["norms"] == ranks[1]["norms"]
-
-    # The first step, done here by hand: each process's share through the first weights, gradients averaged.
-    first_losses, gradients = [], []
-    for rank in (0, 1):
-        learner = Trainer(recipe, bar_digits(), seed=0, processes=ALONE)
-        scenes = TrainingScenes(
-            recipe.mixture,
-            bar_digits(),
-            batch_size=32,
-            seed=0,
-            device=ALONE.device,
-            rank=rank,
-            world=2,
-            pasted=recipe.pasted,
-            without_digit=recipe.without_digit,
-        )
-        batch = scenes.batch(0)
-        looks = learner.model.train()(batch.scenes, *scenes.windows(0))
-        losses = compute_losses(looks, batch.before_pasting, batch.labels, recipe.weights, 0.0)
-        losses.total.backward()
-        first_losses.append(losses.label.item())
-        gradients.append([p.grad for p in learner.model.parameters() if p.grad is not None])
-    assert [rank["losses"][0] for rank in ranks] == pytest.approx(first_losses, rel=1e-4)
-    average = torch.sqrt(sum(((a + b) / 2).square().sum() for a, b in zip(*gradients, strict=True)))
-    assert ranks[0]["norms"][0] == pytest.approx(average.item(), rel=1e-3)
-
-    # One process with the whole batch normalises over 32 scenes instead of 16 twice: near, not equal.
-    whole = Trainer(recipe, bar_digits(), seed=0, processes=ALONE)
-    losses, _ = whole.advance()
-    assert sum(rank["losses"][0] for rank in ranks) / 2 == pytest.approx(losses.label.item(), rel=0.05)
 
 
 def test_a_step_lowers_the_loss_of_the_batch_that_it_was_made_on() -> None:

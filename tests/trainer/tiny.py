@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,11 @@ import pytest
 import torch
 
 from scenes.digits import Digits, make_digits
+from trainer.data import LabelledBatch, TrainingScenes
 from trainer.distributed import Processes
+from trainer.model import GlimpseModel
 from trainer.presets import PRESETS, TrainingPreset
+from trainer.train import own_method
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 300
@@ -26,6 +30,16 @@ ALONE = Processes(0, 1, torch.device("cpu"))
 TINY = dataclasses.replace(
     PRESETS["smoke"], steps=6, batch_size=8, ramp=(1, 4), checkpoint_every=3, log_every=1
 )
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Sums in one order, and nothing of a training run left behind in the process."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(False)
 
 
 def bar_digits(split: str = "train") -> Digits:
@@ -50,6 +64,20 @@ def train_on_bars(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(f"{module}._BATCH", 25)
 
 
+def train_in_double(patch: pytest.MonkeyPatch) -> None:
+    """Let `train` compute in double precision, in which rounding does not hide what differs otherwise."""
+    batch = TrainingScenes.batch
+
+    def double_batch(self: TrainingScenes, step: int) -> LabelledBatch:
+        scenes, before_pasting, labels = batch(self, step)
+        return LabelledBatch(scenes.double(), before_pasting.double(), labels)
+
+    method = dataclasses.replace(own_method(), build=lambda: GlimpseModel().double())
+    patch.setattr(TrainingScenes, "batch", double_batch)
+    patch.setattr("trainer.train.own_method", lambda: method)
+    patch.setattr(torch.Tensor, "float", torch.Tensor.double)  # the model asks for at least single precision
+
+
 def run_script(
     text: str, folder: Path, *launcher: str, recipe: TrainingPreset = TINY
 ) -> subprocess.CompletedProcess[str]:
@@ -57,7 +85,7 @@ def run_script(
     script = folder / "script.py"
     changes = {
         name: getattr(recipe, name)
-        for name in ("steps", "batch_size", "ramp", "checkpoint_every", "log_every")
+        for name in ("steps", "batch_size", "ramp", "without_digit", "checkpoint_every", "log_every")
     }
     script.write_text(
         "import dataclasses, os, signal, sys\n"
@@ -72,11 +100,18 @@ def run_script(
         f"folder = Path({str(folder)!r})\n" + textwrap.dedent(text),
         encoding="utf-8",
     )
-    return subprocess.run(
-        [sys.executable, *launcher, str(script)],
+    command = [sys.executable, *launcher, str(script)]
+    with subprocess.Popen(
+        command,
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=PATIENCE_S,
-    )
+    ) as process:
+        try:
+            said, complained = process.communicate(timeout=PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            process.terminate()  # torchrun takes its workers along, whom a kill would leave behind
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, said, complained)

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from scenes.mnist import load_digits
 from trainer import provenance
+from trainer.averaging import take_into_average
 from trainer.handwriting.losses import divergence, reconstruction, velocity_error
 from trainer.handwriting.model import Codes, Encoder, Flow, Gaussians, Writer
 from trainer.handwriting.presets import WriterPreset
@@ -43,22 +44,6 @@ class Known(NamedTuple):
                 order = torch.randperm(len(self.classes))
             chosen = order[step % per_epoch * size :][:size]
             yield self.pictures[chosen].float() / 255, self.classes[chosen]
-
-
-class Averaged:
-    """A module beside the running average of its weights, which is quick at first."""
-
-    def __init__(self, module: nn.Module, keep: float) -> None:
-        self.average = copy.deepcopy(module)
-        self._module, self._keep, self._steps = module, keep, 0
-
-    @torch.no_grad()
-    def update(self) -> None:
-        """Take the module's present weights into the average."""
-        keep = min(self._keep, (1 + self._steps) / (10 + self._steps))
-        for average, weight in zip(self.average.parameters(), self._module.parameters(), strict=True):
-            average.lerp_(weight, 1 - keep)
-        self._steps += 1
 
 
 class WriterTrainer:
@@ -93,15 +78,15 @@ class WriterTrainer:
 
     def _learn_flow(self, flow: Flow, codes: Codes) -> None:
         preset = self.preset
-        averaged = Averaged(flow, preset.averaging)
+        average = copy.deepcopy(flow)
         descent = _Descent([flow], preset.learning_rate, preset.flow_steps)
-        for _ in descent.over(range(preset.flow_steps), "flow"):
+        for step in descent.over(range(preset.flow_steps), "flow"):
             chosen = torch.randint(len(self.known.classes), (preset.flow_batch_size,))
             drawn = Codes(codes.mean[chosen], codes.log_variance[chosen]).sample()
             error = velocity_error(flow, drawn, self.known.classes[chosen])
             descent.step(error, error=error)
-            averaged.update()
-        flow.load_state_dict(averaged.average.state_dict())
+            take_into_average(average, flow, step=step, keep=preset.averaging)
+        flow.load_state_dict(average.state_dict())
 
     @torch.no_grad()
     def _all_codes(self) -> Codes:

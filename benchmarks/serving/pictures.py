@@ -1,0 +1,36 @@
+"""What is posted: a few scenes of the `article` distribution as PNGs, the same in every run."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from benchmarks.serving.wire import Posted
+from models.digits_contract import DIGITS_PATH
+from service.queries import SynthesizeQuery
+from service.synthesis.generator import OnnxGenerator
+from service.synthesis.handwriting import GeneratedDigits
+from service.synthesis.synthesize import Synthesizer
+
+PICTURES = 16
+"""So many that no server gains by remembering an answer."""
+
+
+def make_pictures(count: int = PICTURES) -> list[bytes]:
+    """PNGs of 100×100 px, of digits that the committed generator writes."""
+    synthesizer = Synthesizer({"generated": GeneratedDigits(OnnxGenerator(DIGITS_PATH))})
+    return [_png(synthesizer.make(SynthesizeQuery(seed=seed)).picture) for seed in range(count)]
+
+
+def make_requests() -> list[Posted]:
+    """Posts of those pictures to this service, without maps."""
+    return [Posted("/predict?maps=none", {"Content-Type": "image/png"}, png) for png in make_pictures()]
+
+
+def _png(picture: npt.NDArray[np.uint8]) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(picture).save(stream, "PNG")
+    return stream.getvalue()

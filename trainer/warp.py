@@ -1,0 +1,56 @@
+"""Handwriting varied: digits turned, stretched, slanted and bent a little, so that none is learnt by heart.
+
+After Simard, Steinkraus and Platt, *Best Practices for Convolutional Neural Networks Applied to Visual
+Document Analysis*, ICDAR 2003: affine and elastic changes that leave the class as it is.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from scenes.random import uniform
+
+MOST_TURN_RAD = 0.25
+MOST_LOG_STRETCH = 0.12
+MOST_SLANT = 0.2
+MOST_BEND_PX = 1.5
+_BEND_POINTS = 4
+"""Bends are drawn at 4×4 points of the canvas and are smooth between them."""
+_STREAM = 104
+
+
+def warp(canvases: Tensor, seeds: Tensor) -> Tensor:
+    """Digits as other hands might have written them.
+
+    Each is changed by a share, from nothing to all, of a turn by up to 0.25 rad, a stretch along each axis
+    by up to 12 %, a slant by up to 0.2, and bends of up to 1.5 canvas px: a function of the seed.
+
+    Args:
+        canvases: intensities in [0, 1], `[n, side, side]`.
+        seeds: one for each, int64 `[n]`.
+
+    Returns:
+        The same shape; beyond the canvas it is dark.
+    """
+    n, side = canvases.shape[:2]
+    u = 2 * uniform(seeds, _STREAM, 5 + 2 * _BEND_POINTS**2) - 1
+    share = u[:, 0].abs()
+    turn = share * MOST_TURN_RAD * u[:, 1]
+    stretch_x, stretch_y = (torch.exp(share * MOST_LOG_STRETCH * u[:, i]) for i in (2, 3))
+    slant = share * MOST_SLANT * u[:, 4]
+    # Where a pixel's ink is taken from: the slant first, then the stretch, then the turn.
+    cosine, sine = torch.cos(turn), torch.sin(turn)
+    along_x = torch.stack([cosine * stretch_x, cosine * stretch_x * slant - sine * stretch_y], 1)
+    along_y = torch.stack([sine * stretch_x, sine * stretch_x * slant + cosine * stretch_y], 1)
+    rows = torch.stack([along_x, along_y], 1)  # [n, 2, 2]
+    affine = torch.cat([rows, torch.zeros_like(rows[:, :, :1])], 2)
+    grid = functional.affine_grid(affine, [n, 1, side, side], align_corners=False)
+    # The grid's unit is half a canvas.
+    bends = (share * MOST_BEND_PX * 2 / side)[:, None] * u[:, 5:]
+    bends = functional.interpolate(
+        bends.view(n, 2, _BEND_POINTS, _BEND_POINTS), size=(side, side), mode="bicubic", align_corners=True
+    )
+    moved = grid + bends.permute(0, 2, 3, 1)
+    return functional.grid_sample(canvases[:, None], moved, align_corners=False)[:, 0]
