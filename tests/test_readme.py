@@ -50,10 +50,10 @@ NOT_RUN = {
     rf"{PYTHON} -m trainer evaluate (?!.*--draws [1-3]\b).*": "measures for minutes; trainer has tests",
     r"\S*tensorboard --logdir \S+": "shows pages until it is stopped; tests of trainer read what it shows",
 }
-SERVE = re.compile(r"(?:[A-Z_]+=\S+ )*(?:make serve|" + PYTHON + r" -m service)(?: [^;&|]*)?")
+SERVE = re.compile(r"(?:[A-Z_]+=\S+ )*(?:make serve|" + PYTHON + r" -m service(?! bulk))(?: [^;&|]*)?")
 MAKE = re.compile(r"make(?P<targets>(?: [a-z]+)+)(?: \w+=(?:'[^']*'|\S+))*")
 RUN = re.compile(
-    r"(?:[A-Z_]+=\S+ )*(?:" + PYTHON + r" -m (?:scenes|trainer|benchmarks)\b|curl ).*", re.DOTALL
+    r"(?:[A-Z_]+=\S+ )*(?:" + PYTHON + r" -m (?:scenes|trainer|benchmarks|service bulk)\b|curl ).*", re.DOTALL
 )
 DIGITS = re.compile(r"digits=mnist|python -m (?:scenes|trainer|benchmarks)\b")
 WRITES = re.compile(r"(?:\s-o|--out(?:put)?|>)[ =]?(\S+)")
@@ -126,7 +126,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
     """The working tree without git's part and what commands wrote; `.venv` is the one that runs this test."""
     root = tmp_path_factory.mktemp("readme") / "glimpse"
     left_out = shutil.ignore_patterns(
-        ".git", ".*_cache", "__pycache__", ".venv", "venv", ".hypothesis", "runs", "dist"
+        ".git", ".*_cache", "__pycache__", ".venv", ".venvs", "venv", ".hypothesis", "runs", "dist"
     )
     shutil.copytree(ROOT, root, ignore=left_out)
     (root / ".venv").symlink_to(sys.prefix, target_is_directory=True)
@@ -326,6 +326,7 @@ def test_every_fence_is_of_a_known_kind() -> None:
         ("make serve", Judgement.SERVE),
         ("GLIMPSE_PROVIDER=cpu make serve PORT=9000", Judgement.SERVE),
         ("python -m service --port 9000", Judgement.SERVE),
+        ("python -m service bulk scene.png --out p.csv", Judgement.RUN),
         ("make check test", Judgement.TARGET),
         ("make test ARGS='-k scenes'", Judgement.TARGET),
         ("curl localhost:8000/healthz", Judgement.RUN),

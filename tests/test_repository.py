@@ -148,12 +148,20 @@ def test_the_two_locks_agree() -> None:
     assert "torch" not in dev
 
 
+@pytest.mark.parametrize("name", ["gpu.txt", "trainer.txt"])
+def test_the_locks_of_the_images_agree_with_the_one_that_was_tested(name: str) -> None:
+    service, dev, image = locked("service.txt"), locked("dev.txt"), locked(name)
+    assert {package: image.get(package) for package in service} == service
+    assert {p: version for p, version in image.items() if not p.startswith("nvidia-")}.items() <= dev.items()
+    assert "torch" not in image
+
+
 def test_both_runtimes_are_of_one_version() -> None:
     service = locked("service.txt")
     assert service["onnxruntime"].split(" ")[0] == service["onnxruntime-gpu"].split(" ")[0]
 
 
-@pytest.mark.parametrize("name", ["service.txt", "dev.txt"])
+@pytest.mark.parametrize("name", ["service.txt", "dev.txt", "gpu.txt", "trainer.txt"])
 def test_every_locked_package_has_a_hash_and_no_address(name: str) -> None:
     text = (ROOT / "requirements" / name).read_text(encoding="utf-8")
     assert "://" not in text
