@@ -147,7 +147,7 @@ def main() -> None:
     engine = _engine(options.ray, options.workers)
     kept: list[Part] = []
     asked = Asked(sources=(absolute(options.folder),), model=engine.model, **LIMITS._asdict())
-    with opened(options.out, asked, [options.folder]) as journal:
+    with opened(options.out, lambda: asked, [options.folder]) as journal:
 
         def keep(number: int, lines: Iterable[bytes]) -> None:
             rows = list(lines)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import get_args
@@ -20,6 +21,7 @@ from models.contract import ContractError
 from service.bulk.durable import durable
 from service.bulk.engine import Engine, EngineError
 from service.bulk.journal import Journal, JournalError, absolute, opened
+from service.bulk.kept import KeptParts
 from service.bulk.rows import NO_ERROR, Limits
 from service.bulk.run import Asked, Counts
 from service.bulk.sources import SourceError
@@ -107,14 +109,19 @@ def _run(given: argparse.Namespace, settings: Settings) -> int:
     write = writer_for(out)
     limits = Limits(settings.max_body_bytes, settings.max_pixels)
     engine = _engine(given, settings, limits)
-    asked = Asked(sources=tuple(map(absolute, given.sources)), model=engine.model, **limits._asdict())
-    with opened(out, asked, given.sources) as journal:
+
+    def ask() -> Asked:
+        model = engine.model
+        if engine.provider_note:
+            print(f"The model runs on the CPU: {engine.provider_note}", file=sys.stderr)
+        return Asked(sources=tuple(map(absolute, given.sources)), model=model, **limits._asdict())
+
+    with opened(out, ask, given.sources) as journal:
         counts = journal.run.written
         if counts is None:
             if journal.resumed:
                 _say_what_is_there(journal, given.sources)
-            make_rows(journal, engine, given.progress)
-            counts = write_table(journal, out, write)
+            counts = make_table(journal, engine, out, write, given.progress)
             journal.finish(counts)
         journal.remove()
     _report(counts, out)
@@ -131,16 +138,31 @@ def _engine(given: argparse.Namespace, settings: Settings, limits: Limits) -> En
                 "--ray needs Ray, which the extra `ray` brings: pip install '.[ray]'"
             ) from error
         return RayNodes(given.ray, model_path, provider, limits, given.workers, given.batch)
-    threads = ModelThreads(model_path, provider, limits, given.workers or usable_cores(), given.batch)
-    if threads.provider_note:
-        print(f"The model runs on the CPU: {threads.provider_note}", file=sys.stderr)
-    return threads
+    return ModelThreads(model_path, provider, limits, given.workers or usable_cores(), given.batch)
 
 
-def make_rows(journal: Journal, engine: Engine, progress: bool | None) -> None:
-    """Make the rows of all parts that are not there yet; `progress` None shows it on a terminal only."""
+def make_table(journal: Journal, engine: Engine, out: Path, write: Write, progress: bool | None) -> Counts:
+    """Make the rows that are not there yet, and of all rows the table, which grows beside them."""
+    kept = KeptParts(journal.done())
+    with ThreadPoolExecutor(1) as pool:
+        table = pool.submit(write_table, journal, out, write, kept)
+        try:
+            make_rows(journal, engine, kept, progress)
+        except BaseException:
+            kept.give_up()
+            raise
+        return table.result()
+
+
+def make_rows(journal: Journal, engine: Engine, kept: KeptParts, progress: bool | None) -> None:
+    """Make the rows of all parts that are not kept yet; `progress` None shows it on a terminal only."""
     done = journal.done()
     unreadable = 0
+
+    def keep(number: int, lines: Iterable[bytes]) -> None:
+        journal.keep(number, lines)
+        kept.add(number)
+
     with tqdm(
         total=journal.run.files,
         initial=journal.files_of(done),
@@ -157,17 +179,17 @@ def make_rows(journal: Journal, engine: Engine, progress: bool | None) -> None:
             bar.update(files)
 
         with closing(journal.parts()) as parts:
-            engine.run((part for part in parts if part.number not in done), journal.keep, tell)
+            engine.run((part for part in parts if part.number not in done), keep, tell)
 
 
-def write_table(journal: Journal, out: Path, write: Write) -> Counts:
-    """Put the parts together. The table appears whole, or what was there stays."""
+def write_table(journal: Journal, out: Path, write: Write, kept: KeptParts) -> Counts:
+    """Put the parts together, each once it is kept. The table appears whole, or what was there stays."""
     examples: list[str] = []
     unreadable = 0
 
     def lines() -> Iterator[bytes]:
         nonlocal unreadable
-        for line in journal.lines():
+        for line in journal.lines(kept.wait_for):
             if not line.endswith(NO_ERROR):
                 unreadable += 1
                 if len(examples) < _EXAMPLES:

@@ -25,5 +25,9 @@ class Engine(Protocol):
     def model(self) -> ModelSaid:
         """The model that makes the rows, and where it runs."""
 
+    @property
+    def provider_note(self) -> str:
+        """Why it runs on the CPU though another provider was not ruled out; else empty."""
+
     def run(self, parts: Iterator[Part], keep: Keep, progress: Progress) -> None:
         """Make the rows of all parts and keep them, in any order; an error is raised when all have ended."""

@@ -5,7 +5,7 @@ Beside `predictions.parquet` lies the folder `predictions.parquet.parts` with
 - `lock`, held by the process that works on it;
 - `files`, the paths of the run, sorted, each ended by a zero byte: fixed when the run begins;
 - `run.json`, what was asked for and the hash of `files`; written last, so that with it the run has begun;
-- `000000000.jsonl` and so on, the rows of 256 files each.
+- `000000000.jsonl` and so on, the rows of 128 files each.
 
 All of them are written under another name, brought to the disk and then renamed: each is whole or not there.
 """
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from heapq import merge
 from itertools import groupby
@@ -30,7 +30,7 @@ from service.bulk.rows import shown
 from service.bulk.run import Asked, Counts, Run
 from service.bulk.sources import list_files, path_key
 
-FILES_PER_PART = 256
+FILES_PER_PART = 128
 RUN, FILES, LOCK, PASSING = "run.json", "files", "lock", "table.new"
 _END = b"\0"
 
@@ -98,13 +98,17 @@ class Journal:
         """Where the table may be written before it is renamed."""
         return self.folder / PASSING
 
-    def lines(self) -> Iterator[bytes]:
+    def lines(self, wait: Callable[[int], object]) -> Iterator[bytes]:
         """Every row of the run as it was kept, in the order of the files.
+
+        Args:
+            wait: called before each part with its number; returns once the part is kept.
 
         Raises:
             JournalError: a part is not there or holds something else.
         """
         for part in self.parts():
+            wait(part.number)
             path = self._part(part.number)
             try:
                 lines = path.read_bytes().splitlines(keepends=True)
@@ -155,8 +159,10 @@ def folder_of(out: Path) -> Path:
 
 
 @contextmanager
-def opened(out: Path, asked: Asked, sources: Sequence[str]) -> Iterator[Journal]:
+def opened(out: Path, ask: Callable[[], Asked], sources: Sequence[str]) -> Iterator[Journal]:
     """The journal of `out`: that of an unfinished run, or a new one with all files of the sources listed.
+
+    What is asked for is looked at once they are listed: the model may be loaded meanwhile.
 
     Raises:
         LockedError: another process has it.
@@ -172,20 +178,20 @@ def opened(out: Path, asked: Asked, sources: Sequence[str]) -> Iterator[Journal]
         with locked(folder / LOCK):
             if (folder / RUN).exists():
                 run = _read_run(folder)
-                _compare(run, asked, folder)
+                _compare(run, ask(), folder)
                 if run.written and not out.exists():
                     raise JournalError(
                         f"{out} was whole and is gone: remove the folder {folder} to begin anew"
                     )
                 yield Journal(folder, run, resumed=True)
             else:
-                yield Journal(folder, _begin(folder, asked, sources), resumed=False)
+                yield Journal(folder, _begin(folder, ask, sources), resumed=False)
     finally:
         if not (folder / RUN).exists():
             _remove_rest(folder)
 
 
-def _begin(folder: Path, asked: Asked, sources: Sequence[str]) -> Run:
+def _begin(folder: Path, ask: Callable[[], Asked], sources: Sequence[str]) -> Run:
     for path in folder.glob("*.jsonl"):
         path.unlink()
     count, digest = 0, hashlib.sha256()
@@ -200,7 +206,7 @@ def _begin(folder: Path, asked: Asked, sources: Sequence[str]) -> Run:
 
     with durable(folder / FILES) as stream:
         stream.writelines(names())
-    run = Run(asked=asked, files=count, files_sha256=digest.hexdigest(), files_per_part=FILES_PER_PART)
+    run = Run(asked=ask(), files=count, files_sha256=digest.hexdigest(), files_per_part=FILES_PER_PART)
     _write_run(folder, run)
     return run
 

@@ -50,6 +50,8 @@ class _Orders(NamedTuple):
 class RayNodes:
     """The actors of a cluster, one for each CPU, or for each GPU where it has some and they may be used."""
 
+    provider_note = ""  # where it runs follows from what the cluster has
+
     def __init__(
         self,
         address: str,

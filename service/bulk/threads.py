@@ -22,21 +22,28 @@ class ModelThreads:
     def __init__(
         self, model_path: Path, provider: ProviderChoice, limits: Limits, workers: int, batch: int | None
     ) -> None:
-        """Load the model; ContractError, ProviderError and PredictorError as `OnnxPredictor`."""
+        """Begin to load the model; whoever asks for it first waits, and gets what `OnnxPredictor` raises."""
         self._model_path, self._provider, self._limits = model_path, provider, limits
         self._workers, self._batch = workers, batch
-        self._first = load_predictor(model_path, provider)
-        self.provider_note = self._first.provider_note
+        loading = ThreadPoolExecutor(1)
+        self._first = loading.submit(load_predictor, model_path, provider)
+        loading.shutdown(wait=False)
 
     @property
     def model(self) -> ModelSaid:
         """The model that makes the rows, and where it runs."""
+        first = self._first.result()
         return ModelSaid(
-            name=self._first.name,
-            version=self._first.version,
+            name=first.name,
+            version=first.version,
             sha256=file_sha256(self._model_path),
-            provider=self._first.provider,
+            provider=first.provider,
         )
+
+    @property
+    def provider_note(self) -> str:
+        """Why it runs on the CPU though another provider was not ruled out; else empty."""
+        return self._first.result().provider_note
 
     def run(self, parts: Iterator[Part], keep: Keep, progress: Progress) -> None:
         """Make the rows of all parts and keep them.
@@ -55,7 +62,7 @@ class ModelThreads:
                 raise _Stopped
 
         def work(number: int) -> None:
-            predictor = self._first
+            predictor = self._first.result()
             if number and predictor.provider == CPU:
                 predictor = load_predictor(self._model_path, self._provider)
             maker = RowMaker(predictor, self._limits, self._batch)

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from threading import Event
+from typing import IO
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -344,7 +345,7 @@ def test_a_disk_that_is_really_full(model_path, tmp_path):
     parts = [line for line in ended.stdout.splitlines() if line.endswith(".jsonl")]
     assert parts
     assert ".new" not in ended.stdout
-    assert f"Going on: {len(parts) * 256:,} of 2,000 files are done." in ended.stderr
+    assert f"Going on: {len(parts) * journal.FILES_PER_PART:,} of 2,000 files are done." in ended.stderr
     assert [row["path"] for row in read_table(kept)] == list(map(str, paths))
 
 
@@ -418,7 +419,7 @@ def test_a_part_that_was_damaged_is_named_and_made_anew_once_removed(run, unfini
 def test_two_processes_do_not_write_one_table(run, unfinished):
     paths, out = unfinished
     run_json = Run.model_validate_json((folder_of(out) / "run.json").read_bytes())
-    with journal.opened(out, run_json.asked, [str(paths[0].parent)]):
+    with journal.opened(out, lambda: run_json.asked, [str(paths[0].parent)]):
         code, _, told = run(paths[0].parent, "--out", out)
     assert code == 1
     assert "lock is held by another process" in told
@@ -441,9 +442,13 @@ def test_what_cannot_begin_leaves_nothing_behind(run, tmp_path):
     assert told.count("\n") == 1
     code, _, told = run(tmp_path, "--out", tmp_path / "out.txt")
     assert (code, "ends in .parquet or .csv or .jsonl" in told) == (1, True)
-    code, _, told = run(tmp_path, "--out", tmp_path / "no" / "out.csv", model=tmp_path / "none.onnx")
-    assert (code, "none.onnx does not exist" in told) == (1, True)
+    code, _, told = run(tmp_path, "--out", tmp_path / "no" / "out.csv")
+    assert (code, "No such file or directory" in told) == (1, True)
     assert list(tmp_path.iterdir()) == []
+    make_pictures(tmp_path / "scenes", 2)
+    code, _, told = run(tmp_path / "scenes", "--out", tmp_path / "out.csv", model=tmp_path / "none.onnx")
+    assert (code, "none.onnx does not exist" in told) == (1, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["scenes"]
 
 
 def test_without_pyarrow_the_extra_is_named(run, tmp_path, monkeypatch):
@@ -504,3 +509,44 @@ def test_parquet_is_written_in_groups(run, tmp_path, monkeypatch):
     assert run(tmp_path / "scenes", "--out", out)[0] == 0
     assert pq.ParquetFile(out).metadata.num_row_groups == 3
     assert len(read_table(out)) == 25
+
+
+def test_the_table_grows_while_rows_are_still_made(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(journal, "FILES_PER_PART", 4)
+    paths = make_pictures(tmp_path / "scenes", 12)
+    keep, early = journal.Journal.keep, Event()
+
+    def keep_slowly(self: journal.Journal, number: int, lines: list[bytes]) -> None:
+        if number == 2:
+            assert early.wait(PATIENCE_S), "the first rows are in the table before the last are made"
+        keep(self, number, lines)
+
+    def write(stream: IO[bytes], lines: Iterable[bytes], _about: object) -> None:
+        for number, line in enumerate(lines):
+            stream.write(line)
+            if number == 7:
+                early.set()
+
+    monkeypatch.setattr(journal.Journal, "keep", keep_slowly)
+    monkeypatch.setattr(command, "writer_for", lambda _: write)
+    out = tmp_path / "out.jsonl"
+    assert run(tmp_path / "scenes", "--out", out)[0] == 0
+    assert [row["path"] for row in read_table(out)] == list(map(str, paths))
+
+
+def test_what_keeps_the_table_from_being_written_is_said_and_the_rows_stay(run, tmp_path, monkeypatch):
+    make_pictures(tmp_path / "scenes", 5)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    out = tmp_path / "out.jsonl"
+    with monkeypatch.context() as patched:
+        patched.setattr(command, "writer_for", lambda _: full)
+        code, _, told = run(tmp_path / "scenes", "--out", out)
+    assert (code, out.exists()) == (1, False)
+    assert "No space left on device" in told
+    code, _, told = run(tmp_path / "scenes", "--out", out)
+    assert code == 0
+    assert "Going on: 5 of 5 files are done." in told
+    assert len(read_table(out)) == 5

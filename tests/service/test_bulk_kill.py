@@ -11,10 +11,10 @@ import sys
 
 import pytest
 
-from service.bulk.journal import folder_of
+from service.bulk.journal import FILES_PER_PART, folder_of
 from tests.service.bulk_runs import PATIENCE_S, ROOT, make_pictures, read_table, run_and_die
 
-FILES, FILES_PER_PART = 20, 6
+FILES, SMALL_PART = 20, 6
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def scenes(tmp_path_factory):
 @pytest.mark.parametrize("kind", ["jsonl", "parquet"])
 def test_killed_before_every_step_on_the_disk_it_goes_on(scenes, model_path, tmp_path, kind):
     whole = tmp_path / f"whole.{kind}"
-    assert run_and_die([str(scenes)], whole, model_path, files_per_part=FILES_PER_PART, die_at=None) == 3
+    assert run_and_die([str(scenes)], whole, model_path, files_per_part=SMALL_PART, die_at=None) == 3
     expected = read_table(whole)
     assert [row["path"] for row in expected] == [str(path) for path in sorted(scenes.iterdir())]
     assert [row["path"] for row in expected if row["error"]] == [str(scenes / "broken.png")]
@@ -36,14 +36,14 @@ def test_killed_before_every_step_on_the_disk_it_goes_on(scenes, model_path, tmp
     for die_at in range(1, 200):
         out = tmp_path / str(die_at) / f"out.{kind}"
         out.parent.mkdir()
-        code = run_and_die([str(scenes)], out, model_path, files_per_part=FILES_PER_PART, die_at=die_at)
+        code = run_and_die([str(scenes)], out, model_path, files_per_part=SMALL_PART, die_at=die_at)
         if code == 3:
             break
         assert code is None
         killed += 1
         if out.exists():  # it appears whole
             assert read_table(out) == expected
-        code = run_and_die([str(scenes)], out, model_path, files_per_part=FILES_PER_PART, die_at=None)
+        code = run_and_die([str(scenes)], out, model_path, files_per_part=SMALL_PART, die_at=None)
         # Killed between its last two steps, the table is there and nothing of the run is left to know it by.
         assert code == 3 or (code == 1 and out.exists() and not (folder_of(out) / "run.json").exists())
         assert read_table(out) == expected
@@ -87,7 +87,7 @@ def test_the_command_itself_killed_in_the_middle(model_path, tmp_path):
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PATIENCE_S
     )
     assert ended.returncode == 0, ended.stderr
-    assert f"Going on: {kept * 256:,} of 3,000 files are done." in ended.stderr
+    assert f"Going on: {kept * FILES_PER_PART:,} of 3,000 files are done." in ended.stderr
     assert ended.stdout == f"{out}: 3,000 files, 0 of them could not be read\n"
     assert [row["path"] for row in read_table(out)] == sorted(map(str, (tmp_path / "scenes").iterdir()))
     assert not folder_of(out).exists()
