@@ -12,6 +12,8 @@ from service.settings import Settings
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "benchmarks" / "README.md"
 SERVICE_PAGE = ROOT / "service" / "README.md"
+FRONT_PAGE = ROOT / "README.md"
+MODEL_CARD = ROOT / "models" / "README.md"
 
 
 def fill_in(name: str, text: str, page: Path = PAGE) -> None:

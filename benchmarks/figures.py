@@ -1,7 +1,8 @@
 """`python -m benchmarks.figures`: what the committed model reaches on test digits, for every scene preset.
 
 Ten draws of 10,000 scenes each, through onnxruntime, mean ± standard deviation over draws. Writes
-`benchmarks/results/figures.json` and, with `--record`, the means into the model's sidecar.
+`benchmarks/results/figures.json` and the documents' tables, and with `--record` the means into the model's
+sidecar. Of another `--model` it writes nothing but with `--record` that model's sidecar.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from benchmarks.documents import FRONT_PAGE, MODEL_CARD, fill_in
 from benchmarks.results import digits_or_exit, write_result
 from models.contract import MODEL_PATH, load_contract, write_contract
 from scenes.digits import Digits
@@ -30,7 +32,8 @@ def main() -> None:
     options = parser.parse_args()
     measured = measure(options.model, digits_or_exit("test"), options.draws, options.scenes, options.threads)
     print(markdown_table(measured["presets"]))
-    print(f"wrote {write_figures(measured, options.threads)}")
+    if options.model == MODEL_PATH:
+        print(f"wrote {write_figures(measured, options.threads)}")
     if options.record:
         record(measured["presets"], options.model)
 
@@ -52,7 +55,12 @@ def measure(model: Path, digits: Digits, draws: int, scenes: int, threads: int) 
 
 
 def write_figures(measured: dict[str, Any], threads: int) -> Path:
-    """Write what `measure` gave into the result file; returns its path."""
+    """Write what `measure` gave of the committed model into the result file and the documents.
+
+    Returns the result file's path.
+    """
+    for page in (FRONT_PAGE, MODEL_CARD):
+        fill_in("figures", markdown_table(measured["presets"]), page)
     command = (
         f"python -m benchmarks.figures --draws {measured['draws']} --scenes {measured['scenes_per_draw']}"
     )

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from benchmarks.documents import fill_in
+from benchmarks.documents import MODEL_CARD, fill_in
 from benchmarks.figures import figures_table
-from benchmarks.generator import MODEL_CARD, generate_digits
+from benchmarks.generator import generate_digits
 from benchmarks.results import digits_or_exit, write_result
 from models.contract import MODEL_PATH, load_contract
 from models.digits_contract import DIGITS_PATH, load_digits_contract

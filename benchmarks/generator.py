@@ -22,7 +22,7 @@ import torch
 from PIL import Image
 
 from benchmarks.classifier import cached_classifier, digit_features, name_digits, train_classifier
-from benchmarks.documents import fill_in
+from benchmarks.documents import MODEL_CARD, fill_in
 from benchmarks.likeness import distances_among, nearest_distances, precision_recall
 from benchmarks.results import FOLDER, digits_or_exit, write_result
 from models.digits_contract import DIGITS_PATH, LATENT_SIZE, load_digits_contract
@@ -31,7 +31,6 @@ from scenes.styles import style_latents
 
 DIGITS = 10_000
 CAS_DIGITS = 60_000
-MODEL_CARD = DIGITS_PATH.with_name("README.md")
 CACHE = Path("runs") / "generator-benchmark"
 SHEET_COLUMNS = 20
 _JUDGE_SEED, _PUPIL_SEED = 0, 1

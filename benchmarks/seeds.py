@@ -3,7 +3,7 @@
 The median is chosen by label errors on held-out training digits: neither test digits nor boxes have a say.
 Then each run's exported file is measured on test digits, but for runs that were measured before.
 Writes `benchmarks/results/seeds.json`; with `--ship` the median's file becomes `models/glimpse.onnx`, with
-its figures in its sidecar and in `benchmarks/results/figures.json`.
+its figures in its sidecar and in `benchmarks/results/figures.json`, and all of it in the documents.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from typing import Any
 
 import torch
 
+from benchmarks.documents import MODEL_CARD, fill_in
 from benchmarks.figures import measure, record, write_figures
 from benchmarks.results import FOLDER, digits_or_exit, write_result
-from models.contract import MODEL_PATH, load_contract, sidecar_path
+from models.contract import MODEL_PATH, Contract, load_contract, sidecar_path
 from scenes.digits import Digits
 from trainer.checkpoint import load_trained_model
 from trainer.export import export
@@ -64,6 +65,7 @@ def main() -> None:
     path = write_result(RESULT, command, figures, threads=options.threads)
     print(f"the median is seed {chosen}; wrote {path}")
     if options.ship:
+        fill_in("seeds", seeds_table(figures), MODEL_CARD)
         position = next(i for i, run in enumerate(runs) if run["seed"] == chosen)
         _ship(options.runs[position] / MODEL_PATH.name, runs[position]["test"], options.threads)
 
@@ -95,6 +97,19 @@ def seeds_table(figures: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def provenance_table(contract: Contract) -> str:
+    """What made the committed model as a Markdown table, from its sidecar."""
+    made = contract.provenance
+    software = ", ".join(f"{name} {version}" for name, version in made.versions.items())
+    rows = {
+        "version": contract.version,
+        "command": f"`{made.command}`, commit `{made.commit[:12]}`",
+        "data": f"{made.data}; {made.scenes_seen:,} scenes, made while training",
+        "time and hardware": f"{made.seconds / 60:.0f} minutes on {made.hardware}; {software}",
+    }
+    return "\n".join(["| how it was made | |", "|---|---|", *(f"| {k} | {v} |" for k, v in rows.items())])
+
+
 def _validation_errors(run: Path, held_out: Digits, threads: int) -> dict[str, float]:
     torch.set_num_threads(threads)
     return label_errors(
@@ -107,6 +122,7 @@ def _ship(onnx_path: Path, measured: dict[str, Any], threads: int) -> None:
     shutil.copyfile(sidecar_path(onnx_path), sidecar_path(MODEL_PATH))
     record(measured["presets"], MODEL_PATH)
     write_figures(measured, threads)
+    fill_in("provenance", provenance_table(load_contract(MODEL_PATH)), MODEL_CARD)
     print(f"shipped {onnx_path} as {MODEL_PATH.name}")
 
 

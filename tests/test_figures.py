@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 
+from benchmarks.documents import FRONT_PAGE, MODEL_CARD, ROOT, read_out
 from benchmarks.figures import markdown_table
-from benchmarks.seeds import median_seed, seeds_table
+from benchmarks.seeds import median_seed, provenance_table, seeds_table
 from models.contract import load_contract
 from scenes.presets import PRESETS
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +30,13 @@ def test_they_were_measured_on_the_shipped_model(measured: dict[str, Any]) -> No
     assert (measured["draws"], measured["scenes_per_draw"]) == (10, 10_000)
 
 
-@pytest.mark.parametrize("document", ["README.md", "models/README.md"])
-def test_the_documents_show_them(measured: dict[str, Any], document: str) -> None:
-    assert markdown_table(measured["presets"]) in (ROOT / document).read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", [FRONT_PAGE, MODEL_CARD])
+def test_the_documents_show_them(measured: dict[str, Any], page: Path) -> None:
+    assert read_out("figures", page) == markdown_table(measured["presets"])
+
+
+def test_the_card_says_what_made_the_model() -> None:
+    assert read_out("provenance", MODEL_CARD) == provenance_table(load_contract())
 
 
 def test_the_shipped_model_is_the_median_of_the_seeds_that_the_card_shows(measured: dict[str, Any]) -> None:
@@ -42,4 +45,4 @@ def test_the_shipped_model_is_the_median_of_the_seeds_that_the_card_shows(measur
     assert seeds["shipped_seed"] == median_seed(seeds["runs"]) == load_contract().provenance.seed
     (shipped,) = (run["test"] for run in seeds["runs"] if run["seed"] == seeds["shipped_seed"])
     assert shipped == measured
-    assert seeds_table(seeds) in (ROOT / "models" / "README.md").read_text(encoding="utf-8")
+    assert read_out("seeds", MODEL_CARD) == seeds_table(seeds)

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from benchmarks import generated_scenes
-from benchmarks.documents import read_out
-from benchmarks.generator import MODEL_CARD, generate_digits, markdown_table
+from benchmarks.documents import MODEL_CARD, read_out
+from benchmarks.generator import generate_digits, markdown_table
 from benchmarks.results import FOLDER
 from models.contract import load_contract
 from models.digits_contract import DIGITS_PATH, load_digits_contract
