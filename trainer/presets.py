@@ -10,7 +10,7 @@ from trainer.losses import LossWeights
 
 Precision = Literal["float32", "bfloat16"]
 
-EVERYTHING = {"article": 0.38, "wide": 0.13, "cluttered-100": 0.34, "cluttered-60": 0.10, "clean": 0.05}
+EVERYTHING = {"article": 0.34, "wide": 0.13, "cluttered-100": 0.38, "cluttered-60": 0.10, "clean": 0.05}
 """One mixture of all scene presets: a model that serves each of them."""
 
 
@@ -41,7 +41,7 @@ class TrainingPreset:
     averaging: float = 0.998
     pasted: float = 0.5
     without_digit: float = 1 / 16
-    warped: bool = True
+    warped: bool = False
     compiled: bool = False
     log_every: int = 50
     checkpoint_every: int = 500
