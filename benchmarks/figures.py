@@ -32,7 +32,7 @@ def main() -> None:
     options = parser.parse_args()
     measured = measure(options.model, digits_or_exit("test"), options.draws, options.scenes, options.threads)
     print(markdown_table(measured["presets"]))
-    if options.model == MODEL_PATH:
+    if options.model.resolve() == MODEL_PATH.resolve():
         print(f"wrote {write_figures(measured, options.threads)}")
     if options.record:
         record(measured["presets"], options.model)

@@ -143,20 +143,22 @@ def _engine(given: argparse.Namespace, settings: Settings, limits: Limits) -> En
 
 def make_table(journal: Journal, engine: Engine, out: Path, write: Write, progress: bool | None) -> Counts:
     """Make the rows that are not there yet, and of all rows the table, which grows beside them."""
-    kept = KeptParts(journal.done())
+    done = journal.done()
+    kept = KeptParts(done)
     with ThreadPoolExecutor(1) as pool:
         table = pool.submit(write_table, journal, out, write, kept)
         try:
-            make_rows(journal, engine, kept, progress)
+            make_rows(journal, engine, done, kept, progress)
         except BaseException:
             kept.give_up()
             raise
         return table.result()
 
 
-def make_rows(journal: Journal, engine: Engine, kept: KeptParts, progress: bool | None) -> None:
-    """Make the rows of all parts that are not kept yet; `progress` None shows it on a terminal only."""
-    done = journal.done()
+def make_rows(
+    journal: Journal, engine: Engine, done: set[int], kept: KeptParts, progress: bool | None
+) -> None:
+    """Make the rows of all parts that are not done yet; `progress` None shows it on a terminal only."""
     unreadable = 0
 
     def keep(number: int, lines: Iterable[bytes]) -> None:
