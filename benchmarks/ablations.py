@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from matplotlib.figure import Figure
@@ -29,6 +29,7 @@ from scenes.digits import Digits
 from scenes.presets import find_preset
 from trainer.evaluate import evaluate, summarise, torch_predict
 from trainer.model import GlimpseModel
+from trainer.presets import Precision, TrainingPreset
 
 STEPS = 2_000
 SCENES, DRAWS = 2_000, 3
@@ -43,8 +44,9 @@ def main(arguments: list[str] | None = None) -> None:
     trial = options.steps != STEPS or options.scenes < SCENES
     folder = RUNS / (f"ablations-{options.steps}-steps" if options.steps != STEPS else "ablations")
     held_out = digits_or_exit("validation")
+    budget = recipe("ablation", options.steps, options.precision)
     models = {
-        name: [train_variant(VARIANTS[name], folder, options.steps, seed) for seed in options.seeds]
+        name: [train_variant(VARIANTS[name], folder, budget, seed) for seed in options.seeds]
         for name in options.only or VARIANTS
     }
     if options.only:
@@ -52,6 +54,7 @@ def main(arguments: list[str] | None = None) -> None:
         return
     content = {
         "steps": options.steps,
+        "precision": options.precision,
         "seeds": options.seeds,
         "draws": DRAWS,
         "scenes_per_draw": options.scenes,
@@ -67,16 +70,15 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"a trial: wrote {out / 'ablations.json'}; benchmarks/results stays as it is")
     else:
         seeds = " ".join(map(str, options.seeds))
-        command = f"python -m benchmarks.ablations --seeds {seeds}"
+        command = f"python -m benchmarks.ablations --seeds {seeds} --precision {options.precision}"
         print(f"wrote {write_result('ablations', command, content, threads=options.threads)}")
         fill_in("ablations", markdown(content))
     draw_trade_off(content, out / "ablations.png")
 
 
-def train_variant(variant: Variant, folder: Path, steps: int, seed: int) -> nn.Module:
+def train_variant(variant: Variant, folder: Path, budget: TrainingPreset, seed: int) -> nn.Module:
     """The variant's averaged model, trained or loaded."""
-    preset = variant.change(recipe("ablation", steps))
-    return trained(variant.method, preset, folder / f"{variant.name}-seed{seed}", seed=seed)
+    return trained(variant.method, variant.change(budget), folder / f"{variant.name}-seed{seed}", seed=seed)
 
 
 def measure(model: nn.Module, held_out: Digits, scenes: int) -> dict[str, dict[str, float]]:
@@ -146,6 +148,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--steps", type=int, default=STEPS, help="of training; fewer make a trial")
     parser.add_argument("--scenes", type=int, default=SCENES, help="in each draw; fewer make a trial")
+    parser.add_argument("--precision", choices=get_args(Precision), default="float32")
     parser.add_argument("--threads", type=int, default=1)
     return parser
 

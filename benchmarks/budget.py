@@ -14,7 +14,7 @@ from models.contract import SCENE_SIDE_PX
 from scenes.mnist import load_digits
 from trainer.checkpoint import CHECKPOINT_NAME, load_checkpoint
 from trainer.method import Method, method_of
-from trainer.presets import TrainingPreset, find_training_preset
+from trainer.presets import Precision, TrainingPreset, find_training_preset
 from trainer.train import train
 
 RUNS = Path("runs")
@@ -23,7 +23,7 @@ _WORDS = {"cost", "reach"}
 """What a recipe says of itself; it may change without making another run of it."""
 
 
-def recipe(name: str, steps: int) -> TrainingPreset:
+def recipe(name: str, steps: int, precision: Precision = "float32") -> TrainingPreset:
     """The `cpu` preset, cut short; the learning rates fall to nothing within the fewer steps."""
     return dataclasses.replace(
         find_training_preset("cpu"),
@@ -31,6 +31,7 @@ def recipe(name: str, steps: int) -> TrainingPreset:
         cost="see the result file",
         reach="see there",
         steps=steps,
+        precision=precision,
         compiled=steps >= _STEPS_WORTH_COMPILING,
     )
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -37,7 +37,7 @@ from scenes.digits import Digits
 from scenes.presets import find_preset
 from trainer.evaluate import COLUMNS
 from trainer.metrics import Figures
-from trainer.presets import TrainingPreset
+from trainer.presets import Precision, TrainingPreset
 
 STEPS = 6_000
 SCENES, DRAWS = 2_000, 5
@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Train or load every method, measure, write the table and the figure."""
     options = _parser().parse_args(arguments)
     torch.set_num_threads(options.threads)
-    preset = recipe("compare", options.steps)
+    preset = recipe("compare", options.steps, options.precision)
     trial = options.steps != STEPS or options.scenes < SCENES or options.draws < DRAWS
     folder = RUNS / (f"compare-{options.steps}-steps" if options.steps != STEPS else "compare")
     digits, held_out = digits_or_exit("test"), digits_or_exit("validation")
@@ -67,6 +67,7 @@ def main(arguments: list[str] | None = None) -> None:
     figures = measure_all(models, digits, held_out, scenes=options.scenes, draws=options.draws)
     content = {
         "steps": preset.steps,
+        "precision": preset.precision,
         "scenes_seen": preset.steps * preset.batch_size,
         "seeds": options.seeds,
         "draws": options.draws,
@@ -76,7 +77,7 @@ def main(arguments: list[str] | None = None) -> None:
     }
     picture = draw_figure([(b.title, b, models[b.method.name][0], figures) for b in BASELINES], digits)
     seeds = " ".join(map(str, options.seeds))
-    command = f"python -m benchmarks.localisation --seeds {seeds}"
+    command = f"python -m benchmarks.localisation --seeds {seeds} --precision {preset.precision}"
     out = folder if trial else FOLDER
     print(markdown(content))
     if trial:
@@ -188,6 +189,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--steps", type=int, default=STEPS, help="of training; fewer make a trial")
     parser.add_argument("--draws", type=int, default=DRAWS)
     parser.add_argument("--scenes", type=int, default=SCENES, help="in each draw; fewer make a trial")
+    parser.add_argument("--precision", choices=get_args(Precision), default="float32")
     parser.add_argument("--threads", type=int, default=1)
     return parser
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from scenes.backend import Array, add_at, clip, look_up, namespace, span, works_ahead
 from scenes.digits import Digits
 from scenes.draw import SceneParameters
@@ -16,26 +14,19 @@ _CLUTTER_WINDOW_PX = 22
 _FIXED_BITS = 16
 """Clutter is sampled in fixed-point canvas coordinates: whole numbers round alike on every device."""
 
-Vary = Callable[[Array, Array], Array]
-"""From unscaled digits, float32 `[n, 28, 28]`, and their scenes' seeds, int64 `[n]`, to others alike."""
 
-
-def render(parameters: SceneParameters, digits: Digits, vary: Vary | None = None) -> Array:
+def render(parameters: SceneParameters, digits: Digits) -> Array:
     """The pictures of drawn scenes.
 
     Args:
         parameters: n scenes.
         digits: the digits that they were drawn from, on the same library and device.
-        vary: changes the targets' handwriting before they are placed.
 
     Returns:
         Intensities in [0, 1], float32 `[n, side_px, side_px]`.
     """
     xp = namespace(parameters.seed)
-    canvas = _canvas(parameters, digits)
-    if vary is not None:
-        canvas = vary(canvas, parameters.seed)
-    canvas = _canvas_with_noise(parameters, canvas)
+    canvas = _canvas_with_noise(parameters, _canvas(parameters, digits))
     scenes = place_target(parameters, canvas)
     flat = xp.reshape(scenes, (-1,))  # a view: what is added to it is added to the scenes
     if parameters.clutter_index.shape[1]:

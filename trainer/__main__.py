@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import sys
 from pathlib import Path
+from typing import get_args
 
 from tqdm import tqdm
 
@@ -16,7 +17,7 @@ from scenes.presets import find_preset
 from trainer.evaluate import COLUMNS, evaluate, load_predict, summarise
 from trainer.export import ParityError, export
 from trainer.presets import PRESETS as TRAINING_PRESETS
-from trainer.presets import find_training_preset
+from trainer.presets import Precision, find_training_preset
 from trainer.train import CompilerMissingError, train
 
 
@@ -49,6 +50,11 @@ def _parser() -> argparse.ArgumentParser:
     training.add_argument(
         "--eager", action="store_true", help="do not compile: slower, but needs no C++ compiler"
     )
+    training.add_argument(
+        "--precision",
+        choices=get_args(Precision),
+        help="of convolutions (default: the preset's); bfloat16 is quick where the processor multiplies it",
+    )
     training.set_defaults(run_command=_train)
 
     evaluation = commands.add_parser("evaluate", help="figures on scenes of digits that training never saw")
@@ -79,6 +85,8 @@ def _train(options: argparse.Namespace) -> None:
     preset = find_training_preset(options.preset)
     if options.eager:
         preset = dataclasses.replace(preset, compiled=False)
+    if options.precision:
+        preset = dataclasses.replace(preset, precision=options.precision)
     run = options.run or Path("runs") / f"{preset.name}-seed{options.seed}"
     train(preset, run, seed=options.seed, device=options.device)
     print(f"trained into {run}; next: python -m trainer export {run}")

@@ -25,11 +25,14 @@ from scenes.presets import Preset, find_preset
 from scenes.random import uniform
 from scenes.render import render
 from trainer.model import NO_DIGIT, Windows
-from trainer.warp import warp
+from trainer.warp import vary_handwriting
 
 SEEDS_PER_RUN = 2**40
 """Scene i of a run with seed s has the seed s · 2⁴⁰ + i."""
 _STEPS_PER_BLOCK = 8
+STEPS_PER_HANDWRITING = 1024
+"""How long digits stay as they were varied: in 1,024 batches of 64 a digit is the target about once, and to
+vary all of them takes a core five seconds."""
 _FIRST_WINDOW_STREAM = 101
 _SECOND_WINDOW_STREAM = 102
 _NO_DIGIT_STREAM = 103
@@ -66,7 +69,7 @@ class TrainingScenes:
         world: how many processes train together.
         pasted: share of the scenes into which clutter is pasted.
         without_digit: share of the scenes that have no digit.
-        warped: whether the targets' shapes are varied.
+        warped: whether the digits' shapes are varied, anew every 1,024 steps.
 
     Raises:
         ValueError: an unknown preset, shares that do not sum to 1, a batch that the processes cannot share.
@@ -92,9 +95,10 @@ class TrainingScenes:
             raise ValueError(f"batch_size: expected a multiple of {world} processes, got {batch_size}")
         self._seed, self._batch_size, self._device = seed, batch_size, device
         self._mine, self._world = torch.arange(rank, batch_size, world, device=device), world
-        self._digits = digits_like(torch.zeros(0, device=device), digits)
+        self._as_written = self._digits = digits_like(torch.zeros(0, device=device), digits)
         self._parts = list(_share_out(mixture, pasted, batch_size, rank, world))
         self._without_digit, self._warped = without_digit, warped
+        self._handwriting: int | None = None
         self._block: tuple[int, LabelledBatch] | None = None
 
     def batch(self, step: int) -> LabelledBatch:
@@ -129,6 +133,7 @@ class TrainingScenes:
 
     def _render_block(self, number: int) -> LabelledBatch:
         """Several steps' scenes at once, `[steps, batch, …]`: small batches cost more calls than work."""
+        self._vary_handwriting(number * _STEPS_PER_BLOCK // STEPS_PER_HANDWRITING)
         seeds = self._seeds(number * _STEPS_PER_BLOCK, _STEPS_PER_BLOCK)[:, self._mine]
         made, start = [], 0
         for part in self._parts:
@@ -137,6 +142,16 @@ class TrainingScenes:
             made.append([values.view(*shape, *values.shape[1:]) for values in some])
             start += part.scenes
         return LabelledBatch(*(torch.cat(values, dim=1) for values in zip(*made, strict=True)))
+
+    def _vary_handwriting(self, number: int) -> None:
+        """Vary the digits, once for all steps that have this number: targets and clutter are made of them."""
+        if not self._warped or self._handwriting == number:
+            return
+        count = self._as_written.images.shape[0]
+        first = self._seed * SEEDS_PER_RUN + number * count
+        seeds = torch.arange(first, first + count, device=self._device)
+        self._digits = vary_handwriting(self._as_written, seeds)
+        self._handwriting = number
 
     def _render_part(self, part: _Part, seeds: Tensor) -> LabelledBatch:
         absent = self._absent(seeds)
@@ -152,8 +167,7 @@ class TrainingScenes:
 
     def _frame(self, drawn: SceneParameters) -> Tensor:
         """Render scenes into the model's frame: `[n, 1, 100, 100]`."""
-        pictures = render(drawn, self._digits, warp if self._warped else None)
-        framed: Tensor = centre_in_frame(pictures, SCENE_SIDE_PX)[:, None]
+        framed: Tensor = centre_in_frame(render(drawn, self._digits), SCENE_SIDE_PX)[:, None]
         return framed
 
     def _seeds(self, step: int, steps: int) -> Tensor:

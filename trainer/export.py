@@ -35,7 +35,7 @@ from trainer.checkpoint import load_checkpoint, load_trained_model
 from trainer.evaluate import Predict, load_predict, make_pictures, torch_predict
 from trainer.model import GlimpseModel, Prediction
 
-MODEL_VERSION = "0.3.0"
+MODEL_VERSION = "0.4.0"
 PARITY_SCENES = 1000
 PARITY_BATCHES = (1, 2, 7, 64)
 PROBABILITY_TOLERANCE = 1e-4

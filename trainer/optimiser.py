@@ -46,15 +46,24 @@ def orthogonalise(matrix: Tensor) -> Tensor:
 
     The polynomial's coefficients are Jordan's: they bring singular values to between 0.7 and 1.2 in five
     steps rather than exactly to 1 in many.
+
+    A step turns x into p(x xᵀ) x, and all of these polynomials are of the same small square, x xᵀ. So they
+    are multiplied among themselves, `[rows, rows]`, and the wide matrix is multiplied once, in the end: less
+    than half of the time for this model's kernels.
     """
     a, b, c = _NEWTON_SCHULZ
     tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.T if tall else matrix
     x = x / (x.norm() + 1e-7)
+    gram = x @ x.T
+    product = torch.eye(gram.shape[0], dtype=gram.dtype, device=gram.device)
     for _ in range(_NEWTON_SCHULZ_STEPS):
-        gram = x @ x.T
-        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return x.T if tall else x
+        polynomial = torch.addmm(gram, gram, gram, beta=b, alpha=c)
+        polynomial.diagonal().add_(a)
+        product = polynomial @ product
+        gram = polynomial @ (polynomial @ gram)  # of the x that this step makes
+    step: Tensor = product @ x
+    return step.T if tall else step
 
 
 class Optimiser:

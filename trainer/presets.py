@@ -68,6 +68,7 @@ PRESETS = {
             steps=24_000,
             batch_size=64,
             learning_rate=2e-3,
+            warped=True,
             compiled=True,
         ),
         TrainingPreset(
@@ -78,6 +79,7 @@ PRESETS = {
             batch_size=512,
             learning_rate=4e-3,
             precision="bfloat16",
+            warped=True,
             compiled=True,
         ),
     )

@@ -100,6 +100,7 @@ def train_oracle(preset: TrainingPreset, run: Path, digits: Digits, *, seed: int
         device=processes.device,
         pasted=preset.pasted,
         without_digit=preset.without_digit,
+        warped=preset.warped,
     )
     about = {"method": NAME, "preset": preset.name, "seed": seed, "recipe": dataclasses.asdict(preset)}
     if (run / CHECKPOINT_NAME).is_file():

@@ -91,9 +91,7 @@ def test_a_trial_runs_from_training_to_the_curve_and_leaves_the_results_alone(
     monkeypatch.setattr(ablations, "digits_or_exit", bar_digits)
     kept = (OURS, "no-variance", "no-kept-ink", "variance-1", "side-20", "adamw")
     monkeypatch.setattr(ablations, "VARIANTS", {name: VARIANTS[name] for name in kept})
-    monkeypatch.setattr(
-        ablations, "recipe", lambda name, steps: dataclasses.replace(recipe(name, steps), batch_size=8)
-    )
+    monkeypatch.setattr(ablations, "recipe", lambda *what: dataclasses.replace(recipe(*what), batch_size=8))
     before = {path.name: path.read_bytes() for path in FOLDER.glob("ablations.*")}
     arguments = ["--steps", "2", "--scenes", "10"]
     ablations.main([*arguments, "--only", "adamw"])

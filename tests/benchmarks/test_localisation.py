@@ -93,7 +93,7 @@ def test_a_trial_runs_from_training_to_the_figure_and_leaves_the_results_alone(
     monkeypatch.setattr(localisation, "digits_or_exit", bar_digits)
     monkeypatch.setattr(localisation, "PRESETS", ("article", "cluttered-100"))
     monkeypatch.setattr(
-        localisation, "recipe", lambda name, steps: dataclasses.replace(recipe(name, steps), batch_size=8)
+        localisation, "recipe", lambda *what: dataclasses.replace(recipe(*what), batch_size=8)
     )
     before = {path.name: path.read_bytes() for path in FOLDER.glob("localisation.*")}
     arguments = ["--steps", "2", "--scenes", "10", "--draws", "2"]

@@ -23,7 +23,6 @@ from scenes.digits import Digits
 from scenes.draw import SceneParameters
 from scenes.draw import draw as draw_scenes
 from scenes.edit import remove_target, thin_out
-from scenes.render import Vary
 from scenes.render import render as render_scenes
 from tests.test_structure import imported_modules
 from tests.trainer.tiny import ALONE, ROOT, TINY, bar_digits
@@ -239,9 +238,9 @@ class Curtain:
         self.calls["thin_out"] += 1
         return self.hide(thin_out(self.behind(garbled), pieces))
 
-    def render(self, garbled: SceneParameters, digits: Digits, vary: Vary | None) -> object:
+    def render(self, garbled: SceneParameters, digits: Digits) -> object:
         self.calls["render"] += 1
-        return render_scenes(self.behind(garbled), digits, vary)
+        return render_scenes(self.behind(garbled), digits)
 
 
 def test_pictures_with_other_parameters_behind_them_train_the_same_model(
