@@ -21,10 +21,10 @@ import torch
 from matplotlib.figure import Figure
 from torch import nn
 
-from benchmarks.budget import RUNS, recipe, trained
+from benchmarks.budget import RUNS, cost, recipe, trained
 from benchmarks.documents import fill_in
 from benchmarks.results import FOLDER, digits_or_exit, write_result
-from benchmarks.variants import OURS, TERMS, VARIANCE, VARIANTS, Variant, our_settings
+from benchmarks.variants import OURS, SIZE, TERMS, VARIANCE, VARIANTS, Variant, our_settings
 from scenes.digits import Digits
 from scenes.presets import find_preset
 from trainer.evaluate import evaluate, summarise, torch_predict
@@ -58,6 +58,7 @@ def main(arguments: list[str] | None = None) -> None:
         "seeds": options.seeds,
         "draws": DRAWS,
         "scenes_per_draw": options.scenes,
+        "cost": {name: cost(trained_models[0]) for name, trained_models in models.items()},
         "variants": {
             name: [measure(model, held_out, options.scenes) for model in trained_models]
             for name, trained_models in models.items()
@@ -111,6 +112,9 @@ def markdown(content: dict[str, Any]) -> str:
                 cells.append(f"{average(runs, preset, 'error'):.2%}".replace("%", " %"))
                 cells.append(f"{average(runs, preset, 'mean_iou'):.3f}")
             title = our_settings(group) if variant is ours else variant.title
+            if group == SIZE:
+                of_it = content["cost"][variant.name]
+                title += f": {of_it['parameters']:,} parameters, {of_it['mflops']} MFLOPs"
             lines.append(f"| {title} | " + " | ".join(cells) + " |")
         parts.append("\n".join(lines))
     return "\n\n".join(parts)

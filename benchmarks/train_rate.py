@@ -4,6 +4,7 @@ The floor is the time that a step's floating-point operations would take at the 
 best rate of large matrix products and of a large convolution. A step counts three forward passes, as a
 backward pass takes two products for each of the forward pass. Scenes, normalisation, losses and the optimiser
 are not in the floor; they are what a step costs beyond it, beside convolutions too small for the peak.
+Each precision has a floor of its own, from products and convolutions in that precision.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import dataclasses
 import statistics
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import torch
 from torch.nn import functional
@@ -24,7 +25,7 @@ from trainer.distributed import Processes
 from trainer.export import count_mflops
 from trainer.memory import keep_freed_memory
 from trainer.model import GlimpseModel
-from trainer.presets import find_training_preset
+from trainer.presets import Precision, find_training_preset
 from trainer.train import CompilerMissingError, Trainer
 
 STEPS, ROUNDS, WARM_UP = 24, 5, 8
@@ -52,31 +53,37 @@ def main() -> None:
     figures = {}
     for threads in options.threads:
         torch.set_num_threads(threads)
-        peak = measure_peak()
-        floor = max(peak) / gflop_per_step
-        row = {
-            "peak_product_gflops": round(peak.product, 1),
-            "peak_convolution_gflops": round(peak.convolution, 1),
-            "floor_steps_per_second": round(floor, 2),
-        }
-        for name, compiled in (("eager", False), ("compiled", True)):
-            try:
-                rate = steps_per_second(digits, compiled=compiled)
-            except CompilerMissingError as error:
-                print(f"{name}: not measured: {error}")
-                continue
-            row[f"{name}_steps_per_second"] = round(rate, 2)
-            row[f"{name}_share_of_floor"] = round(rate / floor, 3)
-        figures[f"{threads} threads"] = row
-        print(f"{threads} threads: {row}")
+        rows = {precision: measure(digits, precision, gflop_per_step) for precision in get_args(Precision)}
+        figures[f"{threads} threads"] = rows
+        print(f"{threads} threads: {rows}")
     content = {"gflop_per_step": round(gflop_per_step, 2), "batch_size": batch, **figures}
     command = "python -m benchmarks.train_rate --threads " + " ".join(map(str, options.threads))
     print(f"wrote {write_result('train_rate', command, content, threads=max(options.threads))}")
 
 
-def steps_per_second(digits: Digits, *, compiled: bool) -> float:
+def measure(digits: Digits, precision: Precision, gflop_per_step: float) -> dict[str, float]:
+    """Rates of eager and compiled steps in one precision, and its floor."""
+    peak = measure_peak(getattr(torch, precision))
+    floor = max(peak) / gflop_per_step
+    row = {
+        "peak_product_gflops": round(peak.product, 1),
+        "peak_convolution_gflops": round(peak.convolution, 1),
+        "floor_steps_per_second": round(floor, 2),
+    }
+    for name, compiled in (("eager", False), ("compiled", True)):
+        try:
+            rate = steps_per_second(digits, compiled=compiled, precision=precision)
+        except CompilerMissingError as error:
+            print(f"{name}: not measured: {error}")
+            continue
+        row[f"{name}_steps_per_second"] = round(rate, 2)
+        row[f"{name}_share_of_floor"] = round(rate / floor, 3)
+    return row
+
+
+def steps_per_second(digits: Digits, *, compiled: bool, precision: Precision = "float32") -> float:
     """Median over rounds of the rate of whole steps of the `cpu` preset, scenes included."""
-    preset = dataclasses.replace(find_training_preset("cpu"), compiled=compiled)
+    preset = dataclasses.replace(find_training_preset("cpu"), compiled=compiled, precision=precision)
     trainer = Trainer(preset, digits, seed=0, processes=Processes(0, 1, torch.device("cpu")))
     for _ in range(WARM_UP):  # compiles, where it does; a whole block of scenes
         trainer.advance()
@@ -89,12 +96,12 @@ def steps_per_second(digits: Digits, *, compiled: bool) -> float:
     return statistics.median(rates)
 
 
-def measure_peak() -> Peak:
+def measure_peak(dtype: torch.dtype = torch.float32) -> Peak:
     """The best rates that are reached on large operands: of a matrix product and of a 3×3 convolution."""
     side, channels, places = 1536, 128, 56
-    a, b = torch.randn(side, side), torch.randn(side, side)
-    pictures = torch.randn(8, channels, places, places).contiguous(memory_format=torch.channels_last)
-    kernel = torch.randn(channels, channels, 3, 3).contiguous(memory_format=torch.channels_last)
+    a, b = torch.randn(2, side, side).to(dtype).unbind()
+    pictures = torch.randn(8, channels, places, places).to(dtype, memory_format=torch.channels_last)
+    kernel = torch.randn(channels, channels, 3, 3).to(dtype, memory_format=torch.channels_last)
     with torch.inference_mode():
         return Peak(
             product=_best_gflops(lambda: a @ b, 2 * side**3),

@@ -74,6 +74,7 @@ def _recipe(**changes: Any) -> Callable[[TrainingPreset], TrainingPreset]:
 
 OURS = "ours"
 TERMS, VARIANCE, GLIMPSE, TRAINING = "loss terms", "variance penalty", "second glimpse", "training"
+SIZE = "size"
 # AdamW for everything: every layer with a matrix or a kernel counts as a head.
 _EVERY_LAYER = tuple(name for name, module in GlimpseModel().named_modules() if hasattr(module, "weight"))
 
@@ -98,6 +99,8 @@ VARIANTS = {
         Variant("side-36", GLIMPSE, "36×36 samples", design=Design(glimpse_side=36)),
         Variant("window-1.15", GLIMPSE, "window of 1.15 boxes", design=Design(second_window=1.15)),
         Variant("window-1.8", GLIMPSE, "window of 1.8 boxes", design=Design(second_window=1.8)),
+        Variant("width-0.5", SIZE, "half of the channels", design=Design(width=0.5)),
+        Variant("width-1.5", SIZE, "1.5 times the channels", design=Design(width=1.5)),
         Variant("gradient-0", TRAINING, "none of the glimpse's gradient into its place",
                 design=Design(glimpse_gradient=0.0)),
         Variant("gradient-1", TRAINING, "all of the glimpse's gradient into its place",
@@ -113,5 +116,6 @@ def our_settings(group: str) -> str:
     """What ours has where a group's variants have something else."""
     return {
         VARIANCE: "½ (ours)",
+        SIZE: "ours",
         GLIMPSE: f"{GLIMPSE_SIDE_PX}×{GLIMPSE_SIDE_PX} samples, window of {SECOND_WINDOW:g} boxes (ours)",
     }.get(group, "ours")

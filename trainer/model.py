@@ -116,19 +116,22 @@ class Residual(nn.Module):
 class AttentionNetwork(nn.Module):
     """Where the digit is and how large: a heat map on a 25×25 grid and the features that it gathers."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: float = 1.0) -> None:
         super().__init__()
+        fine, coarse, between, merged = (_channels(count, width) for count in (48, 64, 48, 32))
         # A 4×4 block of pixels becomes 16 channels: dense convolutions from the start, no large maps.
-        self.fine = nn.Sequential(nn.PixelUnshuffle(4), ConvBlock(16, 48))  # [48, 25, 25]
-        self.coarse = nn.Sequential(ConvBlock(48, 64, stride=2), Residual(64, 48))  # [64, 13, 13]
-        self.lateral = nn.Conv2d(48, 32, 1)
-        self.upward = nn.Conv2d(64, 32, 1)
-        self.heat = nn.Conv2d(32, 1, 3, padding=1)
+        self.fine = nn.Sequential(nn.PixelUnshuffle(4), ConvBlock(16, fine))  # [48, 25, 25]
+        self.coarse = nn.Sequential(  # [64, 13, 13]
+            ConvBlock(fine, coarse, stride=2), Residual(coarse, between)
+        )
+        self.lateral = nn.Conv2d(fine, merged, 1)
+        self.upward = nn.Conv2d(coarse, merged, 1)
+        self.heat = nn.Conv2d(merged, 1, 3, padding=1)
         corrections = nn.Linear(64, 4)
         nn.init.zeros_(corrections.weight)
         nn.init.zeros_(corrections.bias)
-        self.geometry = nn.Sequential(nn.Linear(32, 64), nn.ReLU(inplace=True), corrections)
-        self.classes = nn.Linear(32, len(CLASSES) + 1)
+        self.geometry = nn.Sequential(nn.Linear(merged, 64), nn.ReLU(inplace=True), corrections)
+        self.classes = nn.Linear(merged, len(CLASSES) + 1)
 
     def forward(self, scenes: Tensor) -> tuple[Tensor, Gaussian, Tensor]:
         """Scenes `[batch, 1, 100, 100]` to heat `[batch, 625]`, a Gaussian, logits `[batch, 10 + 1]`."""
@@ -153,8 +156,11 @@ class AttentionNetwork(nn.Module):
 class GlimpseNetwork(nn.Module):
     """A small convolutional network over one glimpse, ending in `outputs` numbers."""
 
-    def __init__(self, first: int, second: int, between: int, side: int, outputs: int) -> None:
+    def __init__(
+        self, first: int, second: int, between: int, side: int, outputs: int, width: float = 1.0
+    ) -> None:
         super().__init__()
+        first, second, between = (_channels(count, width) for count in (first, second, between))
         left = math.ceil(side / 8)
         self.features = nn.Sequential(
             nn.PixelUnshuffle(2),  # [4, side / 2, side / 2]
@@ -174,6 +180,11 @@ class GlimpseNetwork(nn.Module):
         """Glimpses `[batch, side, side]` to `[batch, outputs]`."""
         outputs: Tensor = self.head(self.features(glimpses[:, None]))
         return outputs.float()
+
+
+def _channels(count: int, width: float) -> int:
+    """A multiple of `count` channels, to whole blocks of 8, which processors work on at once."""
+    return max(8, 8 * round(count * width / 8))
 
 
 class Calibration(nn.Module):
@@ -204,6 +215,8 @@ class Design(NamedTuple):
     second_window: float = SECOND_WINDOW
     glimpse_side: int = GLIMPSE_SIDE_PX
     glimpse_gradient: float = GLIMPSE_GRADIENT
+    width: float = 1.0
+    """Channels of the convolutions as a multiple of ours: operations go with its square."""
 
 
 DESIGN = Design()
@@ -215,9 +228,10 @@ class GlimpseModel(nn.Module):
     def __init__(self, design: Design = DESIGN) -> None:
         super().__init__()
         self.design = design
-        self.attention_network = AttentionNetwork()
-        self.refiner = GlimpseNetwork(32, 64, 32, FIRST_GLIMPSE_SIDE, 4 + len(CLASSES))
-        self.classifier = GlimpseNetwork(48, 96, 48, design.glimpse_side, len(CLASSES) + 1)
+        width = design.width
+        self.attention_network = AttentionNetwork(width)
+        self.refiner = GlimpseNetwork(32, 64, 32, FIRST_GLIMPSE_SIDE, 4 + len(CLASSES), width)
+        self.classifier = GlimpseNetwork(48, 96, 48, design.glimpse_side, len(CLASSES) + 1, width)
         nn.init.zeros_(self.refiner.head.weight[:4])  # no correction at first
         nn.init.zeros_(self.refiner.head.bias[:4])
         self.calibration = Calibration()

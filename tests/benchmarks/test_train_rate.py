@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmarks import results, train_rate
 from tests.trainer.tiny import bar_digits
@@ -17,7 +18,7 @@ from trainer.train import CompilerMissingError
 def test_the_floor_is_three_passes_at_the_better_of_the_two_peaks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def rate(digits: object, *, compiled: bool) -> float:
+    def rate(digits: object, *, compiled: bool, precision: str) -> float:
         if compiled:
             raise CompilerMissingError("there is none")
         return 5.0
@@ -25,17 +26,22 @@ def test_the_floor_is_three_passes_at_the_better_of_the_two_peaks(
     monkeypatch.setattr(results, "FOLDER", tmp_path)
     monkeypatch.setattr(train_rate, "digits_or_exit", bar_digits)
     monkeypatch.setattr(train_rate, "steps_per_second", rate)
-    monkeypatch.setattr(train_rate, "measure_peak", lambda: train_rate.Peak(100.0, 200.0))
+    monkeypatch.setattr(
+        train_rate,
+        "measure_peak",
+        lambda dtype: train_rate.Peak(100.0, 200.0 if dtype == torch.float32 else 400.0),
+    )
     monkeypatch.setattr("sys.argv", ["train_rate", "--threads", "1"])
     train_rate.main()
     assert "compiled: not measured: there is none" in capsys.readouterr().out
     figures = json.loads((tmp_path / "train_rate.json").read_text())["figures"]
     per_step = 3 * 64 * count_mflops(GlimpseModel()) / 1e3
     assert figures["gflop_per_step"] == pytest.approx(per_step, abs=0.01)
-    row = figures["1 threads"]
-    assert row["floor_steps_per_second"] == pytest.approx(200 / per_step, abs=0.01)
-    assert row["eager_share_of_floor"] == pytest.approx(5 * per_step / 200, abs=1e-3)
-    assert "compiled_steps_per_second" not in row
+    for precision, peak in (("float32", 200), ("bfloat16", 400)):
+        row = figures["1 threads"][precision]
+        assert row["floor_steps_per_second"] == pytest.approx(peak / per_step, abs=0.01)
+        assert row["eager_share_of_floor"] == pytest.approx(5 * per_step / peak, abs=1e-3)
+        assert "compiled_steps_per_second" not in row
 
 
 def test_peaks_and_steps_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,4 +49,5 @@ def test_peaks_and_steps_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train_rate, "ROUNDS", 1)
     monkeypatch.setattr(train_rate, "WARM_UP", 1)
     assert min(train_rate.measure_peak()) > 0.1
+    assert min(train_rate.measure_peak(torch.bfloat16)) > 0.1
     assert train_rate.steps_per_second(bar_digits(), compiled=False) > 0
