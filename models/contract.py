@@ -72,9 +72,14 @@ AnySidecar = TypeVar("AnySidecar", bound=Sidecar)
 
 
 class Contract(Sidecar):
-    """The content of the model's sidecar. `metrics` maps a scene preset to its figures on test digits."""
+    """The content of the model's sidecar. `metrics` maps a scene preset to its figures on test digits.
+
+    The box has the attention's centre. Its sides are `box_width_per_sigma` sigmas, and at each of its edges
+    `box_edge_per_side` of the longer one more.
+    """
 
     box_width_per_sigma: float
+    box_edge_per_side: float = 0.0
     parameters: int
     mflops_per_scene: float
     metrics: dict[str, dict[str, float]]

@@ -15,6 +15,13 @@ BOX_WIDTH_PER_SIGMA = math.sqrt(12.0)
 """A box of width w, filled evenly, has the standard deviation w / √12: the box of a Gaussian is the evenly
 filled box with the same variance. No box was looked at to find this."""
 
+FAINT_EDGE_PER_SIDE = (1 / 2 - 1 / 4) / 20
+"""How far ink reaches beyond the Gaussian's box, in longer sides of it. Training ends that box where ink has
+half of its height (`trainer.losses`), but ink is what has more than a quarter of it. MNIST's digits are drawn
+with edges one canvas px wide, along which intensity falls evenly, so a quarter lies ½ − ¼ canvas px further
+out than a half; and their longer side is 20 canvas px (LeCun et al. 1998). This follows from how digits and
+ink are defined, and from no box of any scene."""
+
 _NARROWEST_FILTER_PX = 0.5
 """A Gaussian filter narrower than half a pixel falls between pixels; this keeps its sum within 2 % of 1."""
 
@@ -61,6 +68,13 @@ def boxes(gaussian: Gaussian) -> Tensor:
     left = gaussian.centre_x_px - width / 2
     top = gaussian.centre_y_px - height / 2
     return torch.stack([left, top, width, height], dim=1)
+
+
+def reported_boxes(gaussian: Gaussian) -> Tensor:
+    """As `boxes`, but with the faint edge of the ink: what a prediction reports, `[batch, 4]`."""
+    left, top, width, height = boxes(gaussian).unbind(1)
+    edge = FAINT_EDGE_PER_SIDE * gaussian.longer_px
+    return torch.stack([left - edge, top - edge, width + 2 * edge, height + 2 * edge], dim=1)
 
 
 def read_glimpse(

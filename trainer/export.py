@@ -30,7 +30,7 @@ from models.contract import (
 from scenes.digits import Digits
 from scenes.draw import draw
 from scenes.presets import find_preset
-from trainer.attention import BOX_WIDTH_PER_SIGMA
+from trainer.attention import BOX_WIDTH_PER_SIGMA, FAINT_EDGE_PER_SIDE
 from trainer.checkpoint import load_checkpoint, load_trained_model
 from trainer.evaluate import Predict, load_predict, make_pictures, torch_predict
 from trainer.model import GlimpseModel, Prediction
@@ -167,6 +167,7 @@ def _describe(model: GlimpseModel, state: dict[str, Any], out: Path) -> Contract
         inputs=INPUTS,
         outputs=OUTPUTS,
         box_width_per_sigma=round(BOX_WIDTH_PER_SIGMA, 6),
+        box_edge_per_side=FAINT_EDGE_PER_SIDE,
         parameters=sum(p.numel() for p in model.parameters()),
         mflops_per_scene=round(count_mflops(model), 2),
         metrics={},

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.contract import CLASSES, GLIMPSE_SIDE_PX, SCENE_SIDE_PX
-from trainer.attention import Gaussian, attention_maps, boxes, gaussian_of_box, read_glimpse
+from trainer.attention import Gaussian, attention_maps, gaussian_of_box, read_glimpse, reported_boxes
 
 FIRST_WINDOW = 1.8
 """Side of the first glimpse in longer sides of the box: room to see that the box is off."""
@@ -278,7 +278,7 @@ class GlimpseModel(nn.Module):
         looks = self.look(scene.float() / 255)
         return Prediction(
             probabilities=self.calibration.probabilities(looks.logits),
-            box=boxes(looks.gaussian),
+            box=reported_boxes(looks.gaussian),
             attention=torch.stack(list(looks.gaussian), dim=1),
             attention_map=attention_maps(looks.gaussian, SCENE_SIDE_PX),
             glimpse=looks.glimpse.clamp(0.0, 1.0),

@@ -13,7 +13,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch.utils.tensorboard import SummaryWriter
 
-from trainer.attention import boxes
+from trainer.attention import reported_boxes
 from trainer.data import LabelledBatch
 from trainer.model import GlimpseModel
 
@@ -66,7 +66,7 @@ def picture_of(model: GlimpseModel, scenes: torch.Tensor) -> npt.NDArray[np.uint
     """Scenes with the predicted box above the glimpses, side by side: uint8 `[height, width, 3]`."""
     with torch.inference_mode():
         looks = model.look(scenes)
-    found = boxes(looks.gaussian).cpu().numpy()
+    found = reported_boxes(looks.gaussian).cpu().numpy()
     columns = []
     for scene, glimpse, (x, y, width, height) in zip(
         scenes[:, 0].cpu().numpy(), looks.glimpse.cpu().numpy(), found * _ENLARGED, strict=True

@@ -17,7 +17,7 @@ from models.contract import GLIMPSE_SIDE_PX
 from scenes.digits import Digits
 from scenes.draw import SceneParameters, draw
 from scenes.presets import Preset, find_preset
-from trainer.attention import Gaussian, attention_maps, boxes, read_glimpse
+from trainer.attention import Gaussian, attention_maps, read_glimpse, reported_boxes
 from trainer.data import SEEDS_PER_RUN
 from trainer.evaluate import BATCH, ink_boxes_in_frame, make_pictures
 from trainer.metrics import intersection_over_union
@@ -125,7 +125,7 @@ def _looks_at(line: dict[str, Any], pictures: npt.NDArray[np.uint8], truth: Floa
     scenes = torch.from_numpy(pictures[:, 0]).float() / 255
     x, y = gaussian.centre_x_px, gaussian.centre_y_px
     glimpses = read_glimpse(scenes, x, y, side, side, GLIMPSE_SIDE_PX).clamp(0, 1).numpy()
-    maps, found = attention_maps(gaussian, pictures.shape[-1]).numpy(), boxes(gaussian).numpy()
+    maps, found = attention_maps(gaussian, pictures.shape[-1]).numpy(), reported_boxes(gaussian).numpy()
     return [
         Look(line["step"], pictures[i, 0], truth[i], found[i], maps[i], glimpses[i])
         for i in range(len(pictures))

@@ -15,6 +15,7 @@ from trainer.attention import (
     attention_maps,
     boxes,
     gaussian_of_box,
+    reported_boxes,
     read_glimpse,
 )
 
@@ -128,6 +129,18 @@ def test_the_boxs_width_is_that_of_an_evenly_filled_box_of_the_same_variance() -
     width = sigma * BOX_WIDTH_PER_SIGMA
     places = (np.arange(1_000_000) + 0.5) / 1_000_000 * width - width / 2  # an even filling
     assert float(np.sqrt(np.mean(places**2))) == pytest.approx(sigma, rel=1e-9)
+
+
+def test_the_box_of_ink_reaches_on_to_where_a_quarter_is_left() -> None:
+    """As MNIST draws a digit: edges fall evenly along one canvas px; 20 canvas px high, 8 wide."""
+    scale = 1.7  # scene px for each canvas px
+    half = torch.tensor([8.0, 20.0]) * scale  # between the two places where half is left
+    found = reported_boxes(gaussian_of_box(numbers(50), numbers(40), half[None, 0], half[None, 1]))[0]
+    place = torch.linspace(-1, 1, 20_001)  # canvas px outwards from there
+    quarter = place[(0.5 - place).clamp(0, 1) > 0.25].max().item() * scale
+    across, down = 8 * scale + 2 * quarter, 20 * scale + 2 * quarter
+    expected = [50 - across / 2, 40 - down / 2, across, down]
+    assert found.tolist() == pytest.approx(expected, abs=1e-3)
 
 
 def test_no_gradient_passes_a_detached_gaussian() -> None:

@@ -82,6 +82,7 @@ def test_the_sidecar_describes_the_run(exported: tuple[Path, Parity], tiny_run: 
     assert contract.parameters == sum(parameter.numel() for parameter in model.parameters())
     assert contract.mflops_per_scene == pytest.approx(count_mflops(model), abs=0.01)
     assert contract.box_width_per_sigma == pytest.approx(12**0.5, abs=1e-6)
+    assert contract.box_edge_per_side == 1 / 80
     assert contract.metrics == {}  # nothing is claimed that was not measured
     origin = contract.provenance
     assert (origin.preset, origin.seed, origin.scenes_seen) == ("smoke", 0, 6 * 8)

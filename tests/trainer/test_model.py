@@ -50,7 +50,11 @@ def test_the_parts_of_a_prediction_fit_each_other(model: GlimpseModel, scenes: T
     torch.testing.assert_close(prediction.probabilities.sum(1), torch.ones(6))
     x, y, sigma_x, sigma_y = prediction.attention.unbind(1)
     width, height = sigma_x * math.sqrt(12), sigma_y * math.sqrt(12)
-    torch.testing.assert_close(prediction.box, torch.stack([x - width / 2, y - height / 2, width, height], 1))
+    edge = torch.maximum(width, height) / 80
+    expected_box = torch.stack(
+        [x - width / 2 - edge, y - height / 2 - edge, width + 2 * edge, height + 2 * edge], 1
+    )
+    torch.testing.assert_close(prediction.box, expected_box)
     torch.testing.assert_close(prediction.attention_map.amax(dim=(1, 2)), torch.ones(6))
     for found, peak_x, peak_y in zip(prediction.attention_map, x, y, strict=True):
         row, column = divmod(int(found.argmax()), 100)
