@@ -15,8 +15,8 @@ from trainer.attention import (
     attention_maps,
     boxes,
     gaussian_of_box,
-    reported_boxes,
     read_glimpse,
+    reported_boxes,
 )
 
 
