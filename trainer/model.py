@@ -32,9 +32,20 @@ GLIMPSE_GRADIENT = 0.1
 at full strength this noise drowns what the refiner could learn from the labels (its loss stays at chance).
 Nothing of it reaches the windows' sides: a box tells the digit's size, not what suits the classifier."""
 
-FIRST_GLIMPSE_SHARE = 0.3
-"""How much the first glimpse's guess counts beside the second's. It is wider, so it errs on other scenes; and
-the classifier learns what the refiner does not know yet."""
+
+class Votes(NamedTuple):
+    """What other guesses count beside the second glimpse's, whose vote is 1; shares of their logits."""
+
+    first_glimpse: float
+    gathered: float
+
+
+VOTES_IN_TRAINING = Votes(first_glimpse=0.3, gathered=0.0)
+"""The first glimpse is wider, so it errs on other scenes; and the classifier learns what the refiner does not
+know yet."""
+VOTES = Votes(first_glimpse=0.5, gathered=0.1)
+"""Once all have learnt, others than in training serve best: chosen by label errors alone, on scenes of
+held-out training digits (`trainer/README.md`)."""
 NO_DIGIT = -1
 """The label of a scene without a digit."""
 
@@ -78,7 +89,7 @@ class Windows(NamedTuple):
 class Looks(NamedTuple):
     """What one pass found: the label guesses, and how the Gaussian and its glimpse came about."""
 
-    logits: Tensor  # [batch, 10], of the second glimpse and a share of the first
+    logits: Tensor  # [batch, 10], of the second glimpse and shares of the others
     refiner_logits: Tensor  # [batch, 10], of the first glimpse
     trunk_logits: Tensor  # [batch, 10], of the features that the heat map gathers
     presence_logit: Tensor  # [batch], that there is a digit at all
@@ -244,7 +255,7 @@ class GlimpseModel(nn.Module):
             first: changes of the first glimpse's window; none outside of training.
             second: changes of the second glimpse's window.
         """
-        design = self.design
+        design, votes = self.design, VOTES_IN_TRAINING if self.training else VOTES
         heat, coarse, gathered_logits = self.attention_network(scenes)
         with torch.autocast(scenes.device.type, enabled=False):
             first_window = _square_window(coarse, FIRST_WINDOW, design.glimpse_gradient, first)
@@ -256,8 +267,10 @@ class GlimpseModel(nn.Module):
             glimpse = _read_square(scenes, second_window, design.glimpse_side)
         glimpse_logits = self.classifier(glimpse)
         return Looks(
-            # The first glimpse learns by its own label loss alone.
-            logits=glimpse_logits[:, :-1] + FIRST_GLIMPSE_SHARE * refined[:, 4:].detach(),
+            # Those that are asked beside the second glimpse learn by their own label losses alone.
+            logits=glimpse_logits[:, :-1]
+            + votes.first_glimpse * refined[:, 4:].detach()
+            + votes.gathered * gathered_logits[:, :-1].detach(),
             refiner_logits=refined[:, 4:],
             trunk_logits=gathered_logits[:, :-1],
             # A glimpse shows a small clutter digit as large as a true one: the gathered features know sizes.

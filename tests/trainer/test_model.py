@@ -17,7 +17,15 @@ from tests.trainer.tiny import bar_digits
 from trainer.attention import read_glimpse
 from trainer.evaluate import make_pictures
 from trainer.export import count_mflops
-from trainer.model import SECOND_WINDOW, Calibration, GlimpseModel, Prediction, Windows
+from trainer.model import (
+    SECOND_WINDOW,
+    VOTES,
+    VOTES_IN_TRAINING,
+    Calibration,
+    GlimpseModel,
+    Prediction,
+    Windows,
+)
 
 
 @pytest.fixture
@@ -159,3 +167,19 @@ def test_windows_change_in_training_as_they_are_told(model: GlimpseModel, scenes
     second = model.look(pixels, None, change)
     torch.testing.assert_close(second.first_window, plain.first_window)
     assert not torch.equal(second.glimpse, plain.glimpse)
+
+
+def test_each_glimpse_has_its_vote_and_other_votes_in_training(scenes: Tensor) -> None:
+    torch.manual_seed(0)
+    model = GlimpseModel()
+    pictures = scenes.float() / 255
+    guesses: list[Tensor] = []
+    model.classifier.register_forward_hook(lambda _, __, found: guesses.append(found[:, :-1]))
+    for training, votes in ((False, VOTES), (True, VOTES_IN_TRAINING)):
+        looks = model.train(training).look(pictures)
+        expected = (
+            guesses[-1] + votes.first_glimpse * looks.refiner_logits + votes.gathered * looks.trunk_logits
+        )
+        torch.testing.assert_close(looks.logits, expected)
+        assert looks.refiner_logits.requires_grad
+    assert VOTES != VOTES_IN_TRAINING
