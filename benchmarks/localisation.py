@@ -1,7 +1,7 @@
 """`python -m benchmarks.localisation`: our method against others of its size, trained alike.
 
 Every method is trained by `trainer.train`, with the optimiser, schedule, averaging and scenes of the `cpu`
-preset cut to 3,000 steps, into `runs/compare/METHOD-seedSEED`; a finished run is loaded, a killed one goes
+preset cut to 2,000 steps, into `runs/compare/METHOD-seedSEED`; a finished run is loaded, a killed one goes
 on. `--only` trains some of them and stops there, so that several commands can share a machine. Then each is
 measured on scenes of test digits. What a baseline's box depends on beside its network, such as CAM's
 threshold, is chosen for each scene preset by the true boxes of held-out digits: in its favour, and not
@@ -39,7 +39,7 @@ from trainer.evaluate import COLUMNS
 from trainer.metrics import Figures
 from trainer.presets import Precision, TrainingPreset
 
-STEPS = 3_000
+STEPS = 2_000
 SCENES, DRAWS = 2_000, 5
 CHOICE_SCENES = 2_000
 PRESETS = ("article", "cluttered-100", "cluttered-60")
