@@ -144,7 +144,7 @@ class TrainingScenes:
         return LabelledBatch(*(torch.cat(values, dim=1) for values in zip(*made, strict=True)))
 
     def _vary_handwriting(self, number: int) -> None:
-        """Vary the digits, once for all steps that have this number: targets and clutter are made of them."""
+        """Vary the digits, once for all steps that have this number: targets and crops are made of them."""
         if not self._warped or self._handwriting == number:
             return
         count = self._as_written.images.shape[0]

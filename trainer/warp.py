@@ -4,8 +4,11 @@ After Simard, Steinkraus and Platt, *Best Practices for Convolutional Neural Net
 Document Analysis*, ICDAR 2003: affine and elastic changes that leave the class as it is.
 
 Two things keep a varied digit from being told by its make rather than by its shape. It is varied before a
-scene is made, so that clutter is varied like the digit that is to be found; and it is sampled by cubic
+scene is made, so that the raw crops around it are of varied digits as well; and it is sampled by cubic
 interpolation, which keeps strokes nearly as sharp as they were, while linear interpolation would soften them.
+
+Two things keep its size, by which alone it differs from whole clutter digits, what it was: it is stretched
+along x, while most digits are taller than wide; and those clutter digits are not varied.
 """
 
 from __future__ import annotations
@@ -14,11 +17,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from scenes.digits import Digits, soften
+from scenes.digits import Digits
 from scenes.random import uniform
 
 MOST_TURN_RAD = 0.3
-MOST_LOG_STRETCH = 0.15
+MOST_LOG_WIDENING = 0.15
 MOST_SLANT = 0.25
 MOST_BEND_PX = 1.8
 _BEND_POINTS = 4
@@ -29,7 +32,7 @@ _AT_ONCE = 5_000
 
 
 def vary_handwriting(digits: Digits, seeds: Tensor) -> Digits:
-    """The digits as other hands might have written them.
+    """The digits as other hands might have written them; whole clutter digits, `softened`, stay as they are.
 
     Args:
         digits: on torch.
@@ -43,14 +46,14 @@ def vary_handwriting(digits: Digits, seeds: Tensor) -> Digits:
             )
         ]
     )
-    return digits._replace(images=images, softened=soften(images))
+    return digits._replace(images=images)
 
 
 def warp(canvases: Tensor, seeds: Tensor) -> Tensor:
     """Digits as other hands might have written them.
 
-    Each is changed by a share, from nothing to all, of a turn by up to 0.3 rad, a stretch along each axis by
-    up to 16 %, a slant by up to 0.25, and bends of up to 1.8 canvas px: a function of the seed.
+    Each is changed by a share, from nothing to all, of a turn by up to 0.3 rad, a widening or narrowing by up
+    to 16 %, a slant by up to 0.25, and bends of up to 1.8 canvas px: a function of the seed.
 
     Args:
         canvases: intensities in [0, 1], `[n, side, side]`.
@@ -60,20 +63,20 @@ def warp(canvases: Tensor, seeds: Tensor) -> Tensor:
         The same shape and range; beyond the canvas it is dark.
     """
     n, side = canvases.shape[:2]
-    u = 2 * uniform(seeds, _STREAM, 5 + 2 * _BEND_POINTS**2) - 1
+    u = 2 * uniform(seeds, _STREAM, 4 + 2 * _BEND_POINTS**2) - 1
     share = u[:, 0].abs()
     turn = share * MOST_TURN_RAD * u[:, 1]
-    stretch_x, stretch_y = (torch.exp(share * MOST_LOG_STRETCH * u[:, i]) for i in (2, 3))
-    slant = share * MOST_SLANT * u[:, 4]
-    # Where a pixel's ink is taken from: the slant first, then the stretch, then the turn.
+    across = torch.exp(share * MOST_LOG_WIDENING * u[:, 2])
+    slant = share * MOST_SLANT * u[:, 3]
+    # Where a pixel's ink is taken from: the slant first, then the widening, then the turn.
     cosine, sine = torch.cos(turn), torch.sin(turn)
-    along_x = torch.stack([cosine * stretch_x, cosine * stretch_x * slant - sine * stretch_y], 1)
-    along_y = torch.stack([sine * stretch_x, sine * stretch_x * slant + cosine * stretch_y], 1)
+    along_x = torch.stack([cosine * across, cosine * across * slant - sine], 1)
+    along_y = torch.stack([sine * across, sine * across * slant + cosine], 1)
     rows = torch.stack([along_x, along_y], 1)  # [n, 2, 2]
     affine = torch.cat([rows, torch.zeros_like(rows[:, :, :1])], 2)
     grid = functional.affine_grid(affine, [n, 1, side, side], align_corners=False)
     # The grid's unit is half a canvas.
-    bends = (share * MOST_BEND_PX * 2 / side)[:, None] * u[:, 5:]
+    bends = (share * MOST_BEND_PX * 2 / side)[:, None] * u[:, 4:]
     bends = functional.interpolate(
         bends.view(n, 2, _BEND_POINTS, _BEND_POINTS), size=(side, side), mode="bicubic", align_corners=True
     )
