@@ -68,7 +68,6 @@ PRESETS = {
             steps=24_000,
             batch_size=64,
             learning_rate=2e-3,
-            warped=True,
             compiled=True,
         ),
         TrainingPreset(
@@ -79,7 +78,6 @@ PRESETS = {
             batch_size=512,
             learning_rate=4e-3,
             precision="bfloat16",
-            warped=True,
             compiled=True,
         ),
     )
