@@ -6,10 +6,13 @@ It trains for some minutes. Without `--keep` it writes nothing: it shows that al
 from __future__ import annotations
 
 import argparse
+import base64
+import io
 from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+from PIL import Image
 
 NOTEBOOK = Path(__file__).resolve().parent.parent / "trainer" / "notebook.ipynb"
 _SECONDS_PER_CELL = 1800
@@ -22,6 +25,7 @@ def main() -> None:
     options = parser.parse_args()
     notebook = run_notebook()
     if options.keep:
+        tidy(notebook)
         nbformat.write(notebook, NOTEBOOK)  # type: ignore[no-untyped-call]
         print(f"wrote {NOTEBOOK}, {NOTEBOOK.stat().st_size:,} bytes")
 
@@ -42,6 +46,24 @@ def run_notebook() -> nbformat.NotebookNode:
     client.execute()
     notebook.metadata["language_info"] = {"name": "python"}  # of this machine's Python nothing else
     return notebook
+
+
+def tidy(notebook: nbformat.NotebookNode) -> None:
+    """Make outputs fit to be kept: no warnings, which name local paths, and pictures of 256 colours."""
+    for cell in notebook.cells:
+        kept = [output for output in cell.get("outputs", []) if output.get("name") != "stderr"]
+        for output in kept:
+            if "image/png" in output.get("data", {}):
+                output.data["image/png"] = _with_fewer_colours(output.data["image/png"])
+        if "outputs" in cell:
+            cell.outputs = kept
+
+
+def _with_fewer_colours(png: str) -> str:
+    picture = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
+    smaller = io.BytesIO()
+    picture.quantize(256).save(smaller, "PNG", optimize=True)
+    return base64.b64encode(smaller.getvalue()).decode()
 
 
 if __name__ == "__main__":

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 
 import nbformat
+import numpy as np
 import pytest
+from PIL import Image
 
-from benchmarks.notebook import NOTEBOOK, run_notebook
+from benchmarks.notebook import NOTEBOOK, run_notebook, tidy
 from scenes.digits import Digits
 
 
@@ -29,3 +33,31 @@ def test_the_file_is_a_valid_notebook_and_small() -> None:
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     nbformat.validate(notebook)
     assert NOTEBOOK.stat().st_size < 2_000_000
+
+
+def test_what_is_kept_has_pictures_and_no_warnings() -> None:
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 8
+    assert all(output.get("name") != "stderr" for output in outputs)
+
+
+def test_tidying_drops_warnings_and_keeps_the_pictures_size() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+    stored = io.BytesIO()
+    Image.fromarray(pixels).save(stored, "PNG")
+    png = base64.b64encode(stored.getvalue()).decode()
+    cell = nbformat.v4.new_code_cell(
+        outputs=[
+            nbformat.v4.new_output("stream", name="stderr", text="a warning"),
+            nbformat.v4.new_output("stream", name="stdout", text="said"),
+            nbformat.v4.new_output("display_data", data={"image/png": png}),
+        ]
+    )
+    notebook = nbformat.v4.new_notebook(cells=[cell])
+    tidy(notebook)
+    said, picture = notebook.cells[0].outputs
+    assert said.text == "said"
+    smaller = base64.b64decode(picture.data["image/png"])
+    assert len(smaller) < len(stored.getvalue())
+    assert Image.open(io.BytesIO(smaller)).size == (60, 40)
