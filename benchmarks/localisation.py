@@ -156,8 +156,13 @@ def _summarise(found: list[list[Any]]) -> dict[str, float]:
 
 
 def markdown(content: dict[str, Any]) -> str:
-    """A table for each scene preset, and one of what the methods cost."""
-    parts = []
+    """What all were trained with, a table for each scene preset, and one of what the methods cost."""
+    seeds = ", ".join(map(str, content["seeds"]))
+    parts = [
+        f"Each method was trained for {content['steps']:,} steps, {content['scenes_seen']:,} scenes, in "
+        f"{content['precision']}, from seed {seeds}; deviations are over "
+        f"{'seeds' if len(content['seeds']) > 1 else 'draws'}."
+    ]
     for preset, rows in content["presets"].items():
         lines = [
             f"`{preset}`:\n",

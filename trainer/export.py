@@ -31,7 +31,6 @@ from scenes.digits import Digits
 from scenes.draw import draw
 from scenes.presets import find_preset
 from trainer.attention import BOX_WIDTH_PER_SIGMA, FAINT_EDGE_PER_SIDE
-from trainer.calibrate import calibrate
 from trainer.checkpoint import load_checkpoint, load_trained_model
 from trainer.evaluate import Predict, load_predict, make_pictures, torch_predict
 from trainer.model import GlimpseModel, Prediction
@@ -66,7 +65,7 @@ class _Graph(nn.Module):
 
 
 def export(run: Path, out: Path, digits: Digits) -> Parity:
-    """Export a run's averaged weights, calibrated on held-out `digits`, to `out` and write its sidecar.
+    """Export a run's averaged weights to `out` and write the sidecar beside it.
 
     The file appears only once it has been compared with torch on 1,000 scenes of `digits`.
 
@@ -76,8 +75,6 @@ def export(run: Path, out: Path, digits: Digits) -> Parity:
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f".partial-{out.name}")
     model = load_trained_model(run)
-    # As it answers today: a run of an older version was calibrated for that version's votes.
-    calibrate(model, digits, device=torch.device("cpu"))
     try:
         _write_graph(model, partial)
         pictures = make_pictures(draw(find_preset("article"), np.arange(PARITY_SCENES), digits), digits)

@@ -24,9 +24,6 @@ def exported(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     path = tmp_path_factory.mktemp("export") / "deeper" / "glimpse.onnx"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(exporting, "PARITY_SCENES", 70)
-        # As many scenes as the run was calibrated on, so that the file is what the run is.
-        patch.setattr("trainer.calibrate._SCENES", 200)
-        patch.setattr("trainer.calibrate._BATCH", 25)
         return path, export(tiny_run, path, bar_digits("validation"))
 
 
