@@ -158,11 +158,12 @@ def _summarise(found: list[list[Any]]) -> dict[str, float]:
 def markdown(content: dict[str, Any]) -> str:
     """What all were trained with, a table for each scene preset, and one of what the methods cost."""
     seeds = ", ".join(map(str, content["seeds"]))
-    parts = [
+    over = "seeds" if len(content["seeds"]) > 1 else "draws"
+    budget = (
         f"Each method was trained for {content['steps']:,} steps, {content['scenes_seen']:,} scenes, in "
-        f"{content['precision']}, from seed {seeds}; deviations are over "
-        f"{'seeds' if len(content['seeds']) > 1 else 'draws'}."
-    ]
+        f"{content['precision']}, from seed {seeds}; deviations are over {over}."
+    )
+    parts = [budget]
     for preset, rows in content["presets"].items():
         lines = [
             f"`{preset}`:\n",
