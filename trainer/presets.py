@@ -21,7 +21,7 @@ class TrainingPreset:
     `batch_size` counts scenes over all processes. `ramp` are the steps over which the terms that shape the
     attention are switched on; before, the labels alone teach it where to look. `pasted` is the share of
     scenes with clutter pasted in, `without_digit` the share of those without a digit; `warped` varies the
-    digits' shapes. `compiled` steps start after a minute and are a third faster.
+    digits' shapes. `compiled` steps start after a minute and are up to a tenth faster.
     """
 
     name: str
@@ -63,7 +63,7 @@ PRESETS = {
         ),
         TrainingPreset(
             name="cpu",
-            cost="86 minutes on one core of an Intel Xeon with AVX-512, 53 on two, at benchmarks.train_rate",
+            cost="84 minutes on one core of an AMD EPYC with AVX-512, 59 on two, at benchmarks.train_rate",
             reach="1.6 % error and a mean IoU of 0.85 on article, 0.9 % and 0.87 on cluttered-100",
             steps=24_000,
             batch_size=64,

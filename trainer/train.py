@@ -313,6 +313,6 @@ def _compile(
     if processes.device.type == "cpu" and shutil.which(os.environ.get("CXX", "g++")) is None:
         raise CompilerMissingError(
             f"preset {preset.name} compiles its training steps: expected a C++ compiler (Debian's package "
-            "g++, or CXX naming one), but there is none; --eager trains without, a quarter slower"
+            "g++, or CXX naming one), but there is none; --eager trains without, a little slower"
         )
     return torch.compile(model), torch.compile(losses)
