@@ -69,7 +69,7 @@ class TrainingScenes:
         world: how many processes train together.
         pasted: share of the scenes into which clutter is pasted.
         without_digit: share of the scenes that have no digit.
-        warped: whether the digits' shapes are varied, anew every 1,024 steps.
+        warped: whether handwriting is varied, anew every 1,024 steps, in scenes without whole clutter digits.
 
     Raises:
         ValueError: an unknown preset, shares that do not sum to 1, a batch that the processes cannot share.
@@ -95,7 +95,7 @@ class TrainingScenes:
             raise ValueError(f"batch_size: expected a multiple of {world} processes, got {batch_size}")
         self._seed, self._batch_size, self._device = seed, batch_size, device
         self._mine, self._world = torch.arange(rank, batch_size, world, device=device), world
-        self._as_written = self._digits = digits_like(torch.zeros(0, device=device), digits)
+        self._as_written = self._varied = digits_like(torch.zeros(0, device=device), digits)
         self._parts = list(_share_out(mixture, pasted, batch_size, rank, world))
         self._without_digit, self._warped = without_digit, warped
         self._handwriting: int | None = None
@@ -150,14 +150,16 @@ class TrainingScenes:
         count = self._as_written.images.shape[0]
         first = self._seed * SEEDS_PER_RUN + number * count
         seeds = torch.arange(first, first + count, device=self._device)
-        self._digits = vary_handwriting(self._as_written, seeds)
+        self._varied = vary_handwriting(self._as_written, seeds)
         self._handwriting = number
 
     def _render_part(self, part: _Part, seeds: Tensor) -> LabelledBatch:
         absent = self._absent(seeds)
-        drawn = remove_target(draw(part.preset, seeds, self._digits), absent)
-        scenes = self._frame(drawn)
-        before = self._frame(thin_out(drawn, PASTED_PIECES)) if part.pasted else scenes
+        # A digit differs from whole clutter digits by its size alone, so there it keeps its own.
+        digits = self._as_written if part.preset.clutter[1] else self._varied
+        drawn = remove_target(draw(part.preset, seeds, digits), absent)
+        scenes = _frame(drawn, digits)
+        before = _frame(thin_out(drawn, PASTED_PIECES), digits) if part.pasted else scenes
         return LabelledBatch(scenes, before, torch.where(absent, NO_DIGIT, drawn.label))
 
     def _absent(self, seeds: Tensor) -> Tensor:
@@ -165,16 +167,17 @@ class TrainingScenes:
         chosen: Tensor = uniform(seeds, _NO_DIGIT_STREAM, 1)[:, 0] < self._without_digit
         return chosen
 
-    def _frame(self, drawn: SceneParameters) -> Tensor:
-        """Render scenes into the model's frame: `[n, 1, 100, 100]`."""
-        framed: Tensor = centre_in_frame(render(drawn, self._digits), SCENE_SIDE_PX)[:, None]
-        return framed
-
     def _seeds(self, step: int, steps: int) -> Tensor:
         """Seeds of whole batches: int64 `[steps, batch_size]`."""
         first = self._seed * SEEDS_PER_RUN + step * self._batch_size
         count = steps * self._batch_size
         return torch.arange(first, first + count, device=self._device).view(steps, self._batch_size)
+
+
+def _frame(drawn: SceneParameters, digits: Digits) -> Tensor:
+    """Render scenes into the model's frame: `[n, 1, 100, 100]`."""
+    framed: Tensor = centre_in_frame(render(drawn, digits), SCENE_SIDE_PX)[:, None]
+    return framed
 
 
 def _windows(u: Tensor, *, shift: float, log_scale: float) -> Windows:

@@ -7,8 +7,7 @@ Two things keep a varied digit from being told by its make rather than by its sh
 scene is made, so that the raw crops around it are of varied digits as well; and it is sampled by cubic
 interpolation, which keeps strokes nearly as sharp as they were, while linear interpolation would soften them.
 
-Two things keep its size, by which alone it differs from whole clutter digits, what it was: it is stretched
-along x, while most digits are taller than wide; and those clutter digits are not varied.
+It is stretched along x alone, while most digits are taller than wide, so that it is about as large as before.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ _AT_ONCE = 5_000
 
 
 def vary_handwriting(digits: Digits, seeds: Tensor) -> Digits:
-    """The digits as other hands might have written them; whole clutter digits, `softened`, stay as they are.
+    """The digits as other hands might have written them; `softened`, for clutter digits, stays as it is.
 
     Args:
         digits: on torch.

@@ -64,13 +64,16 @@ class Served(NamedTuple):
             sleep(0.2)
 
     def replicas(self) -> set[str]:
-        """When the replicas that answer were started: one of them at a time says so."""
+        """When the replicas that answer began to count: one of them at a time says so.
+
+        Not when their processes were started: that is told in hundredths of a second, in which two may start.
+        """
         asked = [self.ask("GET", "/metrics").body.decode() for _ in range(12)]
         return {
             line.split()[1]
             for metrics in asked
             for line in metrics.splitlines()
-            if line.startswith("process_start_time_seconds ")
+            if line.startswith("glimpse_worker_deaths_created ")
         }
 
 
