@@ -106,7 +106,7 @@ VARIANTS = {
         Variant("gradient-1", TRAINING, "all of the glimpse's gradient into its place",
                 design=Design(glimpse_gradient=1.0)),
         Variant("not-pasted", TRAINING, "no clutter pasted in", change=_recipe(pasted=0.0)),
-        Variant("warped", TRAINING, "the digits' shapes varied", change=_recipe(warped=True)),
+        Variant("not-warped", TRAINING, "handwriting as it is", change=_recipe(warped=False)),
         Variant("adamw", TRAINING, "AdamW for all layers instead of Muon", heads=_EVERY_LAYER),
     )
 }  # fmt: skip

@@ -155,12 +155,15 @@ class TrainingScenes:
 
     def _render_part(self, part: _Part, seeds: Tensor) -> LabelledBatch:
         absent = self._absent(seeds)
-        # A digit differs from whole clutter digits by its size alone, so there it keeps its own.
-        digits = self._as_written if part.preset.clutter[1] else self._varied
+        digits = self._digits_for(part.preset)
         drawn = remove_target(draw(part.preset, seeds, digits), absent)
         scenes = _frame(drawn, digits)
         before = _frame(thin_out(drawn, PASTED_PIECES), digits) if part.pasted else scenes
         return LabelledBatch(scenes, before, torch.where(absent, NO_DIGIT, drawn.label))
+
+    def _digits_for(self, preset: Preset) -> Digits:
+        """As written where clutter is whole digits: a digit has its size alone to be told by there."""
+        return self._as_written if preset.clutter[1] else self._varied
 
     def _absent(self, seeds: Tensor) -> Tensor:
         """Whether a scene has no digit: bool, `[n]`."""

@@ -76,8 +76,8 @@ class ScenesWithBoxes(TrainingScenes):
 
     def _render_part(self, part: Any, seeds: Tensor) -> LabelledBatch:
         made = super()._render_part(part, seeds)
-        preset = part.preset
-        boxes = ink_boxes(draw(preset, seeds, self._digits), self._digits)
+        preset, digits = part.preset, self._digits_for(part.preset)
+        boxes = ink_boxes(draw(preset, seeds, digits), digits)
         masks = box_masks(boxes, frame_offset_px(preset.side_px, SCENE_SIDE_PX))
         return made._replace(scenes=torch.cat([made.scenes, masks], dim=1))
 

@@ -199,6 +199,15 @@ def test_an_answer_has_a_box_for_every_setting(baseline) -> None:
     np.testing.assert_allclose(said.probabilities.sum(axis=1), 1, rtol=1e-5)
 
 
+def test_the_oracles_boxes_are_those_of_the_digits_as_they_were_varied() -> None:
+    scenes = oracle.ScenesWithBoxes(
+        {"clean": 1.0}, bar_digits(), batch_size=16, seed=0, device=torch.device("cpu"), warped=True
+    )
+    for picture, mask in scenes.batch(0).scenes:
+        ink = picture > 0.25
+        assert torch.equal(mask > 0.5, ink.any(1)[:, None] & ink.any(0))  # a bar has no gaps
+
+
 def test_the_oracle_reads_at_the_true_box() -> None:
     model = oracle.Oracle().eval()
     glimpses: list[torch.Tensor] = []
@@ -224,6 +233,7 @@ def test_the_oracles_scenes_are_ours_with_the_true_box_as_a_mask() -> None:
         device=ALONE.device,
         pasted=TINY.pasted,
         without_digit=TINY.without_digit,
+        warped=TINY.warped,
     ).batch(0)
     assert torch.equal(with_boxes.scenes[:, :1], ours.scenes)
     assert torch.equal(with_boxes.labels, ours.labels)

@@ -68,7 +68,7 @@ def test_another_seed_makes_other_scenes_and_windows() -> None:
 def test_a_batch_shows_what_the_scene_stage_makes_of_its_seeds() -> None:
     # Run 3 begins at seed 3 · 2⁴⁰; step 9 of 20 scenes at 180 more.
     seeds = torch.arange(3 * 2**40 + 180, 3 * 2**40 + 200)
-    digits = stream()._digits
+    digits = stream()._as_written
     parameters = draw(find_preset("article"), seeds, digits)
     batch = stream(mixture={"article": 1.0}).batch(9)
     assert torch.equal(batch.scenes[:, 0], render(parameters, digits))
