@@ -6,18 +6,20 @@ import http.client
 import json
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, NamedTuple
 
+import psutil
 import yaml
 
-from benchmarks.ray_nodes import SERVE, Nodes
+from benchmarks.ray_nodes import SERVE, Node, Nodes
 from benchmarks.serving.running import ROOT, free_ports
 
 READY_S = 300.0  # CI's cores may be busy; nothing here waits longer than it has to
 PNG = {"Content-Type": "image/png"}
+REPLICA = "ray::ServeReplica:glimpse:glimpse"
 
 
 class Answer(NamedTuple):
@@ -63,18 +65,44 @@ class Served(NamedTuple):
             assert monotonic() < until, f"not {what} after {most_s:g} s: {self.probes()}\n{self.nodes.logs()}"
             sleep(0.2)
 
-    def replicas(self) -> set[str]:
-        """When the replicas that answer began to count: one of them at a time says so.
+    def replica_processes(self) -> list[psutil.Process]:
+        """The processes of replicas, those that do not answer as yet included."""
+        return [process for node in self.nodes.all for process in processes_titled(node, REPLICA)]
 
-        Not when their processes were started: that is told in hundredths of a second, in which two may start.
+    def replicas(self) -> set[int]:
+        """The process ids of the replicas that answer: one of them at a time says when it was started.
+
+        That is told in hundredths of a second, in which two may start: both count then.
         """
         asked = [self.ask("GET", "/metrics").body.decode() for _ in range(12)]
-        return {
-            line.split()[1]
+        answering = {
+            float(line.split()[1])
             for metrics in asked
             for line in metrics.splitlines()
-            if line.startswith("glimpse_worker_deaths_created ")
+            if line.startswith("process_start_time_seconds ")
         }
+        found = set()
+        for process in self.replica_processes():
+            with suppress(psutil.NoSuchProcess):
+                if any(_same_start(process.create_time(), start) for start in answering):
+                    found.add(process.pid)
+        return found
+
+
+def processes_titled(node: Node, title: str) -> list[psutil.Process]:
+    """Those of a node whose title begins like this."""
+    found = []
+    for process in node.processes():
+        with suppress(psutil.NoSuchProcess):
+            if "".join(process.cmdline()[:1]).startswith(title):
+                found.append(process)
+    return found
+
+
+def _same_start(one: float, other: float) -> bool:
+    """Both count from the machine's boot, which each reader rounds to a whole second of its own."""
+    apart_s = abs(one - other)
+    return apart_s < 1.5 and abs(apart_s - round(apart_s)) < 0.005
 
 
 @contextmanager

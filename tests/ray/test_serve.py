@@ -27,7 +27,7 @@ from service.settings import Settings
 from service.synthesis.generator import OnnxGenerator
 from tests.ray.conftest import StartNodes
 from tests.ray.load import loaded
-from tests.ray.served import PNG, Answer, Served, serving
+from tests.ray.served import PNG, REPLICA, Answer, Served, processes_titled, serving
 
 CONFIG = ROOT / "docker" / "ray" / "serve.yaml"
 GPU_CONFIG = ROOT / "docker" / "ray" / "serve-gpu.yaml"
@@ -176,7 +176,7 @@ def test_a_node_dies_under_load_and_no_request_is_lost(
 ) -> None:
     served.wait("on both nodes", lambda: len(served.replicas()) == 2)
     dying: Node = served.nodes.all[1]
-    (replica,) = _replica_processes(dying)
+    (replica,) = processes_titled(dying, REPLICA)
     (worker,) = replica.children()
     with loaded(served.port, expected, CLIENTS) as load:
         load.run(3, served.probes)
@@ -191,12 +191,12 @@ def test_a_node_dies_under_load_and_no_request_is_lost(
     # It was no luck: some were with the replica that died, and were asked again.
     assert served.nodes.said("a replica died with a request to /predict")
     served.wait("made again on the other node", lambda: len(served.replicas()) == 2)
-    assert len(_replica_processes(served.nodes.head)) == 2
+    assert len(processes_titled(served.nodes.head, REPLICA)) == 2
 
 
 def test_a_worker_that_dies_is_replaced_within_its_replica(served: Served, scenes: list[bytes]) -> None:
     before = served.replicas()
-    for replica in _replica_processes(served.nodes.head):
+    for replica in processes_titled(served.nodes.head, REPLICA):
         (worker,) = replica.children()
         worker.kill()
     statuses = {served.post("/predict", png).status for png in scenes}
@@ -205,23 +205,23 @@ def test_a_worker_that_dies_is_replaced_within_its_replica(served: Served, scene
 
 
 def test_a_replica_whose_worker_keeps_dying_is_replaced(served: Served, scenes: list[bytes]) -> None:
-    first, *others = _replica_processes(served.nodes.head)
+    first, *others = processes_titled(served.nodes.head, REPLICA)
 
     def is_gone() -> bool:
         with suppress(psutil.NoSuchProcess):
             for worker in first.children():
                 worker.kill()
-        return first not in _replica_processes(served.nodes.head)
+        return first not in processes_titled(served.nodes.head, REPLICA)
 
     served.wait("replaced", is_gone)
-    assert set(others) <= set(_replica_processes(served.nodes.head))
+    assert set(others) <= set(processes_titled(served.nodes.head, REPLICA))
     served.wait("whole again", lambda: len(served.replicas()) == 2)
     assert {served.post("/predict", png).status for png in scenes} == {200}
 
 
 def test_the_probes_hear_no_where_no_replica_is_left(served: Served, scenes: list[bytes]) -> None:
-    killed = _replica_processes(served.nodes.head)
-    (controller,) = _processes(served.nodes.head, "ray::ServeController")
+    killed = processes_titled(served.nodes.head, REPLICA)
+    (controller,) = processes_titled(served.nodes.head, "ray::ServeController")
     controller.suspend()  # so that none is made again as yet
     try:
         for process in killed:
@@ -235,7 +235,7 @@ def test_the_probes_hear_no_where_no_replica_is_left(served: Served, scenes: lis
         controller.resume()
     served.wait("ready again", lambda: set(served.probes().values()) == {200})
     assert served.post("/predict", scenes[0]).status == 200
-    assert not {p.pid for p in killed} & {p.pid for p in _replica_processes(served.nodes.head)}
+    assert not {p.pid for p in killed} & {p.pid for p in processes_titled(served.nodes.head, REPLICA)}
 
 
 def test_many_requests_bring_another_replica_and_too_many_are_told_so(
@@ -248,12 +248,12 @@ def test_many_requests_bring_another_replica_and_too_many_are_told_so(
     assert load.wrong == []
     assert load.statuses.keys() == {200, 503}
     with loaded(served.port, expected, 40) as load:
-        served.wait("scaled up", lambda: len(_replica_processes(served.nodes.head)) == 3)
+        served.wait("scaled up", lambda: len(processes_titled(served.nodes.head, REPLICA)) == 3)
     assert load.wrong == []
 
 
 def test_a_stop_leaves_no_process(served: Served) -> None:
-    started = _replica_processes(served.nodes.head)
+    started = processes_titled(served.nodes.head, REPLICA)
     of_replicas = [*started, *(worker for replica in started for worker in replica.children())]
     stop = "import ray; from ray import serve; ray.init(log_to_driver=False); serve.shutdown()"
     done = subprocess.run([sys.executable, "-c", stop], env=served.nodes.env, capture_output=True, text=True)
@@ -261,16 +261,3 @@ def test_a_stop_leaves_no_process(served: Served) -> None:
     assert set(served.probes().values()) <= {0, 404, 503}
     psutil.wait_procs(of_replicas, UNREADY_S)
     assert [process for process in of_replicas if process.is_running()] == []
-
-
-def _replica_processes(node: Node) -> list[psutil.Process]:
-    return _processes(node, "ray::ServeReplica:glimpse:glimpse")
-
-
-def _processes(node: Node, title: str) -> list[psutil.Process]:
-    found = []
-    for process in node.processes():
-        with suppress(psutil.NoSuchProcess):
-            if "".join(process.cmdline()[:1]).startswith(title):
-                found.append(process)
-    return found
