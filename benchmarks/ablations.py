@@ -3,8 +3,8 @@
 Each variant is trained for 2,000 steps, everything else as in the `cpu` preset, into
 `runs/ablations/VARIANT-seedSEED`; a finished run is loaded, a killed one goes on. `--only` trains some
 variants and stops there. The figures are of scenes of held-out training digits. The label's error is what
-choices were made by; the boxes' IoU is shown to tell what a term does for the box, and nothing was or may be
-chosen by it.
+choices are made by; the boxes' IoU is shown to tell what a term does for the box, and nothing may be chosen
+by it.
 
 Writes `benchmarks/results/ablations.json` and `ablations.png`, the error against the IoU, and the tables into
 `benchmarks/README.md`. With fewer steps or scenes it is a trial, which stays under `runs/`.

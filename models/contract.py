@@ -74,8 +74,8 @@ AnySidecar = TypeVar("AnySidecar", bound=Sidecar)
 class Contract(Sidecar):
     """The content of the model's sidecar. `metrics` maps a scene preset to its figures on test digits.
 
-    The box has the attention's centre. Its sides are `box_width_per_sigma` sigmas, and at each of its edges
-    `box_edge_per_side` of the longer one more.
+    The box is centred on the attention. Each of its sides is `box_width_per_sigma` sigmas and, at both ends,
+    `box_edge_per_side` times the longer of the two more.
     """
 
     box_width_per_sigma: float

@@ -19,7 +19,7 @@ from scenes.digits import Digits, make_digits
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 VALIDATION_DIGITS = 5_000
-"""The last digits of the 60,000 training ones: for choices, so that the test digits never make one."""
+"""The last digits of the 60,000 training ones: for choices, which are not the test digits' to make."""
 
 SHA256 = {
     "train-images-idx3-ubyte.gz": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",

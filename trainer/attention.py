@@ -15,12 +15,13 @@ BOX_WIDTH_PER_SIGMA = math.sqrt(12.0)
 """A box of width w, filled evenly, has the standard deviation w / √12: the box of a Gaussian is the evenly
 filled box with the same variance. No box was looked at to find this."""
 
-FAINT_EDGE_PER_SIDE = (1 / 2 - 1 / 4) / 20
-"""How far ink reaches beyond the Gaussian's box, in longer sides of it. Training ends that box where ink has
-half of its height (`trainer.losses`), but ink is what has more than a quarter of it. MNIST's digits are drawn
-with edges one canvas px wide, along which intensity falls evenly, so a quarter lies ½ − ¼ canvas px further
-out than a half; and their longer side is 20 canvas px (LeCun et al. 1998). This follows from how digits and
-ink are defined, and from no box of any scene."""
+INK_FROM = 1 / 4
+"""What counts as ink, in heights of a stroke: the evaluation's definition."""
+FAINT_EDGE_PER_SIDE = (1 / 2 - INK_FROM) / 20
+"""How far ink reaches beyond the Gaussian's box, in longer sides of it. Training ends that box about where
+ink has half of its height (`trainer.losses`). Scenes are interpolated evenly between a canvas's pixels, so
+that beyond a pixel of full ink a quarter lies ½ − ¼ canvas px further out than a half, beyond a fainter one
+more; and MNIST's digits are 20 canvas px long (LeCun et al. 1998). No box went into this number."""
 
 _NARROWEST_FILTER_PX = 0.5
 """A Gaussian filter narrower than half a pixel falls between pixels; this keeps its sum within 2 % of 1."""

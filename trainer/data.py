@@ -2,8 +2,8 @@
 
 A batch is a pure function of the run's seed and the step, so a resumed run sees what an unbroken one would.
 
-Some scenes get more clutter pasted in before the network sees them. The network is shown the crowded picture,
-the terms that fit the box to the ink the picture as it was: it learns that what was pasted does not belong to
+Some scenes get more clutter pasted in before the network sees them. It sees the crowded picture; the terms
+that fit the box to the ink see the picture before pasting: it learns that what was pasted does not belong to
 the digit, and clutter that was there from the start looks just alike. Some scenes have no digit at all.
 """
 

@@ -3,8 +3,8 @@
 The box is made tight by two terms that pull against each other. The variance penalty (Kosiorek 2017) alone
 shrinks the attention until the classifier complains, which is far too late or never. Against it stands the
 ink that the box keeps. With ½ of the one and 1 of the other, a box of width w gains by growing as long as the
-ink profile at its edge is higher than half of the mean profile inside: the box ends at half maximum, the
-usual edge of a peak (FWHM). The weights follow from that; no box was looked at to set them.
+ink profile at its edge is higher than half of the mean profile inside: the box ends about at half maximum,
+the usual edge of a peak (FWHM). The weights follow from that; no box was looked at to set them.
 
 Two priors enter here: ink is brighter than its surroundings, and a digit's strokes touch.
 """
@@ -22,7 +22,7 @@ from trainer.attention import Gaussian, read_glimpse
 from trainer.model import NO_DIGIT, Looks
 
 VARIANCE_PER_INK = 0.5
-"""The ½ above: it puts the edge of the box at half maximum."""
+"""The ½ above: it puts the edge of the box about at half maximum."""
 _INK_SIDE = 32
 _INK_WINDOW = 2.0
 _NARROWEST_INK_WINDOW_PX = 16.0

@@ -5,7 +5,8 @@
 2. The first glimpse, wider than the Gaussian's box, goes to the refiner, which corrects the Gaussian.
 3. The second glimpse, read through the corrected Gaussian, goes to the classifier.
 
-Nothing here knows a box: gradients of the label's cross entropy reach the Gaussian through the glimpses.
+Nothing here knows a box: gradients of the label's cross entropy reach the Gaussian's centre through the
+glimpses, its sides are fitted to the ink (`trainer.losses`).
 """
 
 from __future__ import annotations

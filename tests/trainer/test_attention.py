@@ -9,8 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from scenes.truth import INK_THRESHOLD
 from trainer.attention import (
     BOX_WIDTH_PER_SIGMA,
+    INK_FROM,
     Gaussian,
     attention_maps,
     boxes,
@@ -141,6 +143,11 @@ def test_the_box_of_ink_reaches_on_to_where_a_quarter_is_left() -> None:
     across, down = 8 * scale + 2 * quarter, 20 * scale + 2 * quarter
     expected = [50 - across / 2, 40 - down / 2, across, down]
     assert found.tolist() == pytest.approx(expected, abs=1e-3)
+
+
+def test_what_counts_as_ink_is_what_the_truth_counts() -> None:
+    """Training must not import the truth, so the number is written twice."""
+    assert INK_FROM == INK_THRESHOLD
 
 
 def test_no_gradient_passes_a_detached_gaussian() -> None:

@@ -172,6 +172,29 @@ def detached(losses: Losses) -> Losses:
     return Losses(*(value.detach() for value in losses))
 
 
+@pytest.mark.parametrize("canvas_px", [28, 45, 64])
+def test_a_box_rests_within_a_third_of_a_canvas_px_of_where_soft_edges_have_half_of_their_height(
+    canvas_px: int,
+) -> None:
+    """So `FAINT_EDGE_PER_SIDE` may start from there; that the fading at gaps rests it inside is known."""
+    px = canvas_px / 28
+    pixels = torch.arange(100) + 0.5
+
+    def strip(length: float) -> Tensor:  # edges one canvas px wide
+        return (length / 2 + 0.5 - (pixels - 50).abs() / px).clamp(0, 1)
+
+    scene = (strip(20)[:, None] * strip(12))[None, None]
+    height = (torch.linspace(18, 22, 401) * px).requires_grad_()
+    place, width = torch.full((401,), 50.0), torch.full((401,), 12 * px)
+    boxed = gaussian_of_box(place, place, width, height)
+    variance, kept_ink = tightness_losses(boxed, scene.expand(401, -1, -1, -1))
+    (pull,) = torch.autograd.grad((VARIANCE_PER_INK * variance + kept_ink).sum(), height)
+    assert pull[0] < 0  # it grows
+    assert pull[-1] > 0  # it shrinks
+    rest = height[(pull < 0).nonzero().max()].item() / px
+    assert rest == pytest.approx(20, abs=2 / 3)
+
+
 def test_the_total_is_the_weighted_sum_and_the_ramp_switches_the_shaping_terms(scenes: Tensor) -> None:
     looks, labels = pass_over(scenes), torch.tensor([3, 1, 4, 1, 5])
     off, half = (detached(compute_losses(looks, scenes, labels, WEIGHTS, ramp)) for ramp in (0.0, 0.5))
