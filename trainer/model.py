@@ -150,11 +150,16 @@ class AttentionNetwork(nn.Module):
         fine = self.fine(scenes)
         upward = functional.interpolate(self.upward(self.coarse(fine)), scale_factor=2.0, mode="nearest")
         merged = functional.relu(self.lateral(fine) + upward[:, :, :_HEAT_SIDE, :_HEAT_SIDE])
-        heat = torch.softmax(self.heat(merged).flatten(1).float(), dim=1)  # [batch, 625]
-        gathered = (merged.flatten(2).float() @ heat[:, :, None])[:, :, 0]  # [batch, 32]
+        with torch.autocast(scenes.device.type, enabled=False):  # bfloat16 would round places to ¼ px
+            return self._read(merged.float())
+
+    def _read(self, merged: Tensor) -> tuple[Tensor, Gaussian, Tensor]:
+        """Features `[batch, 32, 25, 25]` to what `forward` returns."""
+        heat = torch.softmax(self.heat(merged).flatten(1), dim=1)  # [batch, 625]
+        gathered = (merged.flatten(2) @ heat[:, :, None])[:, :, 0]  # [batch, 32]
         place = heat.view(-1, _HEAT_SIDE, _HEAT_SIDE)
         cell_px = (torch.arange(_HEAT_SIDE, device=heat.device, dtype=heat.dtype) + 0.5) * _HEAT_STRIDE_PX
-        geometry = torch.tanh(self.geometry(gathered).float())  # [batch, 4]
+        geometry = torch.tanh(self.geometry(gathered))  # [batch, 4]
         shift_x, shift_y, log_width, log_height = geometry.unbind(1)
         gaussian = gaussian_of_box(
             place.sum(1) @ cell_px + shift_x * _HEAT_STRIDE_PX,
@@ -190,8 +195,10 @@ class GlimpseNetwork(nn.Module):
 
     def forward(self, glimpses: Tensor) -> Tensor:
         """Glimpses `[batch, side, side]` to `[batch, outputs]`."""
-        outputs: Tensor = self.head(self.features(glimpses[:, None]))
-        return outputs.float()
+        features = self.features(glimpses[:, None])
+        with torch.autocast(glimpses.device.type, enabled=False):
+            outputs: Tensor = self.head(features.float())
+        return outputs
 
 
 def _channels(count: int, width: float) -> int:

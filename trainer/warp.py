@@ -62,7 +62,7 @@ def warp(canvases: Tensor, seeds: Tensor) -> Tensor:
         The same shape and range; beyond the canvas it is dark.
     """
     n, side = canvases.shape[:2]
-    u = 2 * uniform(seeds, _STREAM, 4 + 2 * _BEND_POINTS**2) - 1
+    u = (2 * uniform(seeds, _STREAM, 4 + 2 * _BEND_POINTS**2) - 1).to(canvases.dtype)
     share = u[:, 0].abs()
     turn = share * MOST_TURN_RAD * u[:, 1]
     across = torch.exp(share * MOST_LOG_WIDENING * u[:, 2])
