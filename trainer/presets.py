@@ -57,6 +57,7 @@ PRESETS = {
             reach="nothing: it shows that the road holds, from digits to a served model",
             steps=60,
             batch_size=32,
+            warped=False,
             learning_rate=2e-3,
             ramp=(10, 40),
             log_every=10,
