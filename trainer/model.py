@@ -150,11 +150,6 @@ class AttentionNetwork(nn.Module):
         fine = self.fine(scenes)
         upward = functional.interpolate(self.upward(self.coarse(fine)), scale_factor=2.0, mode="nearest")
         merged = functional.relu(self.lateral(fine) + upward[:, :, :_HEAT_SIDE, :_HEAT_SIDE])
-        with torch.autocast(scenes.device.type, enabled=False):  # bfloat16 would round places to ¼ px
-            return self._read(merged.float())
-
-    def _read(self, merged: Tensor) -> tuple[Tensor, Gaussian, Tensor]:
-        """Features `[batch, 32, 25, 25]` to what `forward` returns."""
         heat = torch.softmax(self.heat(merged).flatten(1), dim=1)  # [batch, 625]
         gathered = (merged.flatten(2) @ heat[:, :, None])[:, :, 0]  # [batch, 32]
         place = heat.view(-1, _HEAT_SIDE, _HEAT_SIDE)
@@ -264,8 +259,8 @@ class GlimpseModel(nn.Module):
             second: changes of the second glimpse's window.
         """
         design, votes = self.design, VOTES_IN_TRAINING if self.training else VOTES
-        heat, coarse, gathered_logits = self.attention_network(scenes)
-        with torch.autocast(scenes.device.type, enabled=False):
+        with torch.autocast(scenes.device.type, enabled=False):  # in bfloat16 small digits are missed
+            heat, coarse, gathered_logits = self.attention_network(scenes)
             first_window = _square_window(coarse, FIRST_WINDOW, design.glimpse_gradient, first)
             first_glimpse = _read_square(scenes, first_window, FIRST_GLIMPSE_SIDE)
         refined = self.refiner(first_glimpse)
