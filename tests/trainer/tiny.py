@@ -28,7 +28,7 @@ Pictures = npt.NDArray[np.uint8]
 ALONE = Processes(0, 1, torch.device("cpu"))
 
 TINY = dataclasses.replace(
-    PRESETS["smoke"], steps=6, batch_size=8, ramp=(1, 4), checkpoint_every=3, log_every=1
+    PRESETS["smoke"], steps=6, batch_size=8, warped=True, ramp=(1, 4), checkpoint_every=3, log_every=1
 )
 
 
