@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import sys
+from contextlib import suppress
 
 from models.contract import ContractError
 from service.inference.batching import BUCKETS
@@ -29,7 +30,9 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     if hasattr(os, "nice"):
         os.nice(_NICENESS)
-    with socket.socket(fileno=int(sys.argv[1])) as connection:
+    # The service may have gone at any time, for instance because a worker beside this one cannot start: it
+    # has said why, and a traceback of each other worker would only hide that.
+    with socket.socket(fileno=int(sys.argv[1])) as connection, suppress(EOFError, ConnectionError):
         orders: Orders = receive_blocking(connection)
         try:
             predictor = load(orders)
@@ -48,12 +51,9 @@ def load(orders: Orders) -> OnnxPredictor:
 
 
 def answer(connection: socket.socket, work: Work) -> None:
-    """Answer batches until the other end has gone."""
+    """Answer batches until the other end has gone, which is an EOFError or a ConnectionError."""
     while True:
-        try:
-            jobs = receive_blocking(connection)
-        except (EOFError, ConnectionError):
-            return
+        jobs = receive_blocking(connection)
         try:
             message: object = work(jobs)
         except Exception as error:  # noqa: BLE001 - a defect: whoever asked is told of it

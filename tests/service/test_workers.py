@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -19,6 +21,7 @@ import numpy as np
 import pytest
 
 from models.contract import sidecar_path
+from service.inference.wire import Orders, pack
 from tests.service.fakes import encode
 from tests.service.proxy import Backend, Proxy, read_message
 from tests.service.test_server import PATIENCE_S, server
@@ -63,6 +66,22 @@ def test_each_worker_is_a_process_and_ends_with_the_service(service):
     process.kill()
     process.wait(timeout=PATIENCE_S)
     until(lambda: not any(Path(f"/proc/{worker}/stat").exists() for worker in workers))
+
+
+@pytest.mark.parametrize("model", ["the real one", "none"])
+def test_a_worker_whose_service_has_gone_ends_without_a_word(model, model_path, tmp_path):
+    path = model_path if model == "the real one" else tmp_path / "none.onnx"
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.sendall(pack(Orders(path, provider="cpu", threads=1, max_batch=1)))
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "service.inference.worker", str(theirs.fileno())],
+            pass_fds=(theirs.fileno(),),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+    said, _ = worker.communicate(timeout=PATIENCE_S)
+    assert (worker.returncode, said) == (0, b"")
 
 
 def test_a_killed_worker_loses_no_request_and_comes_back(service):
