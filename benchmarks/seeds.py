@@ -98,7 +98,7 @@ def seeds_table(figures: dict[str, Any]) -> str:
 
 
 def provenance_table(contract: Contract) -> str:
-    """What made the committed model as a Markdown table, from its sidecar."""
+    """What made the committed model and what its box is, as a Markdown table, from its sidecar."""
     made = contract.provenance
     software = ", ".join(f"{name} {version}" for name, version in made.versions.items())
     rows = {
@@ -106,6 +106,10 @@ def provenance_table(contract: Contract) -> str:
         "command": f"`{made.command}`, commit `{made.commit[:12]}`",
         "data": f"{made.data}; {made.scenes_seen:,} scenes, made while training",
         "time and hardware": f"{made.seconds / 60:.0f} minutes on {made.hardware}; {software}",
+        "box": (
+            f"sides of {contract.box_width_per_sigma:g} σ, and at both ends {contract.box_edge_per_side:g} "
+            "of the longer side more"
+        ),
     }
     return "\n".join(["| how it was made | |", "|---|---|", *(f"| {k} | {v} |" for k, v in rows.items())])
 
