@@ -1,7 +1,8 @@
 """`python -m benchmarks.seeds RUN…`: one recipe trained from several seeds, all reported, the median shipped.
 
 The median is chosen by label errors on held-out training digits: neither test digits nor boxes have a say.
-Then each run's exported file is measured on test digits, but for runs that were measured before.
+Each run's exported file is measured on test digits, and what was found is kept in the run's folder: runs can
+be measured at the same time in several shells with `--measure`, and are not measured twice.
 Writes `benchmarks/results/seeds.json`; with `--ship` the median's file becomes `models/glimpse.onnx`, with
 its figures in its sidecar and in `benchmarks/results/figures.json`, and all of it in the documents.
 """
@@ -18,7 +19,7 @@ import torch
 
 from benchmarks.documents import MODEL_CARD, fill_in
 from benchmarks.figures import measure, record, write_figures
-from benchmarks.results import FOLDER, digits_or_exit, write_result
+from benchmarks.results import digits_or_exit, write_result
 from models.contract import MODEL_PATH, Contract, load_contract, sidecar_path
 from scenes.digits import Digits
 from trainer.checkpoint import load_trained_model
@@ -26,7 +27,6 @@ from trainer.export import export
 from trainer.validation import label_errors
 
 _VALIDATION_SCENES = 10_000
-RESULT = "seeds"
 
 
 def main() -> None:
@@ -36,38 +36,55 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=10)
     parser.add_argument("--scenes", type=int, default=10_000)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--ship", action="store_true", help="make the median the committed model")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--ship", action="store_true", help="make the median the committed model")
+    what.add_argument("--measure", action="store_true", help="measure these runs and write nothing else")
     options = parser.parse_args()
     test, held_out = digits_or_exit("test"), digits_or_exit("validation")
-    before = {run["test"]["model_sha256"]: run for run in _read()["runs"]}
     runs = []
     for folder in options.runs:
-        onnx_path = folder / MODEL_PATH.name
-        if not onnx_path.is_file():
-            export(folder, onnx_path, held_out)
-        contract = load_contract(onnx_path)
-        runs.append(
-            before.get(contract.sha256)
-            or {
-                "seed": contract.provenance.seed,
-                "commit": contract.provenance.commit,
-                "scenes_seen": contract.provenance.scenes_seen,
-                "seconds": contract.provenance.seconds,
-                "validation_error": _validation_errors(folder, held_out, options.threads),
-                "test": measure(onnx_path, test, options.draws, options.scenes, options.threads),
-            }
-        )
+        runs.append(measure_run(folder, test, held_out, options.draws, options.scenes, options.threads))
         print(f"{folder}: seed {runs[-1]['seed']}, label errors {runs[-1]['validation_error']}")
+    if options.measure:
+        return
     chosen = median_seed(runs)
     figures = {"shipped_seed": chosen, "runs": runs}
     command = f"python -m benchmarks.seeds {' '.join(folder.name for folder in options.runs)}"
     print(seeds_table(figures))
-    path = write_result(RESULT, command, figures, threads=options.threads)
+    path = write_result("seeds", command, figures, threads=options.threads)
     print(f"the median is seed {chosen}; wrote {path}")
     if options.ship:
         fill_in("seeds", seeds_table(figures), MODEL_CARD)
         position = next(i for i, run in enumerate(runs) if run["seed"] == chosen)
         _ship(options.runs[position] / MODEL_PATH.name, runs[position]["test"], options.threads)
+
+
+def measure_run(
+    folder: Path, test: Digits, held_out: Digits, draws: int, scenes: int, threads: int
+) -> dict[str, Any]:
+    """What a finished run reached on held-out and on test digits, measured now or before (`measured.json`).
+
+    Exports the run where that has not been done. Of another file, or of other draws, it is measured again.
+    """
+    onnx_path, kept_path = folder / MODEL_PATH.name, folder / "measured.json"
+    if not onnx_path.is_file():
+        export(folder, onnx_path, held_out)
+    contract = load_contract(onnx_path)
+    wanted = {"model_sha256": contract.sha256, "draws": draws, "scenes_per_draw": scenes}
+    if kept_path.is_file():
+        kept: dict[str, Any] = json.loads(kept_path.read_text(encoding="utf-8"))
+        if wanted.items() <= kept["test"].items():
+            return kept
+    measured = {
+        "seed": contract.provenance.seed,
+        "commit": contract.provenance.commit,
+        "scenes_seen": contract.provenance.scenes_seen,
+        "seconds": contract.provenance.seconds,
+        "validation_error": _validation_errors(folder, held_out, threads),
+        "test": measure(onnx_path, test, draws, scenes, threads),
+    }
+    kept_path.write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
+    return measured
 
 
 def median_seed(runs: list[dict[str, Any]]) -> int:
@@ -128,14 +145,6 @@ def _ship(onnx_path: Path, measured: dict[str, Any], threads: int) -> None:
     write_figures(measured, threads)
     fill_in("provenance", provenance_table(load_contract(MODEL_PATH)), MODEL_CARD)
     print(f"shipped {onnx_path} as {MODEL_PATH.name}")
-
-
-def _read() -> dict[str, Any]:
-    path = FOLDER / f"{RESULT}.json"
-    if not path.is_file():
-        return {"runs": []}
-    figures: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["figures"]
-    return figures
 
 
 if __name__ == "__main__":

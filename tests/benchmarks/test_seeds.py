@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks import seeds
 from benchmarks.seeds import median_seed
+from models.contract import MODEL_PATH, load_contract, sidecar_path, write_contract
+from scenes.digits import Digits
+from tests.trainer.tiny import bar_digits
 
 
 def run(seed: int, article: float, cluttered: float, **test: float) -> dict[str, Any]:
@@ -35,3 +42,36 @@ def test_figures_on_test_digits_have_no_say() -> None:
         run(2, 0.03, 0.01, error=0.0, mean_iou=1.0),
     ]
     assert median_seed(runs) == median_seed(flattered) == 0
+
+
+def test_a_run_is_measured_once_and_again_where_the_draws_or_the_file_differ(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exported, measured_with = tmp_path / MODEL_PATH.name, []
+
+    def export(run: Path, out: Path, held_out: Digits) -> None:
+        shutil.copyfile(MODEL_PATH, out)
+        shutil.copyfile(sidecar_path(MODEL_PATH), sidecar_path(out))
+
+    def measure(model: Path, digits: Digits, draws: int, scenes: int, threads: int) -> dict[str, Any]:
+        measured_with.append(scenes)
+        return {"model_sha256": load_contract(model).sha256, "draws": draws, "scenes_per_draw": scenes}
+
+    monkeypatch.setattr(seeds, "export", export)
+    monkeypatch.setattr(seeds, "measure", measure)
+    monkeypatch.setattr(seeds, "_validation_errors", lambda *_: {"article": 0.02})
+
+    def found(scenes: int) -> dict[str, Any]:
+        return seeds.measure_run(tmp_path, bar_digits("test"), bar_digits("validation"), 1, scenes, 1)
+
+    first = found(100)
+    assert (first["seed"], first["validation_error"]) == (load_contract().provenance.seed, {"article": 0.02})
+    assert found(100) == first
+    assert measured_with == [100]
+    found(200)
+    assert measured_with == [100, 200]
+    contract, other = load_contract(exported), b"another file"
+    exported.write_bytes(other)
+    write_contract(contract.model_copy(update={"sha256": hashlib.sha256(other).hexdigest()}), exported)
+    found(200)
+    assert measured_with == [100, 200, 200]
