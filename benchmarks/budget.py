@@ -15,12 +15,10 @@ from scenes.mnist import load_digits
 from trainer.checkpoint import CHECKPOINT_NAME, load_checkpoint
 from trainer.method import Method, method_of
 from trainer.presets import Precision, TrainingPreset, find_training_preset
-from trainer.train import train
+from trainer.train import recipe_changes, train
 
 RUNS = Path("runs")
 _STEPS_WORTH_COMPILING = 500
-_WORDS = {"cost", "reach"}
-"""What a recipe says of itself; it may change without making another run of it."""
 
 
 def recipe(name: str, steps: int, precision: Precision = "float32") -> TrainingPreset:
@@ -52,6 +50,12 @@ def trained(method: Method, preset: TrainingPreset, run: Path, *, seed: int) -> 
     return model.eval()
 
 
+def made_at(run: Path) -> str:
+    """The commit that a run was made at; the code of a loaded run may be older than what measures it."""
+    commit: str = load_checkpoint(run)["about"]["commit"]
+    return commit
+
+
 def cost(model: nn.Module, channels: int = 1) -> dict[str, float]:
     """Parameters, and millions of floating-point operations for one scene, two for each multiply-add."""
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
@@ -67,11 +71,10 @@ def _finished(method: Method, preset: TrainingPreset, run: Path, seed: int) -> b
         return False
     state = load_checkpoint(run)
     about = state["about"]
-    wanted = {k: v for k, v in dataclasses.asdict(preset).items() if k not in _WORDS}
-    found = {k: v for k, v in about["recipe"].items() if k not in _WORDS}
-    if (method_of(about), about["seed"], found) != (method.name, seed, wanted):
+    changed = recipe_changes(about["recipe"], dataclasses.asdict(preset))
+    if changed or (method_of(about), about["seed"]) != (method.name, seed):
         raise ValueError(
-            f"{run} holds a run of {method_of(about)}, seed {about['seed']}, recipe {found}; expected "
-            f"{method.name}, seed {seed}, {wanted}; move it away to train anew"
+            f"{run} holds a run of {method_of(about)}, seed {about['seed']}, expected {method.name}, seed "
+            f"{seed}; {'; '.join(changed) or 'the recipe is the same'}; move it away to train anew"
         )
     return bool(state["step"] == preset.steps)

@@ -54,7 +54,9 @@ def measure(model: Path, digits: Digits, draws: int, scenes: int, threads: int) 
     }
 
 
-def write_figures(measured: dict[str, Any], threads: int) -> Path:
+def write_figures(
+    measured: dict[str, Any], threads: int, measured_under: dict[str, Any] | None = None
+) -> Path:
     """Write what `measure` gave of the committed model into the result file and the documents.
 
     Returns the result file's path.
@@ -64,7 +66,7 @@ def write_figures(measured: dict[str, Any], threads: int) -> Path:
     command = (
         f"python -m benchmarks.figures --draws {measured['draws']} --scenes {measured['scenes_per_draw']}"
     )
-    return write_result("figures", command, measured, threads=threads)
+    return write_result("figures", command, measured, threads=threads, measured_under=measured_under)
 
 
 def record(figures: dict[str, dict[str, float]], model: Path) -> None:

@@ -25,16 +25,28 @@ def digits_or_exit(split: Split) -> Digits:
         raise SystemExit(f"error: {error}") from None
 
 
-def write_result(name: str, command: str, figures: Any, *, threads: int) -> Path:
-    """Write `benchmarks/results/NAME.json` and return its path."""
-    FOLDER.mkdir(exist_ok=True)
-    path = FOLDER / f"{name}.json"
-    content = {
-        "command": command,
+def circumstances(threads: int) -> dict[str, Any]:
+    """Commit, time, hardware and versions, as they are now."""
+    return {
         "commit": provenance.commit(),
         "measured": datetime.now(UTC).isoformat(timespec="seconds"),
         "hardware": provenance.hardware(torch.device("cpu"), threads),
         "versions": {**provenance.versions(), "onnxruntime": onnxruntime.__version__},
+    }
+
+
+def write_result(
+    name: str, command: str, figures: Any, *, threads: int, measured_under: dict[str, Any] | None = None
+) -> Path:
+    """Write `benchmarks/results/NAME.json` and return its path.
+
+    `measured_under` are the `circumstances` of figures that were measured before; without it today's are.
+    """
+    FOLDER.mkdir(exist_ok=True)
+    path = FOLDER / f"{name}.json"
+    content = {
+        "command": command,
+        **(measured_under or circumstances(threads)),
         "figures": figures,
     }
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -19,11 +19,13 @@ import torch
 
 from benchmarks.documents import MODEL_CARD, fill_in
 from benchmarks.figures import measure, record, write_figures
-from benchmarks.results import digits_or_exit, write_result
+from benchmarks.results import circumstances, digits_or_exit, write_result
 from models.contract import MODEL_PATH, Contract, load_contract, sidecar_path
 from scenes.digits import Digits
-from trainer.checkpoint import load_trained_model
+from trainer import provenance
+from trainer.checkpoint import load_checkpoint, load_trained_model
 from trainer.export import export
+from trainer.train import recipe_changes
 from trainer.validation import label_errors
 
 _VALIDATION_SCENES = 10_000
@@ -41,6 +43,7 @@ def main() -> None:
     what.add_argument("--measure", action="store_true", help="measure these runs and write nothing else")
     options = parser.parse_args()
     test, held_out = digits_or_exit("test"), digits_or_exit("validation")
+    check_comparable(options.runs)
     runs = []
     for folder in options.runs:
         runs.append(measure_run(folder, test, held_out, options.draws, options.scenes, options.threads))
@@ -49,14 +52,28 @@ def main() -> None:
         return
     chosen = median_seed(runs)
     figures = {"shipped_seed": chosen, "runs": runs}
-    command = f"python -m benchmarks.seeds {' '.join(folder.name for folder in options.runs)}"
     print(seeds_table(figures))
-    path = write_result("seeds", command, figures, threads=options.threads)
+    path = write_result("seeds", provenance.command(), figures, threads=options.threads)
     print(f"the median is seed {chosen}; wrote {path}")
     if options.ship:
         fill_in("seeds", seeds_table(figures), MODEL_CARD)
         position = next(i for i, run in enumerate(runs) if run["seed"] == chosen)
-        _ship(options.runs[position] / MODEL_PATH.name, runs[position]["test"], options.threads)
+        _ship(options.runs[position] / MODEL_PATH.name, runs[position], options.threads)
+
+
+def check_comparable(runs: list[Path]) -> None:
+    """Make sure that runs are one recipe from different seeds.
+
+    Raises:
+        SystemExit: they are not; the message names two that differ.
+    """
+    abouts = [load_checkpoint(run)["about"] for run in runs]
+    for number, (run, about) in enumerate(zip(runs, abouts, strict=True)):
+        changed = recipe_changes(abouts[0]["recipe"], about["recipe"])
+        if changed:
+            raise SystemExit(f"error: expected runs of one recipe; {runs[0]} and {run}: {'; '.join(changed)}")
+        if about["seed"] in [other["seed"] for other in abouts[:number]]:
+            raise SystemExit(f"error: expected runs of different seeds, but {run} has {about['seed']} again")
 
 
 def measure_run(
@@ -64,11 +81,11 @@ def measure_run(
 ) -> dict[str, Any]:
     """What a finished run reached on held-out and on test digits, measured now or before (`measured.json`).
 
-    Exports the run where that has not been done. Of another file, or of other draws, it is measured again.
+    The run is exported anew each time, which gives the same file as long as neither run nor code has changed.
+    Of another file, or of other draws, it is measured again.
     """
     onnx_path, kept_path = folder / MODEL_PATH.name, folder / "measured.json"
-    if not onnx_path.is_file():
-        export(folder, onnx_path, held_out)
+    export(folder, onnx_path, held_out)
     contract = load_contract(onnx_path)
     wanted = {"model_sha256": contract.sha256, "draws": draws, "scenes_per_draw": scenes}
     if kept_path.is_file():
@@ -80,6 +97,7 @@ def measure_run(
         "commit": contract.provenance.commit,
         "scenes_seen": contract.provenance.scenes_seen,
         "seconds": contract.provenance.seconds,
+        "measured_under": circumstances(threads),
         "validation_error": _validation_errors(folder, held_out, threads),
         "test": measure(onnx_path, test, draws, scenes, threads),
     }
@@ -118,9 +136,10 @@ def provenance_table(contract: Contract) -> str:
     """What made the committed model and what its box is, as a Markdown table, from its sidecar."""
     made = contract.provenance
     software = ", ".join(f"{name} {version}" for name, version in made.versions.items())
+    commits = ", ".join(commit[:12] for commit in made.commit.split(", "))
     rows = {
         "version": contract.version,
-        "command": f"`{made.command}`, commit `{made.commit[:12]}`",
+        "command": f"`{made.command}`, commit `{commits}`",
         "data": f"{made.data}; {made.scenes_seen:,} scenes, made while training",
         "time and hardware": f"{made.seconds / 60:.0f} minutes on {made.hardware}; {software}",
         "box": (
@@ -138,11 +157,12 @@ def _validation_errors(run: Path, held_out: Digits, threads: int) -> dict[str, f
     )
 
 
-def _ship(onnx_path: Path, measured: dict[str, Any], threads: int) -> None:
+def _ship(onnx_path: Path, run: dict[str, Any], threads: int) -> None:
+    measured = run["test"]
     shutil.copyfile(onnx_path, MODEL_PATH)
     shutil.copyfile(sidecar_path(onnx_path), sidecar_path(MODEL_PATH))
     record(measured["presets"], MODEL_PATH)
-    write_figures(measured, threads)
+    write_figures(measured, threads, run["measured_under"])
     fill_in("provenance", provenance_table(load_contract(MODEL_PATH)), MODEL_CARD)
     print(f"shipped {onnx_path} as {MODEL_PATH.name}")
 

@@ -18,6 +18,7 @@ from benchmarks.documents import ROOT, fill_in
 from benchmarks.results import digits_or_exit, write_result
 from scenes.digits import Digits
 from scenes.presets import PRESETS
+from trainer import provenance
 from trainer.checkpoint import load_checkpoint, load_trained_model
 from trainer.data import TrainingScenes
 from trainer.model import VOTES, VOTES_IN_TRAINING, Votes
@@ -35,6 +36,8 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=20_000, help="of each preset, a multiple of 125")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
+    if options.scenes <= 0 or options.scenes % _BATCH:
+        parser.error(f"--scenes: expected a multiple of {_BATCH}, got {options.scenes}")
     torch.set_num_threads(options.threads)
     held_out = digits_or_exit("validation")
     content = {
@@ -48,14 +51,13 @@ def main() -> None:
         ],
     }
     print(markdown(content))
-    command = f"python -m benchmarks.votes {' '.join(run.name for run in options.runs)}"
-    print(f"wrote {write_result('votes', command, content, threads=options.threads)}")
+    print(f"wrote {write_result('votes', provenance.command(), content, threads=options.threads)}")
     fill_in("votes", markdown(content), PAGE)
 
 
 @torch.inference_mode()
 def measure(model: nn.Module, held_out: Digits, scenes: int) -> list[dict[str, float]]:
-    """Share of wrong labels on each scene preset, for each of `CHOICES`."""
+    """Share of wrong labels on each scene preset, for each of `CHOICES`; `scenes` is a multiple of 125."""
     found: list[dict[str, float]] = [{} for _ in CHOICES]
     for name in PRESETS:
         stream = TrainingScenes(

@@ -70,11 +70,19 @@ def export(run: Path, out: Path, digits: Digits) -> Parity:
     The file appears only once it has been compared with torch on 1,000 scenes of `digits`.
 
     Raises:
+        FileNotFoundError: there is no such run.
+        ValueError: the run is of another method, or has not come to its end and so is not calibrated.
         ParityError: onnxruntime differs from torch by more than 1e-4 in a probability or 0.05 px in a box.
     """
+    model, state = load_trained_model(run), load_checkpoint(run)
+    steps, made = state["about"]["recipe"]["steps"], state["step"]
+    if made != steps:
+        raise ValueError(
+            f"{run}: expected a finished run of {steps:,} steps, got one that stands at step {made:,}; "
+            "train goes on with it"
+        )
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f".partial-{out.name}")
-    model = load_trained_model(run)
     try:
         _write_graph(model, partial)
         pictures = make_pictures(draw(find_preset("article"), np.arange(PARITY_SCENES), digits), digits)
@@ -82,7 +90,7 @@ def export(run: Path, out: Path, digits: Digits) -> Parity:
         partial.replace(out)
     finally:
         partial.unlink(missing_ok=True)
-    write_contract(_describe(model, load_checkpoint(run), out), out)
+    write_contract(_describe(model, state, out), out)
     return parity
 
 

@@ -29,7 +29,7 @@ class Monitor:
     def __init__(self, run: Path, step: int) -> None:
         self._lines = _open_up_to(step, run / METRICS_NAME)
         self._looks = _open_up_to(step, run / LOOKS_NAME)
-        self._board = SummaryWriter(str(run / "tensorboard"), purge_step=step)
+        self._board = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
 
     def __enter__(self) -> Self:
         return self

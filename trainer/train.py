@@ -12,7 +12,7 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +157,8 @@ def train(
 ) -> Path:
     """Train a preset into the folder `run`, going on from its checkpoint where there is one.
 
+    A run that has come to its end is left as it is.
+
     Args:
         preset: the recipe.
         run: the run's folder.
@@ -174,13 +176,16 @@ def train(
         torch.set_flush_denormal(True)
         keep_freed_memory()
         trainer = Trainer(preset, digits, seed=seed, processes=processes, method=method)
-        seconds = _resume(trainer, run, seed)
+        before = _resume(trainer, run, seed)
+        if trainer.step == preset.steps:
+            return run
         if not processes.leads:
             _follow(trainer)
             return run
         run.mkdir(parents=True, exist_ok=True)
         about = describe(trainer, seed, processes)
-        _lead(trainer, run, about, held_out, seconds)
+        about["commit"] = _commits(before, about["commit"])
+        _lead(trainer, run, about, held_out, before.get("seconds", 0.0))
     return run
 
 
@@ -239,20 +244,20 @@ def _values(losses: Any, looks: Any) -> dict[str, float]:
     return values
 
 
-def _resume(trainer: Trainer, run: Path, seed: int) -> float:
-    """Load the run's checkpoint where there is one; returns the seconds that it has cost so far."""
-    seconds = _load(trainer, run, seed)
+def _resume(trainer: Trainer, run: Path, seed: int) -> Mapping[str, Any]:
+    """Load the run's checkpoint where there is one; returns what it holds, nothing where there is none."""
+    before = _load(trainer, run, seed)
     steps = trainer.processes.gather(trainer.step)
     if len(set(steps)) > 1:
         raise ValueError(
             f"{run}: expected one folder that all processes share, but they found it at steps {steps}"
         )
-    return seconds
+    return before
 
 
-def _load(trainer: Trainer, run: Path, seed: int) -> float:
+def _load(trainer: Trainer, run: Path, seed: int) -> Mapping[str, Any]:
     if not (run / CHECKPOINT_NAME).is_file():
-        return 0.0
+        return {}
     state = load_checkpoint(run)
     about = state["about"]
     found = (about["preset"], about["seed"])
@@ -266,15 +271,30 @@ def _load(trainer: Trainer, run: Path, seed: int) -> float:
             f"{run} holds a run of the method {method_of(about)}, expected {trainer.method}; "
             "choose another --run"
         )
-    recipe = dataclasses.asdict(trainer.preset)
-    words = {"cost", "reach"}
-    changed = sorted(key for key in recipe.keys() - words if about["recipe"].get(key) != recipe[key])
+    changed = recipe_changes(about["recipe"], dataclasses.asdict(trainer.preset))
     if changed:
-        raise ValueError(
-            f"{run} holds a run of another recipe, {', '.join(changed)} differ; choose another --run"
-        )
+        raise ValueError(f"{run} holds a run of another recipe: {'; '.join(changed)}. Choose another --run")
     trainer.load_state(state)
-    return float(state["seconds"])
+    return state
+
+
+def recipe_changes(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """What makes a run's recipe another one than the wanted, a sentence for each field that differs.
+
+    What a recipe says of its cost and reach makes no difference; the order of a mixture does, for scenes get
+    their seeds in that order.
+    """
+    return [
+        f"{key} was {found.get(key, 'not there')}, expected {wanted.get(key, 'not there')}"
+        for key in sorted((found.keys() | wanted.keys()) - {"cost", "reach"})
+        if key not in found or key not in wanted or json.dumps(found[key]) != json.dumps(wanted[key])
+    ]
+
+
+def _commits(before: Mapping[str, Any], commit: str) -> str:
+    """The commits that a run was made at, those of earlier starts first."""
+    earlier = before["about"]["commit"].split(", ") if before else []
+    return ", ".join(dict.fromkeys([*earlier, commit]))
 
 
 def describe(trainer: Trainer, seed: int, processes: Processes) -> dict[str, Any]:

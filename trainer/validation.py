@@ -28,8 +28,13 @@ def label_errors(
         held_out: the digits.
         device: where the model is.
         scenes: how many of each preset, a multiple of 125; without it as many as a run looks at now and then.
+
+    Raises:
+        ValueError: `scenes` is no multiple of 125.
     """
     scenes = scenes or _SCENES
+    if scenes % _BATCH:
+        raise ValueError(f"scenes: expected a multiple of {_BATCH}, got {scenes}")
     errors = {}
     for name in _PRESETS:
         stream = TrainingScenes({name: 1.0}, held_out, batch_size=_BATCH, seed=0, device=device)

@@ -90,8 +90,9 @@ class Localiser(nn.Module):
 
     def forward(self, scenes: Tensor) -> Tensor:
         """Scenes `[batch, 1, 100, 100]` to `[batch, outputs]`."""
-        outputs: Tensor = self.head(self.features(scenes))
-        return outputs.float()
+        with torch.autocast(scenes.device.type, enabled=False):  # as our own attention network
+            outputs: Tensor = self.head(self.features(scenes))
+        return outputs
 
 
 class Candidates(NamedTuple):

@@ -6,7 +6,6 @@ train it, since nothing there may know a box; it has a loop of its own around th
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ from trainer.memory import keep_freed_memory
 from trainer.method import Method
 from trainer.model import NARROWEST_WINDOW_PX, SECOND_WINDOW, GlimpseNetwork, Windows
 from trainer.presets import TrainingPreset
-from trainer.train import Trainer
+from trainer.train import Trainer, describe, recipe_changes
 
 NAME = "oracle"
 CHECKPOINT_EVERY = 500
@@ -55,7 +54,9 @@ class Oracle(nn.Module):
         if second is not None:
             side = side * torch.exp(second.log_scale)
             x, y = x + second.shift_x * side, y + second.shift_y * side
-        outputs = self.classifier(read_glimpse(scenes[:, 0], x, y, side, side, GLIMPSE_SIDE_PX))
+        with torch.autocast(scenes.device.type, enabled=False):  # as in our own model
+            glimpse = read_glimpse(scenes[:, 0], x, y, side, side, GLIMPSE_SIDE_PX)
+        outputs = self.classifier(glimpse)
         return Pass(outputs[:, :-1], outputs[:, -1])
 
 
@@ -102,11 +103,16 @@ def train_oracle(preset: TrainingPreset, run: Path, digits: Digits, *, seed: int
         without_digit=preset.without_digit,
         warped=preset.warped,
     )
-    about = {"method": NAME, "preset": preset.name, "seed": seed, "recipe": dataclasses.asdict(preset)}
+    about = describe(trainer, seed, processes)
     if (run / CHECKPOINT_NAME).is_file():
         state = load_checkpoint(run)
-        if state["about"] != about:
-            raise ValueError(f"{run} holds another run, {state['about']}, expected {about}")
+        found = state["about"]
+        changed = recipe_changes(found["recipe"], about["recipe"])
+        if changed or (found["method"], found["seed"]) != (NAME, seed):
+            raise ValueError(
+                f"{run} holds a run of {found['method']}, seed {found['seed']}, expected {NAME}, seed "
+                f"{seed}; {'; '.join(changed) or 'the recipe is the same'}"
+            )
         trainer.load_state(state)
     run.mkdir(parents=True, exist_ok=True)
     with tqdm(total=preset.steps, initial=trainer.step, unit="step", desc="train oracle") as bar:

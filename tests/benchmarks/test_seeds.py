@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +9,10 @@ import pytest
 
 from benchmarks import seeds
 from benchmarks.seeds import median_seed
-from models.contract import MODEL_PATH, load_contract, sidecar_path, write_contract
+from models.contract import MODEL_PATH, file_sha256, load_contract, write_contract
 from scenes.digits import Digits
 from tests.trainer.tiny import bar_digits
+from trainer.checkpoint import save_checkpoint
 
 
 def run(seed: int, article: float, cluttered: float, **test: float) -> dict[str, Any]:
@@ -47,11 +46,11 @@ def test_figures_on_test_digits_have_no_say() -> None:
 def test_a_run_is_measured_once_and_again_where_the_draws_or_the_file_differ(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    exported, measured_with = tmp_path / MODEL_PATH.name, []
+    of_the_run, measured_with = [MODEL_PATH.read_bytes()], []
 
     def export(run: Path, out: Path, held_out: Digits) -> None:
-        shutil.copyfile(MODEL_PATH, out)
-        shutil.copyfile(sidecar_path(MODEL_PATH), sidecar_path(out))
+        out.write_bytes(of_the_run[-1])
+        write_contract(load_contract().model_copy(update={"sha256": file_sha256(out)}), out)
 
     def measure(model: Path, digits: Digits, draws: int, scenes: int, threads: int) -> dict[str, Any]:
         measured_with.append(scenes)
@@ -70,8 +69,41 @@ def test_a_run_is_measured_once_and_again_where_the_draws_or_the_file_differ(
     assert measured_with == [100]
     found(200)
     assert measured_with == [100, 200]
-    contract, other = load_contract(exported), b"another file"
-    exported.write_bytes(other)
-    write_contract(contract.model_copy(update={"sha256": hashlib.sha256(other).hexdigest()}), exported)
+    of_the_run.append(b"what the run is once it has gone on")
     found(200)
     assert measured_with == [100, 200, 200]
+
+
+def run_of(folder: Path, **about: Any) -> Path:
+    recipe = {"steps": 100, "mixture": {"article": 0.5, "clean": 0.5}, "cost": "an hour"}
+    folder.mkdir()
+    save_checkpoint({"about": {"seed": 0, "recipe": recipe, **about}}, folder)
+    return folder
+
+
+def test_runs_of_one_recipe_and_several_seeds_are_comparable(tmp_path: Path) -> None:
+    recipe = {"steps": 100, "mixture": {"article": 0.5, "clean": 0.5}, "cost": "two hours"}
+    seeds.check_comparable([run_of(tmp_path / "a"), run_of(tmp_path / "b", seed=1, recipe=recipe)])
+
+
+@pytest.mark.parametrize(
+    ("other", "sentence"),
+    [
+        ({"seed": 0}, "expected runs of different seeds, but .*b has 0 again"),
+        (
+            {"seed": 1, "recipe": {"steps": 90, "mixture": {"article": 0.5, "clean": 0.5}}},
+            "steps was 100, expected 90",
+        ),
+        (
+            {"seed": 1, "recipe": {"steps": 100, "mixture": {"clean": 0.5, "article": 0.5}}},
+            "mixture was .* expected",
+        ),
+        (
+            {"seed": 1, "recipe": {"steps": 100, "mixture": {"article": 0.5, "clean": 0.5}, "new": 1}},
+            "new was not there, expected 1",
+        ),
+    ],
+)
+def test_other_runs_are_refused(tmp_path: Path, other: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(SystemExit, match=sentence):
+        seeds.check_comparable([run_of(tmp_path / "a"), run_of(tmp_path / "b", **other)])

@@ -14,7 +14,7 @@ from scenes.draw import draw
 from scenes.presets import find_preset
 from tests.trainer.tiny import ROOT, Pictures, bar_digits
 from trainer import export as exporting
-from trainer.checkpoint import load_trained_model
+from trainer.checkpoint import load_checkpoint, load_trained_model, save_checkpoint
 from trainer.evaluate import Answer, Predict, make_pictures
 from trainer.export import Parity, ParityError, check_parity, count_mflops, export
 
@@ -179,3 +179,11 @@ def test_a_refused_export_leaves_the_former_files(
     assert out.read_bytes() == b"former"
     assert sidecar_path(out).read_text() == "former"
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_run_that_has_not_come_to_its_end_is_refused(tiny_run: Path, tmp_path: Path) -> None:
+    state = load_checkpoint(tiny_run)
+    save_checkpoint({**state, "step": 3}, tmp_path)
+    with pytest.raises(ValueError, match="expected a finished run of 6 steps, got one that stands at step 3"):
+        export(tmp_path, tmp_path / "model.onnx", bar_digits())
+    assert not list(tmp_path.glob("*.onnx"))

@@ -129,16 +129,44 @@ def test_a_run_is_not_calibrated_before_its_end(
 def test_a_finished_run_is_not_trained_further(tmp_path: Path, bars: None) -> None:
     recipe = dataclasses.replace(TINY, steps=1)
     run = train(recipe, tmp_path / "run", device="cpu")
-    before = load_checkpoint(run)
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     train(recipe, run, device="cpu")
-    assert_same(load_checkpoint(run), before)
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_a_run_names_the_commit_of_every_start(
+    tmp_path: Path, bars: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = dataclasses.replace(TINY, steps=3, checkpoint_every=1)
+    advance = Trainer.advance
+
+    def start(commit: str, stop_at: int) -> None:
+        def advance_or_stop(self: Trainer) -> Any:
+            if self.step == stop_at:
+                raise InterruptedError
+            return advance(self)
+
+        monkeypatch.setattr(Trainer, "advance", advance_or_stop)
+        monkeypatch.setattr("trainer.provenance.commit", lambda: commit)
+        train(recipe, tmp_path, device="cpu")
+
+    for commit, stop_at in (("first", 1), ("second", 2)):
+        with pytest.raises(InterruptedError):
+            start(commit, stop_at)
+    start("second", recipe.steps)
+    assert load_checkpoint(tmp_path)["about"]["commit"] == "first, second"
 
 
 @pytest.mark.parametrize(
     ("changes", "seed", "expected"),
-    [({}, 1, r"\('smoke', 0\), expected \('smoke', 1\)"), ({"name": "cpu"}, 0, r"expected \('cpu', 0\)")],
+    [
+        ({}, 1, r"\('smoke', 0\), expected \('smoke', 1\)"),
+        ({"name": "cpu"}, 0, r"expected \('cpu', 0\)"),
+        ({"steps": 9}, 0, "another recipe: steps was 6, expected 9"),
+        ({"mixture": dict(reversed(list(TINY.mixture.items())))}, 0, "another recipe: mixture was"),
+    ],
 )
-def test_another_seed_or_preset_does_not_go_on_with_a_run(
+def test_another_seed_preset_or_recipe_does_not_go_on_with_a_run(
     tmp_path: Path, tiny_run: Path, bars: None, changes: dict[str, Any], seed: int, expected: str
 ) -> None:
     (tmp_path / CHECKPOINT_NAME).write_bytes((tiny_run / CHECKPOINT_NAME).read_bytes())
