@@ -1,7 +1,8 @@
 """`python -m benchmarks.generated_scenes`: the model on scenes of generated digits, beside MNIST's own.
 
 Nobody ever trained on the digits of these scenes, clutter included. Same draws, same presets as
-`benchmarks.figures`; writes `benchmarks/results/generated_scenes.json`.
+`benchmarks.figures`; writes `benchmarks/results/generated_scenes.json` and the model card's table. Of another
+`--model` it prints the table and writes nothing.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ def main() -> None:
             figures[name] = summarise(draws)
     table = markdown_table(figures)
     print(table)
+    if options.model.resolve() != MODEL_PATH.resolve():
+        return
     fill_in("generated_scenes", table, MODEL_CARD)
     content = {
         "model_sha256": load_contract(options.model).sha256,

@@ -1,13 +1,14 @@
-"""`python -m benchmarks.gpu`: everything that needs a GPU, in one call of under nine minutes.
+"""`python -m benchmarks.gpu`: everything that needs a GPU, in one call that is meant for nine minutes.
 
-1. Train the `cuda` preset from nothing, with compiled steps, and time it; the rate of eager steps beside it.
-2. Figures of what came out, one draw of test digits for each scene preset.
-3. Export it; compare the CUDA provider with the CPU provider, and see where each node really runs.
-4. Scenes per second and latency for each batch size: onnxruntime on CUDA, torch eager and compiled, against
-   what the GPU's memory and arithmetic allow at best.
+1. Of the committed model see where each node really runs, and compare the CUDA provider with the CPU's.
+2. Train the `cuda` preset from nothing, with compiled steps, and time it; the rates of steps, eager and
+   compiled, beside it.
+3. Figures of what came out, one draw of test digits for each scene preset.
+4. Export it; scenes per second and latency for each batch size: onnxruntime on CUDA, torch eager and
+   compiled, against what the GPU's memory and arithmetic allow at best.
 
-Writes `benchmarks/results/gpu.json`. With `--trial` everything is tiny, runs on the CPU where there is no
-GPU, and nothing is written: it shows that the command works.
+Writes `benchmarks/results/gpu.json` after each of them. With `--trial` everything is tiny, runs on the CPU
+where there is no GPU, and nothing is written: it shows that the command works.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ import argparse
 import dataclasses
 import json
 import math
+import os
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -29,15 +32,16 @@ import numpy.typing as npt
 import onnxruntime
 import torch
 
-from benchmarks.results import digits_or_exit, write_result
-from models.contract import OUTPUTS, SCENE_SIDE_PX
+from benchmarks.results import circumstances, digits_or_exit, write_result
+from models.contract import MODEL_PATH, OUTPUTS, SCENE_SIDE_PX, load_contract
 from scenes.digits import Digits
 from scenes.draw import draw
 from scenes.presets import PRESETS
+from trainer import provenance
 from trainer.checkpoint import load_trained_model
 from trainer.distributed import Processes
 from trainer.evaluate import Predict, evaluate, make_pictures, onnx_predict, summarise, torch_predict
-from trainer.export import check_parity, count_mflops, export
+from trainer.export import count_mflops, differences, export
 from trainer.presets import TrainingPreset, find_training_preset
 from trainer.train import Trainer, train
 
@@ -45,49 +49,62 @@ CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 BATCHES = (1, 8, 32, 128, 512)
 
 
-def main() -> None:
-    """Measure, print, write the result file."""
+def main(arguments: list[str] | None = None) -> None:
+    """Measure, print, write the result file; what was measured before an error is kept."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
     parser.add_argument("--steps", type=int, help="training steps instead of the preset's")
+    parser.add_argument(
+        "--run", type=Path, help="a new folder that keeps the trained run (default: none does)"
+    )
     parser.add_argument("--trial", action="store_true", help="tiny, on any device, writes nothing")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if not torch.cuda.is_available() and not options.trial:
         raise SystemExit(
             "error: expected a CUDA GPU that torch can use, but there is none; --trial needs none"
         )
+    if options.run and options.run.exists():
+        raise SystemExit(f"error: --run: expected a folder that is not there yet, got {options.run}")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     preset = find_training_preset("smoke" if options.trial else "cuda")
     if options.steps:
         preset = dataclasses.replace(preset, steps=options.steps)
     digits = digits_or_exit("test")
+    figures: dict[str, Any] = {}
+
+    def keep(name: str, found: Any) -> None:
+        figures[name] = found
+        print(json.dumps({name: found}, indent=2), flush=True)
+        if not options.trial:
+            under = {**circumstances(1), "hardware": provenance.hardware(device, 1)}
+            write_result("gpu", provenance.command(), figures, threads=1, measured_under=under)
+
     with tempfile.TemporaryDirectory() as folder:
-        run, onnx_path = Path(folder) / "run", Path(folder) / "glimpse.onnx"
-        figures = {
-            "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
-            "training": measure_training(preset, run, device),
-            "test": measure_test(run, device, digits, scenes=100 if options.trial else 10_000),
-            "provider": measure_provider(run, onnx_path, digits, device),
-            "serving": measure_serving(run, onnx_path, device, seconds=0.05 if options.trial else 2.0),
-        }
-    print(json.dumps(figures, indent=2))
-    if not options.trial:
-        print(f"wrote {write_result('gpu', 'python -m benchmarks.gpu', figures, threads=1)}")
+        # Nothing compiled before may be found: "from nothing" includes the compiler.
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(Path(folder) / "compiled")
+        run, onnx_path = options.run or Path(folder) / "run", Path(folder) / MODEL_PATH.name
+        keep("provider", measure_provider(digits, device, Path(folder)))
+        keep("training", measure_training(preset, run, device))
+        keep("test", measure_test(run, device, digits, scenes=100 if options.trial else 10_000))
+        export(run, onnx_path, digits_or_exit("validation"))
+        keep("serving", measure_serving(run, onnx_path, device, seconds=0.05 if options.trial else 2.0))
 
 
 def measure_training(preset: TrainingPreset, run: Path, device: torch.device) -> dict[str, Any]:
     """Seconds from nothing to a trained model, compilation and all, and the rates of steps without it."""
     digits = digits_or_exit("train")
+    start = time.perf_counter()
+    train(preset, run, device=device.type)
+    seconds = time.perf_counter() - start
     rates = {
         name: _steps_per_second(dataclasses.replace(preset, compiled=compiled), digits, device)
         for name, compiled in (("eager", False), ("compiled", preset.compiled))
     }
-    start = time.perf_counter()
-    train(preset, run, device=device.type)
     return {
         "preset": preset.name,
         "steps": preset.steps,
         "scenes": preset.steps * preset.batch_size,
-        "seconds_from_nothing": round(time.perf_counter() - start, 1),
+        "seconds_from_nothing": round(seconds, 1),
+        "seconds_of_the_steps_alone": round(preset.steps / rates["compiled"], 1),
         "steps_per_second": rates,
     }
 
@@ -115,27 +132,38 @@ def measure_test(run: Path, device: torch.device, digits: Digits, *, scenes: int
     }
 
 
-def measure_provider(run: Path, onnx_path: Path, digits: Digits, device: torch.device) -> dict[str, Any]:
-    """How far CUDA's answers are from the CPU's, and how many nodes each provider really runs."""
-    export(run, onnx_path, digits_or_exit("validation"))
+def measure_provider(digits: Digits, device: torch.device, folder: Path) -> dict[str, Any]:
+    """Of the committed model: how many nodes each provider really runs, and how far CUDA is from the CPU.
+
+    By default onnxruntime multiplies in TF32 on CUDA, 10 bits behind the point: measured with it and without.
+    """
     pictures = make_pictures(draw(PRESETS["article"], np.arange(200), digits), digits)
     provider = CUDA if device.type == "cuda" else CPU
-    parity = check_parity(
-        onnx_predict(_session(onnx_path, provider)), onnx_predict(_session(onnx_path, CPU)), pictures
-    )
-    return {
+    found: dict[str, Any] = {
         "name": provider,
-        "largest_difference_of_a_probability": parity.probability,
-        "largest_difference_of_a_box_px": parity.box_px,
-        "nodes": count_nodes(onnx_path, provider, pictures),
+        "model_sha256": load_contract().sha256,
+        "nodes": count_nodes(MODEL_PATH, provider, pictures, folder),
     }
+    on_cpu = onnx_predict(_session(MODEL_PATH, CPU))
+    for name, settings in (("tf32", {"use_tf32": "1"}), ("float32", {"use_tf32": "0"})):
+        session = _session(MODEL_PATH, provider, settings if provider == CUDA else {})
+        apart = differences(onnx_predict(session), on_cpu, pictures)
+        found[name] = {
+            "largest_difference_of_a_probability": apart.probability,
+            "largest_difference_of_a_box_px": apart.box_px,
+        }
+    return found
 
 
-def count_nodes(onnx_path: Path, provider: str, pictures: npt.NDArray[np.uint8]) -> dict[str, int]:
+def count_nodes(
+    onnx_path: Path, provider: str, pictures: npt.NDArray[np.uint8], folder: Path
+) -> dict[str, int]:
     """How many nodes of the optimised graph each provider ran, from onnxruntime's own profile."""
+    if provider == CUDA:
+        onnxruntime.preload_dlls()
     options = onnxruntime.SessionOptions()
     options.enable_profiling = True
-    options.profile_file_prefix = str(onnx_path.with_suffix(".profile"))
+    options.profile_file_prefix = str(folder / "profile")
     # Here a fall-back to the CPU is allowed, so that it is seen.
     session = onnxruntime.InferenceSession(onnx_path, options, providers=list(dict.fromkeys([provider, CPU])))
     if session.get_providers()[0] != provider:
@@ -204,23 +232,33 @@ def _time(call: Callable[[], object], seconds: float) -> list[float]:
     return took
 
 
-def _session(onnx_path: Path, provider: str) -> onnxruntime.InferenceSession:
+def _session(
+    onnx_path: Path, provider: str, settings: Mapping[str, str] = MappingProxyType({})
+) -> onnxruntime.InferenceSession:
     """A session on that provider alone: a node that cannot run there is an error, not the CPU's."""
     options = onnxruntime.SessionOptions()
     if provider == CUDA:
         onnxruntime.preload_dlls()
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-    session = onnxruntime.InferenceSession(onnx_path, options, providers=[provider])
+    session = onnxruntime.InferenceSession(onnx_path, options, providers=[(provider, dict(settings))])
     if session.get_providers()[0] != provider:
         raise SystemExit(f"error: expected {provider}, but onnxruntime uses {session.get_providers()[0]}")
     return session
 
 
 def _peak_flops(device: torch.device) -> float:
-    """What a large product of float32 matrices reaches, in floating-point operations a second."""
+    """What a large product of float32 matrices reaches, in floating-point operations a second.
+
+    In TF32 where the GPU has it, since convolutions and onnxruntime use it there.
+    """
     side = 8192 if device.type == "cuda" else 1024
     a, b = torch.randn(2, side, side, device=device)
-    return 2.0 * side**3 / _best(lambda: a @ b, device)
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        return 2.0 * side**3 / _best(lambda: a @ b, device)
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def _peak_bytes(device: torch.device) -> float:

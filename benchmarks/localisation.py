@@ -156,7 +156,8 @@ def _summarise(found: list[list[Any]]) -> dict[str, float]:
         values = np.array([[row[name] for row in draws] for draws in rows])
         spread = values.mean(axis=1) if len(rows) > 1 else values[0]
         summary[name] = round(float(values.mean()), 5)
-        summary[f"{name}_sd"] = round(float(spread.std(ddof=1)), 5) if len(spread) > 1 else 0.0
+        if len(spread) > 1:
+            summary[f"{name}_sd"] = round(float(spread.std(ddof=1)), 5)
     return summary
 
 

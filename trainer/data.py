@@ -30,9 +30,9 @@ from trainer.warp import vary_handwriting
 SEEDS_PER_RUN = 2**40
 """Scene i of a run with seed s has the seed s · 2⁴⁰ + i."""
 _STEPS_PER_BLOCK = 8
-STEPS_PER_HANDWRITING = 1024
-"""How long digits stay as they were varied: in 1,024 batches of 64 a digit is the target about once, and to
-vary all of them takes a core five seconds."""
+SCENES_PER_HANDWRITING = 65_536
+"""How long digits stay as they were varied: in so many scenes a digit is the target about once, and to vary
+all of them takes a core five seconds."""
 _FIRST_WINDOW_STREAM = 101
 _SECOND_WINDOW_STREAM = 102
 _NO_DIGIT_STREAM = 103
@@ -69,7 +69,7 @@ class TrainingScenes:
         world: how many processes train together.
         pasted: share of the scenes into which clutter is pasted.
         without_digit: share of the scenes that have no digit.
-        warped: whether handwriting is varied, anew every 1,024 steps, in scenes without whole clutter digits.
+        warped: whether handwriting is varied, anew every 65,536 scenes, where clutter is no whole digits.
 
     Raises:
         ValueError: an unknown preset, shares that do not sum to 1, a batch that the processes cannot share.
@@ -98,6 +98,8 @@ class TrainingScenes:
         self._as_written = self._varied = digits_like(torch.zeros(0, device=device), digits)
         self._parts = list(_share_out(mixture, pasted, batch_size, rank, world))
         self._without_digit, self._warped = without_digit, warped
+        blocks = max(1, SCENES_PER_HANDWRITING // (batch_size * _STEPS_PER_BLOCK))
+        self._steps_per_handwriting = blocks * _STEPS_PER_BLOCK
         self._handwriting: int | None = None
         self._block: tuple[int, LabelledBatch] | None = None
 
@@ -133,7 +135,7 @@ class TrainingScenes:
 
     def _render_block(self, number: int) -> LabelledBatch:
         """Several steps' scenes at once, `[steps, batch, …]`: small batches cost more calls than work."""
-        self._vary_handwriting(number * _STEPS_PER_BLOCK // STEPS_PER_HANDWRITING)
+        self._vary_handwriting(number * _STEPS_PER_BLOCK // self._steps_per_handwriting)
         seeds = self._seeds(number * _STEPS_PER_BLOCK, _STEPS_PER_BLOCK)[:, self._mine]
         made, start = [], 0
         for part in self._parts:

@@ -1,4 +1,4 @@
-"""The final figures of a model on scenes of digits that it never saw. Here, and only here, truth is used."""
+"""The figures of a model on scenes of digits that it never saw, by their true labels and boxes."""
 
 from __future__ import annotations
 
@@ -43,9 +43,11 @@ class Column(NamedTuple):
     percent: bool
 
     def show(self, summary: dict[str, float]) -> str:
-        """Mean ± standard deviation over draws."""
-        mean, sd = summary[self.name], summary[f"{self.name}_sd"]
-        return f"{mean:.2%} ± {sd:.2%}".replace("%", " %") if self.percent else f"{mean:.3f} ± {sd:.3f}"
+        """Mean ± standard deviation over draws; of a single draw there is no deviation."""
+        values = [summary[name] for name in (self.name, f"{self.name}_sd") if name in summary]
+        return " ± ".join(
+            f"{value:.2%}".replace("%", " %") if self.percent else f"{value:.3f}" for value in values
+        )
 
 
 COLUMNS = (
@@ -96,7 +98,13 @@ def evaluate(
     scenes: int,
     progress: Callable[[int], object] | None = None,
 ) -> list[DrawFigures]:
-    """Figures of each of `draws` independent sets of `scenes` scenes; `progress` is told of scenes done."""
+    """Figures of each of `draws` independent sets of `scenes` scenes; `progress` is told of scenes done.
+
+    Raises:
+        ValueError: there are no draws or no scenes to measure.
+    """
+    if draws < 1 or scenes < 1:
+        raise ValueError(f"draws, scenes: expected at least one of each, got {draws} and {scenes}")
     return [
         _evaluate_draw(predict, preset, digits, seed=d * DRAW_SEEDS, scenes=scenes, progress=progress)
         for d in range(draws)
@@ -104,14 +112,15 @@ def evaluate(
 
 
 def summarise(draws: list[DrawFigures]) -> dict[str, float]:
-    """Mean and standard deviation over draws of every figure: `error`, `error_sd` and so on."""
+    """Mean over draws of every figure and, of several, standard deviation: `error`, `error_sd` and so on."""
     summary = {}
     columns = {name: [getattr(draw.ink, name) for draw in draws] for name in Figures._fields}
     for name in ("canvas_mean_iou", "calibration_error", "presence_auroc"):
         columns[name] = [getattr(draw, name) for draw in draws]
     for name, values in columns.items():
         summary[name] = round(float(np.mean(values)), 5)
-        summary[f"{name}_sd"] = round(float(np.std(values, ddof=1)), 5) if len(values) > 1 else 0.0
+        if len(values) > 1:
+            summary[f"{name}_sd"] = round(float(np.std(values, ddof=1)), 5)
     return summary
 
 

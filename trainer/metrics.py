@@ -1,4 +1,4 @@
-"""The figures of weakly supervised localisation. They look at true boxes: only evaluation may import this."""
+"""The figures of weakly supervised localisation. They look at true boxes: no training may import this."""
 
 from __future__ import annotations
 

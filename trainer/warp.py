@@ -52,7 +52,8 @@ def warp(canvases: Tensor, seeds: Tensor) -> Tensor:
     """Digits as other hands might have written them.
 
     Each is changed by a share, from nothing to all, of a turn by up to 0.3 rad, a widening or narrowing by up
-    to 16 %, a slant by up to 0.25, and bends of up to 1.8 canvas px: a function of the seed.
+    to 16 %, a slant by up to 0.25, and bends, cubic between points that move by up to 1.8 canvas px: a
+    function of the seed.
 
     Args:
         canvases: intensities in [0, 1], `[n, side, side]`.

@@ -34,7 +34,7 @@ RECIPE = dataclasses.replace(TINY, steps=2)
 @pytest.mark.parametrize("name", sorted(METHODS))
 def test_none_is_larger_than_what_ours_may_be(name: str) -> None:
     found = cost(METHODS[name].build().eval(), channels=2 if name == oracle.NAME else 1)
-    assert found["mflops"] <= 80
+    assert found["mflops"] <= cost(METHODS["glimpse"].build().eval())["mflops"]
     assert found["parameters"] <= 1.5e6
 
 

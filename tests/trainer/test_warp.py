@@ -9,7 +9,7 @@ import torch
 
 from scenes.digits import digits_like
 from tests.trainer.tiny import bar_digits
-from trainer.data import STEPS_PER_HANDWRITING, TrainingScenes
+from trainer.data import SCENES_PER_HANDWRITING, TrainingScenes
 from trainer.warp import MOST_TURN_RAD, vary_handwriting, warp
 
 SEEDS = torch.arange(200)
@@ -83,8 +83,11 @@ def test_digits_are_varied_a_few_at_a_time_as_all_at_once(monkeypatch: pytest.Mo
     assert torch.equal(vary_handwriting(plain, torch.arange(60)).images, at_once)
 
 
+BATCH = 16
+
+
 def stream(**changes: Any) -> TrainingScenes:
-    options: dict[str, Any] = {"batch_size": 16, "seed": 3, "warped": True, **changes}
+    options: dict[str, Any] = {"batch_size": BATCH, "seed": 3, "warped": True, **changes}
     mixture = options.pop("mixture", {"article": 0.5, "cluttered-100": 0.5})
     return TrainingScenes(mixture, bar_digits(), device=torch.device("cpu"), **options)
 
@@ -131,7 +134,7 @@ def test_the_picture_before_pasting_shows_the_same_digit() -> None:
 
 
 def test_digits_are_varied_anew_now_and_then_and_a_resumed_run_sees_the_same() -> None:
-    later = STEPS_PER_HANDWRITING + 3
+    later = SCENES_PER_HANDWRITING // BATCH + 3
     unbroken = stream()
     seen = [unbroken.batch(step) for step in (0, later)]
     early = stream()
