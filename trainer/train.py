@@ -75,7 +75,10 @@ class Trainer:
         self.averaged = copy.deepcopy(self.model).eval()
         share_normalisation(self.model, processes)
         self._look, self._losses = _compile(
-            _data_parallel(self.model, processes), method.losses, preset, processes
+            _data_parallel(InPrecision(self.model, preset, self.device), processes),
+            method.losses,
+            preset,
+            processes,
         )
         self._optimiser = Optimiser(
             self.model,
@@ -106,10 +109,7 @@ class Trainer:
         first, second = self.scenes.windows(self.step)
         self.model.train()
         pixels = batch.scenes.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(
-            self.device.type, dtype=torch.bfloat16, enabled=self.preset.precision == "bfloat16"
-        ):
-            looks = self._look(pixels, first, second)
+        looks = self._look(pixels, first, second)
         present = self.scenes.present(self.step)
         shared = () if present is None else (present,)
         losses = self._losses(
@@ -310,6 +310,24 @@ def describe(trainer: Trainer, seed: int, processes: Processes) -> dict[str, Any
         "versions": provenance.versions(),
         "recipe": dataclasses.asdict(trainer.preset),
     }
+
+
+class InPrecision(nn.Module):
+    """The model's pass in the recipe's precision.
+
+    Autocast lies within what is compiled. Around it, it would be that of the whole compiled backward pass,
+    also of those parts whose pass the model keeps in float32.
+    """
+
+    def __init__(self, model: nn.Module, preset: TrainingPreset, device: torch.device) -> None:
+        super().__init__()
+        self.model = model
+        self._device, self._enabled = device.type, preset.precision == "bfloat16"
+
+    def forward(self, *inputs: Any) -> Any:
+        """As the model's own."""
+        with torch.autocast(self._device, dtype=torch.bfloat16, enabled=self._enabled):
+            return self.model(*inputs)
 
 
 def _data_parallel(model: nn.Module, processes: Processes) -> nn.Module:

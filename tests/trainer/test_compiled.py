@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 from torch._dynamo.utils import counters
 
 import trainer.__main__ as command
@@ -18,7 +19,7 @@ from tests.trainer.tiny import ALONE, TINY, bar_digits
 from trainer.__main__ import main
 from trainer.losses import Losses
 from trainer.presets import TrainingPreset
-from trainer.train import CompilerMissingError, Trainer, train
+from trainer.train import CompilerMissingError, InPrecision, Trainer, train
 
 COMPILED = dataclasses.replace(TINY, compiled=True, ramp=(0, 4), without_digit=0.25)
 
@@ -62,6 +63,33 @@ def test_compiled_steps_are_the_eager_ones(compiler: None) -> None:
     of_all = torch.cat([gradient.flatten() for gradient in eager])
     difference = torch.cat([gradient.flatten() for gradient in compiled]) - of_all
     assert difference.norm() < 0.02 * of_all.norm()
+
+
+class KeepsFloat32(nn.Module):
+    """What our attention network is under autocast."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(32, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.autocast("cpu", enabled=False):
+            outputs: torch.Tensor = self.layer(x)
+        return outputs
+
+
+def test_the_compiled_backward_pass_keeps_float32_where_the_pass_does() -> None:
+    torch.manual_seed(0)
+    torch.compiler.reset()
+    model, x = KeepsFloat32(), torch.randn(64, 32)
+    model(x).square().sum().backward()
+    assert model.layer.weight.grad is not None
+    expected = model.layer.weight.grad.clone()
+    model.zero_grad()
+    recipe = dataclasses.replace(TINY, precision="bfloat16")
+    compiled = torch.compile(InPrecision(model, recipe, torch.device("cpu")), backend="aot_eager")
+    compiled(x).square().sum().backward()
+    torch.testing.assert_close(model.layer.weight.grad, expected, rtol=1e-5, atol=1e-4)
 
 
 @pytest.fixture

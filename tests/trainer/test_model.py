@@ -183,3 +183,21 @@ def test_each_glimpse_has_its_vote_and_other_votes_in_training(scenes: Tensor) -
         torch.testing.assert_close(looks.logits, expected)
         assert looks.refiner_logits.requires_grad
     assert VOTES != VOTES_IN_TRAINING
+
+
+def test_in_bfloat16_what_finds_the_digit_and_what_reads_it_stay_in_float32(
+    model: GlimpseModel, scenes: Tensor
+) -> None:
+    pixels = scenes.float() / 255
+    of_convolutions: list[torch.dtype] = []
+    for name in ("attention_network.fine.1.0", "refiner.features.1.0", "classifier.features.1.0"):
+        convolution = model.get_submodule(name)
+        convolution.register_forward_hook(lambda *call: of_convolutions.append(call[-1].dtype))
+    expected = model.eval().look(pixels)
+    of_convolutions.clear()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = model.look(pixels)
+    assert of_convolutions == [torch.float32, torch.bfloat16, torch.bfloat16]
+    assert {values.dtype for values in (found.logits, found.refiner_logits, found.glimpse)} == {torch.float32}
+    for name in ("heat", "coarse", "trunk_logits", "first_window"):
+        torch.testing.assert_close(getattr(found, name), getattr(expected, name), rtol=0, atol=0)
