@@ -184,8 +184,8 @@ def test_a_runs_folder_and_its_checkpoint_are_the_same_model(tiny_run: Path) -> 
 
 
 def test_every_column_is_measured_and_shown() -> None:
-    (only,) = evaluate(in_the_corner, find_preset("clean"), DIGITS, draws=1, scenes=10)
-    summary = summarise([only])
+    draws = evaluate(in_the_corner, find_preset("clean"), DIGITS, draws=2, scenes=10)
+    summary = summarise(draws)
     assert {column.name for column in COLUMNS} <= set(summary)
     assert set(summary) == {
         name + end for name in (*Figures._fields, *DrawFigures._fields[1:]) for end in ("", "_sd")
@@ -193,6 +193,15 @@ def test_every_column_is_measured_and_shown() -> None:
     shown = {column.title: column.show(summary) for column in COLUMNS}
     assert shown["AUROC of a digit's presence"].startswith("0.5")
     assert "%" in shown["calibration error"]
+    of_one = summarise(draws[:1])
+    assert {text.count("±") for text in shown.values()} == {1}
+    assert {column.show(of_one).count("±") for column in COLUMNS} == {0}
+
+
+@pytest.mark.parametrize(("draws", "scenes"), [(0, 10), (1, 0)])
+def test_nothing_to_measure_is_refused(draws: int, scenes: int) -> None:
+    with pytest.raises(ValueError, match=f"expected at least one of each, got {draws} and {scenes}"):
+        evaluate(in_the_corner, find_preset("clean"), DIGITS, draws=draws, scenes=scenes)
 
 
 def test_what_is_no_model_is_named(tmp_path: Path) -> None:
