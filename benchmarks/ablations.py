@@ -21,7 +21,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import nn
 
-from benchmarks.budget import RUNS, cost, made_at, recipe, trained
+from benchmarks.budget import RUNS, cost, made_at, recipe, run_folder, trained
 from benchmarks.documents import fill_in
 from benchmarks.results import FOLDER, digits_or_exit, write_result
 from benchmarks.variants import OURS, SIZE, TERMS, VARIANCE, VARIANTS, Variant, our_settings
@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> None:
         "seeds": options.seeds,
         "draws": DRAWS,
         "scenes_per_draw": options.scenes,
-        "made_at": {name: made_at(_run(name, folder, options.seeds[0])) for name in models},
+        "made_at": {name: made_at(run_folder(folder, name, options.seeds[0])) for name in models},
         "cost": {name: cost(trained_models[0]) for name, trained_models in models.items()},
         "variants": {
             name: [measure(model, held_out, options.scenes) for model in trained_models]
@@ -80,11 +80,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def train_variant(variant: Variant, folder: Path, budget: TrainingPreset, seed: int) -> nn.Module:
     """The variant's averaged model, trained or loaded."""
-    return trained(variant.method, variant.change(budget), _run(variant.name, folder, seed), seed=seed)
-
-
-def _run(name: str, folder: Path, seed: int) -> Path:
-    return folder / f"{name}-seed{seed}"
+    return trained(variant.method, variant.change(budget), run_folder(folder, variant.name, seed), seed=seed)
 
 
 def measure(model: nn.Module, held_out: Digits, scenes: int) -> dict[str, dict[str, float]]:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.baselines import oracle
 from models.contract import SCENE_SIDE_PX
 from scenes.mnist import load_digits
 from trainer.checkpoint import CHECKPOINT_NAME, load_checkpoint
+from trainer.flops import WHOLE, count_flops
 from trainer.method import Method, method_of
 from trainer.presets import Precision, TrainingPreset, find_training_preset
 from trainer.train import recipe_changes, train
@@ -50,6 +50,11 @@ def trained(method: Method, preset: TrainingPreset, run: Path, *, seed: int) -> 
     return model.eval()
 
 
+def run_folder(folder: Path, name: str, seed: int) -> Path:
+    """Where a comparison's run of that name and seed is kept."""
+    return folder / f"{name}-seed{seed}"
+
+
 def made_at(run: Path) -> str:
     """The commit that a run was made at; the code of a loaded run may be older than what measures it."""
     commit: str = load_checkpoint(run)["about"]["commit"]
@@ -58,11 +63,10 @@ def made_at(run: Path) -> str:
 
 def cost(model: nn.Module, channels: int = 1) -> dict[str, float]:
     """Parameters, and millions of floating-point operations for one scene, two for each multiply-add."""
-    with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        model(torch.zeros(1, channels, SCENE_SIDE_PX, SCENE_SIDE_PX))
+    scene = torch.zeros(1, channels, SCENE_SIDE_PX, SCENE_SIDE_PX)
     return {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "mflops": round(counter.get_total_flops() / 1e6, 1),
+        "mflops": round(count_flops(lambda: model(scene))[WHOLE] / 1e6, 1),
     }
 
 

@@ -21,10 +21,9 @@ import os
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -65,6 +64,8 @@ def main(arguments: list[str] | None = None) -> None:
     if options.run and options.run.exists():
         raise SystemExit(f"error: --run: expected a folder that is not there yet, got {options.run}")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device.type == "cuda":
+        onnxruntime.preload_dlls()
     preset = find_training_preset("smoke" if options.trial else "cuda")
     if options.steps:
         preset = dataclasses.replace(preset, steps=options.steps)
@@ -145,8 +146,8 @@ def measure_provider(digits: Digits, device: torch.device, folder: Path) -> dict
         "nodes": count_nodes(MODEL_PATH, provider, pictures, folder),
     }
     on_cpu = onnx_predict(_session(MODEL_PATH, CPU))
-    for name, settings in (("tf32", {"use_tf32": "1"}), ("float32", {"use_tf32": "0"})):
-        session = _session(MODEL_PATH, provider, settings if provider == CUDA else {})
+    for name, use_tf32 in (("tf32", "1"), ("float32", "0")):
+        session = _session(MODEL_PATH, provider, **({"use_tf32": use_tf32} if provider == CUDA else {}))
         apart = differences(onnx_predict(session), on_cpu, pictures)
         found[name] = {
             "largest_difference_of_a_probability": apart.probability,
@@ -159,8 +160,6 @@ def count_nodes(
     onnx_path: Path, provider: str, pictures: npt.NDArray[np.uint8], folder: Path
 ) -> dict[str, int]:
     """How many nodes of the optimised graph each provider ran, from onnxruntime's own profile."""
-    if provider == CUDA:
-        onnxruntime.preload_dlls()
     options = onnxruntime.SessionOptions()
     options.enable_profiling = True
     options.profile_file_prefix = str(folder / "profile")
@@ -232,15 +231,12 @@ def _time(call: Callable[[], object], seconds: float) -> list[float]:
     return took
 
 
-def _session(
-    onnx_path: Path, provider: str, settings: Mapping[str, str] = MappingProxyType({})
-) -> onnxruntime.InferenceSession:
+def _session(onnx_path: Path, provider: str, **settings: str) -> onnxruntime.InferenceSession:
     """A session on that provider alone: a node that cannot run there is an error, not the CPU's."""
     options = onnxruntime.SessionOptions()
     if provider == CUDA:
-        onnxruntime.preload_dlls()
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-    session = onnxruntime.InferenceSession(onnx_path, options, providers=[(provider, dict(settings))])
+    session = onnxruntime.InferenceSession(onnx_path, options, providers=[(provider, settings)])
     if session.get_providers()[0] != provider:
         raise SystemExit(f"error: expected {provider}, but onnxruntime uses {session.get_providers()[0]}")
     return session

@@ -28,7 +28,7 @@ from benchmarks.baselines.cam import CAM, GRAD_CAM
 from benchmarks.baselines.draw_regression import DRAW_REGRESSION
 from benchmarks.baselines.ours import OURS
 from benchmarks.baselines.spatial_transformer import SPATIAL_TRANSFORMER
-from benchmarks.budget import RUNS, cost, made_at, recipe, trained
+from benchmarks.budget import RUNS, cost, made_at, recipe, run_folder, trained
 from benchmarks.documents import fill_in
 from benchmarks.localisation_figure import draw_figure
 from benchmarks.measure import best_setting, draw_scenes, measure_draw
@@ -72,7 +72,7 @@ def main(arguments: list[str] | None = None) -> None:
         "seeds": options.seeds,
         "draws": options.draws,
         "scenes_per_draw": options.scenes,
-        "made_at": {name: made_at(_run(name, folder, options.seeds[0])) for name in models},
+        "made_at": {name: made_at(run_folder(folder, name, options.seeds[0])) for name in models},
         "cost": {name: cost(m[0], 2 if name == oracle.NAME else 1) for name, m in models.items()},
         "presets": figures,
     }
@@ -93,11 +93,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def train_one(name: str, preset: TrainingPreset, folder: Path, seed: int) -> nn.Module:
     """The method of that name, trained or loaded."""
-    return trained(METHODS[name], preset, _run(name, folder, seed), seed=seed)
-
-
-def _run(name: str, folder: Path, seed: int) -> Path:
-    return folder / f"{name}-seed{seed}"
+    return trained(METHODS[name], preset, run_folder(folder, name, seed), seed=seed)
 
 
 def measure_all(

@@ -20,12 +20,12 @@ from typing import NamedTuple, get_args
 
 import torch
 from torch.nn import functional
-from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.results import digits_or_exit, write_result
 from models.contract import SCENE_SIDE_PX
 from scenes.digits import Digits
 from trainer.distributed import Processes
+from trainer.flops import WHOLE, count_flops
 from trainer.memory import keep_freed_memory
 from trainer.model import GlimpseModel
 from trainer.presets import Precision, find_training_preset
@@ -78,12 +78,11 @@ def main() -> None:
 
 def count_work(batch: int) -> Work:
     """The floating-point operations of a step of `batch` scenes."""
-    model = GlimpseModel().eval()
-    with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        model(torch.zeros(1, 1, SCENE_SIDE_PX, SCENE_SIDE_PX))
-    counts = {name: sum(flops.values()) / 1e9 for name, flops in counter.get_flop_counts().items()}
-    changing = sum(counts[f"{GlimpseModel.__name__}.{part}.features"] for part in ("refiner", "classifier"))
-    return Work(_PASSES * batch * (counts["Global"] - changing), _PASSES * batch * changing)
+    model, scene = GlimpseModel().eval(), torch.zeros(1, 1, SCENE_SIDE_PX, SCENE_SIDE_PX)
+    flops = count_flops(lambda: model(scene))
+    changing = sum(flops[f"{GlimpseModel.__name__}.{part}.features"] for part in ("refiner", "classifier"))
+    gflop = _PASSES * batch / 1e9
+    return Work(gflop * (flops[WHOLE] - changing), gflop * changing)
 
 
 def measure(

@@ -92,7 +92,8 @@ def read_glimpse(
     glimpse = F_y · scene · F_xᵀ. Filter i along x is a Gaussian at
     μ_i = centre + (i + ½ − side / 2) · stride, stride = width / side, whose standard deviation is
     `filter_per_stride` strides, sampled at the pixels' centres. It is scaled by its density rather than by
-    its sum over the pixels, so that what lies outside of the scene reads as dark.
+    its sum over the pixels, so that what lies outside of the scene reads as dark. Also under autocast the
+    products stay in the precision of the scenes.
 
     Args:
         scenes: `[batch, height, width]`.
@@ -108,7 +109,8 @@ def read_glimpse(
     """
     columns = gaussian_filters(centre_x_px, width_px, scenes.shape[2], side, filter_per_stride)
     rows = gaussian_filters(centre_y_px, height_px, scenes.shape[1], side, filter_per_stride)
-    return rows @ scenes @ columns.transpose(1, 2)
+    with torch.autocast(scenes.device.type, enabled=False):
+        return rows @ scenes @ columns.transpose(1, 2)
 
 
 def gaussian_filters(

@@ -98,8 +98,7 @@ class TrainingScenes:
         self._as_written = self._varied = digits_like(torch.zeros(0, device=device), digits)
         self._parts = list(_share_out(mixture, pasted, batch_size, rank, world))
         self._without_digit, self._warped = without_digit, warped
-        blocks = max(1, SCENES_PER_HANDWRITING // (batch_size * _STEPS_PER_BLOCK))
-        self._steps_per_handwriting = blocks * _STEPS_PER_BLOCK
+        self._blocks_per_handwriting = max(1, SCENES_PER_HANDWRITING // (batch_size * _STEPS_PER_BLOCK))
         self._handwriting: int | None = None
         self._block: tuple[int, LabelledBatch] | None = None
 
@@ -135,7 +134,7 @@ class TrainingScenes:
 
     def _render_block(self, number: int) -> LabelledBatch:
         """Several steps' scenes at once, `[steps, batch, …]`: small batches cost more calls than work."""
-        self._vary_handwriting(number * _STEPS_PER_BLOCK // self._steps_per_handwriting)
+        self._vary_handwriting(number // self._blocks_per_handwriting)
         seeds = self._seeds(number * _STEPS_PER_BLOCK, _STEPS_PER_BLOCK)[:, self._mine]
         made, start = [], 0
         for part in self._parts:

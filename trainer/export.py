@@ -15,7 +15,6 @@ import numpy.typing as npt
 import onnx
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from models.contract import (
     CLASSES,
@@ -33,6 +32,7 @@ from scenes.presets import find_preset
 from trainer.attention import BOX_WIDTH_PER_SIGMA, FAINT_EDGE_PER_SIDE
 from trainer.checkpoint import load_checkpoint, load_trained_model
 from trainer.evaluate import Predict, load_predict, make_pictures, torch_predict
+from trainer.flops import WHOLE, count_flops
 from trainer.model import GlimpseModel, Prediction
 
 MODEL_VERSION = "0.4.0"
@@ -126,11 +126,8 @@ def differences(exported: Predict, trained: Predict, pictures: npt.NDArray[np.ui
 
 def count_mflops(model: GlimpseModel) -> float:
     """Millions of floating-point operations for one scene, two for each multiply-add."""
-    with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        copy.deepcopy(model).eval().predict(
-            torch.zeros(1, 1, SCENE_SIDE_PX, SCENE_SIDE_PX, dtype=torch.uint8)
-        )
-    return float(counter.get_total_flops()) / 1e6
+    scene = torch.zeros(1, 1, SCENE_SIDE_PX, SCENE_SIDE_PX, dtype=torch.uint8)
+    return count_flops(lambda: copy.deepcopy(model).eval().predict(scene))[WHOLE] / 1e6
 
 
 def _write_graph(model: GlimpseModel, path: Path) -> None:

@@ -261,13 +261,11 @@ class GlimpseModel(nn.Module):
         design, votes = self.design, VOTES_IN_TRAINING if self.training else VOTES
         with torch.autocast(scenes.device.type, enabled=False):  # in bfloat16 small digits are missed
             heat, coarse, gathered_logits = self.attention_network(scenes)
-            first_window = _square_window(coarse, FIRST_WINDOW, design.glimpse_gradient, first)
-            first_glimpse = _read_square(scenes, first_window, FIRST_GLIMPSE_SIDE)
-        refined = self.refiner(first_glimpse)
+        first_window = _square_window(coarse, FIRST_WINDOW, design.glimpse_gradient, first)
+        refined = self.refiner(_read_square(scenes, first_window, FIRST_GLIMPSE_SIDE))
         gaussian = _correct(first_window, refined[:, :4])
-        with torch.autocast(scenes.device.type, enabled=False):
-            second_window = _square_window(gaussian, design.second_window, design.glimpse_gradient, second)
-            glimpse = _read_square(scenes, second_window, design.glimpse_side)
+        second_window = _square_window(gaussian, design.second_window, design.glimpse_gradient, second)
+        glimpse = _read_square(scenes, second_window, design.glimpse_side)
         glimpse_logits = self.classifier(glimpse)
         return Looks(
             # Those that are asked beside the second glimpse learn by their own label losses alone.

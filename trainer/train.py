@@ -14,7 +14,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +40,7 @@ from trainer.presets import TrainingPreset
 from trainer.validation import label_errors, watched_scenes
 
 RUN_NAME = "run.json"
+_BETWEEN_COMMITS = ", "
 
 
 class CompilerMissingError(RuntimeError):
@@ -176,16 +177,14 @@ def train(
         torch.set_flush_denormal(True)
         keep_freed_memory()
         trainer = Trainer(preset, digits, seed=seed, processes=processes, method=method)
-        before = _resume(trainer, run, seed)
+        earlier = resume(trainer, run, seed)
         if trainer.step == preset.steps:
             return run
         if not processes.leads:
             _follow(trainer)
             return run
         run.mkdir(parents=True, exist_ok=True)
-        about = describe(trainer, seed, processes)
-        about["commit"] = _commits(before, about["commit"])
-        _lead(trainer, run, about, held_out, before.get("seconds", 0.0))
+        _lead(trainer, run, describe(trainer, seed, earlier), held_out, earlier.seconds)
     return run
 
 
@@ -244,20 +243,31 @@ def _values(losses: Any, looks: Any) -> dict[str, float]:
     return values
 
 
-def _resume(trainer: Trainer, run: Path, seed: int) -> Mapping[str, Any]:
-    """Load the run's checkpoint where there is one; returns what it holds, nothing where there is none."""
-    before = _load(trainer, run, seed)
+class Earlier(NamedTuple):
+    """What a run was before this start: the commits of its former starts, and the seconds that they took."""
+
+    commits: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+def resume(trainer: Trainer, run: Path, seed: int) -> Earlier:
+    """Load the run's checkpoint where there is one.
+
+    Raises:
+        ValueError: it is of another preset, seed, method or recipe, or not all processes found the same.
+    """
+    earlier = _load(trainer, run, seed)
     steps = trainer.processes.gather(trainer.step)
     if len(set(steps)) > 1:
         raise ValueError(
             f"{run}: expected one folder that all processes share, but they found it at steps {steps}"
         )
-    return before
+    return earlier
 
 
-def _load(trainer: Trainer, run: Path, seed: int) -> Mapping[str, Any]:
+def _load(trainer: Trainer, run: Path, seed: int) -> Earlier:
     if not (run / CHECKPOINT_NAME).is_file():
-        return {}
+        return Earlier()
     state = load_checkpoint(run)
     about = state["about"]
     found = (about["preset"], about["seed"])
@@ -275,7 +285,7 @@ def _load(trainer: Trainer, run: Path, seed: int) -> Mapping[str, Any]:
     if changed:
         raise ValueError(f"{run} holds a run of another recipe: {'; '.join(changed)}. Choose another --run")
     trainer.load_state(state)
-    return state
+    return Earlier(tuple(about["commit"].split(_BETWEEN_COMMITS)), float(state["seconds"]))
 
 
 def recipe_changes(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
@@ -291,19 +301,14 @@ def recipe_changes(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[
     ]
 
 
-def _commits(before: Mapping[str, Any], commit: str) -> str:
-    """The commits that a run was made at, those of earlier starts first."""
-    earlier = before["about"]["commit"].split(", ") if before else []
-    return ", ".join(dict.fromkeys([*earlier, commit]))
-
-
-def describe(trainer: Trainer, seed: int, processes: Processes) -> dict[str, Any]:
+def describe(trainer: Trainer, seed: int, earlier: Earlier) -> dict[str, Any]:
     """What a run's files say of it: method, recipe, code, machine and versions."""
+    processes = trainer.processes
     return {
         "method": trainer.method,
         "preset": trainer.preset.name,
         "seed": seed,
-        "commit": provenance.commit(),
+        "commit": _BETWEEN_COMMITS.join(dict.fromkeys([*earlier.commits, provenance.commit()])),
         "command": provenance.command(),
         "hardware": provenance.hardware(processes.device, torch.get_num_threads()),
         "processes": processes.world,

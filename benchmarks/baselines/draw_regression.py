@@ -63,15 +63,14 @@ class DrawRegression(nn.Module):
             _FIRST_SIDE_PX * torch.exp(3 * torch.tanh(log_width / 3)),
             _FIRST_SIDE_PX * torch.exp(3 * torch.tanh(log_height / 3)),
         )
-        with torch.autocast(scenes.device.type, enabled=False):  # as in our own model
-            glimpse = read_glimpse(
-                scenes[:, 0],
-                gaussian.centre_x_px,
-                gaussian.centre_y_px,
-                SECOND_WINDOW * gaussian.width_px,
-                SECOND_WINDOW * gaussian.height_px,
-                GLIMPSE_SIDE_PX,
-            )
+        glimpse = read_glimpse(
+            scenes[:, 0],
+            gaussian.centre_x_px,
+            gaussian.centre_y_px,
+            SECOND_WINDOW * gaussian.width_px,
+            SECOND_WINDOW * gaussian.height_px,
+            GLIMPSE_SIDE_PX,
+        )
         outputs = self.classifier(glimpse)
         return Pass(outputs[:, :-1], outputs[:, -1] + presence, window=gaussian)
 

@@ -6,6 +6,7 @@ train it, since nothing there may know a box; it has a loop of its own around th
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from scenes.draw import draw
 from scenes.frame import frame_offset_px
 from scenes.truth import ink_boxes
 from trainer.attention import read_glimpse
-from trainer.checkpoint import CHECKPOINT_NAME, load_checkpoint, save_checkpoint
+from trainer.checkpoint import save_checkpoint
 from trainer.data import LabelledBatch, TrainingScenes
 from trainer.distributed import Processes
 from trainer.losses import LossWeights, label_loss, mean_where_present
@@ -29,7 +30,7 @@ from trainer.memory import keep_freed_memory
 from trainer.method import Method
 from trainer.model import NARROWEST_WINDOW_PX, SECOND_WINDOW, GlimpseNetwork, Windows
 from trainer.presets import TrainingPreset
-from trainer.train import Trainer, describe, recipe_changes
+from trainer.train import Trainer, describe, resume
 
 NAME = "oracle"
 CHECKPOINT_EVERY = 500
@@ -54,9 +55,7 @@ class Oracle(nn.Module):
         if second is not None:
             side = side * torch.exp(second.log_scale)
             x, y = x + second.shift_x * side, y + second.shift_y * side
-        with torch.autocast(scenes.device.type, enabled=False):  # as in our own model
-            glimpse = read_glimpse(scenes[:, 0], x, y, side, side, GLIMPSE_SIDE_PX)
-        outputs = self.classifier(glimpse)
+        outputs = self.classifier(read_glimpse(scenes[:, 0], x, y, side, side, GLIMPSE_SIDE_PX))
         return Pass(outputs[:, :-1], outputs[:, -1])
 
 
@@ -103,24 +102,16 @@ def train_oracle(preset: TrainingPreset, run: Path, digits: Digits, *, seed: int
         without_digit=preset.without_digit,
         warped=preset.warped,
     )
-    about = describe(trainer, seed, processes)
-    if (run / CHECKPOINT_NAME).is_file():
-        state = load_checkpoint(run)
-        found = state["about"]
-        changed = recipe_changes(found["recipe"], about["recipe"])
-        if changed or (found["method"], found["seed"]) != (NAME, seed):
-            raise ValueError(
-                f"{run} holds a run of {found['method']}, seed {found['seed']}, expected {NAME}, seed "
-                f"{seed}; {'; '.join(changed) or 'the recipe is the same'}"
-            )
-        trainer.load_state(state)
+    earlier = resume(trainer, run, seed)
+    about, began = describe(trainer, seed, earlier), time.perf_counter() - earlier.seconds
     run.mkdir(parents=True, exist_ok=True)
     with tqdm(total=preset.steps, initial=trainer.step, unit="step", desc="train oracle") as bar:
         while trainer.step < preset.steps:
             trainer.advance()
             bar.update()
             if trainer.step % CHECKPOINT_EVERY == 0 or trainer.step == preset.steps:
-                save_checkpoint({"about": about, **trainer.state()}, run)
+                state = {"about": about, "seconds": time.perf_counter() - began, **trainer.state()}
+                save_checkpoint(state, run)
     model = trainer.averaged
     assert isinstance(model, Oracle)
     return model

@@ -36,7 +36,7 @@ PREPARE = """
 from tests.trainer.tiny import train_in_double
 train_in_double(pytest.MonkeyPatch())
 rank, restarts = os.environ["RANK"], os.environ["TORCHELASTIC_RESTART_COUNT"]
-started = loop._resume
+started = loop.resume
 def note_the_start(trainer, *args):
     seconds = started(trainer, *args)
     with (folder / f"starts{rank}").open("a") as stream:
@@ -44,7 +44,7 @@ def note_the_start(trainer, *args):
     global learner
     learner = trainer
     return seconds
-loop._resume = note_the_start
+loop.resume = note_the_start
 """
 KILL_ONE = """
 advance = loop.Trainer.advance

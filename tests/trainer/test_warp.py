@@ -13,6 +13,7 @@ from trainer.data import SCENES_PER_HANDWRITING, TrainingScenes
 from trainer.warp import MOST_TURN_RAD, vary_handwriting, warp
 
 SEEDS = torch.arange(200)
+BATCH = 16
 
 
 def bars(count: int) -> torch.Tensor:
@@ -81,9 +82,6 @@ def test_digits_are_varied_a_few_at_a_time_as_all_at_once(monkeypatch: pytest.Mo
     at_once = vary_handwriting(plain, torch.arange(60)).images
     monkeypatch.setattr("trainer.warp._AT_ONCE", 7)
     assert torch.equal(vary_handwriting(plain, torch.arange(60)).images, at_once)
-
-
-BATCH = 16
 
 
 def stream(**changes: Any) -> TrainingScenes:

@@ -11,11 +11,11 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from models.contract import CLASSES, file_sha256, write_contract
 from models.digits_contract import INPUTS, LATENT_SIZE, OUTPUTS, DigitsContract, DigitsProvenance
 from scenes.styles import style_latents
+from trainer.flops import WHOLE, count_flops
 from trainer.handwriting.graph import build_graph
 from trainer.handwriting.model import Flow, Gaussians, Writer
 
@@ -71,8 +71,7 @@ def _double(writer: Writer) -> Writer:
 
 def _describe(writer: Writer, state: dict[str, Any], out: Path) -> DigitsContract:
     about, recipe = state["about"], state["recipe"]
-    with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        writer(torch.tensor([3]), torch.zeros(1, LATENT_SIZE))
+    flops = count_flops(lambda: writer(torch.tensor([3]), torch.zeros(1, LATENT_SIZE)))
     return DigitsContract(
         name="digits",
         version=VERSION,
@@ -82,7 +81,7 @@ def _describe(writer: Writer, state: dict[str, Any], out: Path) -> DigitsContrac
         inputs=INPUTS,
         outputs=OUTPUTS,
         parameters=sum(weight.numel() for weight in writer.parameters()),
-        mflops_per_digit=round(counter.get_total_flops() / 1e6, 2),
+        mflops_per_digit=round(flops[WHOLE] / 1e6, 2),
         provenance=DigitsProvenance(
             commit=about["commit"],
             command=about["command"],
