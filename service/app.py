@@ -60,9 +60,7 @@ _ONE_IMAGE = {
         **{kind: {"schema": _BINARY} for kind in IMAGE_TYPES},
     },
 }
-_NO_DIGITS = (
-    "digits=mnist: MNIST is not at hand: run `python -m scenes download` once, or set GLIMPSE_MNIST_DIR …"
-)
+_NO_DIGITS = "MNIST is not at hand: run `python -m scenes download` once, or set GLIMPSE_MNIST_DIR …"
 
 
 def _many_images(most: int) -> dict[str, object]:

@@ -45,8 +45,8 @@ class Settings(BaseSettings):
     )
     provider: ProviderChoice = Field(
         "auto",
-        description="Where the model runs: `cuda` refuses to start without a usable GPU, `auto` takes a GPU "
-        "where there is one and else the CPU, and says so.",
+        description="Where the model runs: `cuda` refuses to start without a usable GPU, `cpu` never looks "
+        "for one, `auto` takes a GPU where there is one and else the CPU, and says so.",
     )
     workers: int = Field(
         0, ge=0, le=256, description="Processes that decode pictures and run the model; 0 is one per core."
@@ -57,7 +57,13 @@ class Settings(BaseSettings):
         le=1024,
         description="Threads of the model in each worker, on the CPU; 0 shares the cores among the workers.",
     )
-    max_batch: int = Field(16, ge=1, le=64, description="Most pictures of one call of the model.")
+    max_batch: int = Field(
+        16,
+        ge=1,
+        le=64,
+        description="Most pictures of one call of the model; of another number the next lower power of two "
+        "counts.",
+    )
     max_wait_ms: float = Field(
         0,
         ge=0,

@@ -42,7 +42,15 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m trainer", description=__doc__, allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True)
 
-    training = commands.add_parser("train", help="train a preset; goes on where a former run stopped")
+    training = commands.add_parser(
+        "train",
+        help="train a preset; goes on where a former run stopped",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="presets, what they cost and what they reach:\n"
+        + "\n".join(
+            f"  {preset.name}: {preset.cost}; {preset.reach}" for preset in TRAINING_PRESETS.values()
+        ),
+    )
     training.add_argument("--preset", choices=sorted(TRAINING_PRESETS), required=True)
     training.add_argument("--run", type=Path, help="the run's folder (default: runs/PRESET-seedSEED)")
     training.add_argument("--seed", type=int, default=0)
@@ -53,7 +61,8 @@ def _parser() -> argparse.ArgumentParser:
     training.add_argument(
         "--precision",
         choices=get_args(Precision),
-        help="of convolutions (default: the preset's); bfloat16 is quick where the processor multiplies it",
+        help="of the refiner's and the classifier's products (default: the preset's); bfloat16 is quick "
+        "where the processor multiplies it",
     )
     training.set_defaults(run_command=_train)
 

@@ -19,9 +19,10 @@ INK_FROM = 1 / 4
 """What counts as ink, in heights of a stroke: the evaluation's definition."""
 FAINT_EDGE_PER_SIDE = (1 / 2 - INK_FROM) / 20
 """How far ink reaches beyond the Gaussian's box, in longer sides of it. Training ends that box about where
-ink has half of its height (`trainer.losses`). Scenes are interpolated evenly between a canvas's pixels, so
-that beyond a pixel of full ink a quarter lies ½ − ¼ canvas px further out than a half, beyond a fainter one
-more; and MNIST's digits are 20 canvas px long (LeCun et al. 1998). No box went into this number."""
+the ink's profile has half of its mean inside (`trainer.losses`). Scenes are interpolated linearly between a
+canvas's pixels, so that beyond a pixel of full ink a quarter lies ½ − ¼ canvas px further out than a half,
+beyond a fainter one more; and MNIST's digits are 20 canvas px long (LeCun et al. 1998). No box went into this
+number."""
 
 _NARROWEST_FILTER_PX = 0.5
 """A Gaussian filter narrower than half a pixel falls between pixels; this keeps its sum within 2 % of 1."""

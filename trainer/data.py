@@ -163,7 +163,7 @@ class TrainingScenes:
         return LabelledBatch(scenes, before, torch.where(absent, NO_DIGIT, drawn.label))
 
     def _digits_for(self, preset: Preset) -> Digits:
-        """As written where clutter is whole digits: a digit has its size alone to be told by there."""
+        """As written where clutter is whole digits: there a digit is told by its size above all."""
         return self._as_written if preset.clutter[1] else self._varied
 
     def _absent(self, seeds: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""From a run to `models/glimpse.onnx` and its sidecar: exported, compared with torch, cleaned, described."""
+"""From a run to `models/glimpse.onnx` and its sidecar: exported, cleaned, compared with torch, described."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ The box is made tight by two terms that pull against each other. The variance pe
 shrinks the attention until the classifier complains, which is far too late or never. Against it stands the
 ink that the box keeps. With ½ of the one and 1 of the other, a box of width w gains by growing as long as the
 ink profile at its edge is higher than half of the mean profile inside: the box ends about at half maximum,
-the usual edge of a peak (FWHM). The weights follow from that; no box was looked at to set them.
+the usual edge of a peak (FWHM). Their ratio follows from that; no box was looked at to set it.
 
 Two priors enter here: ink is brighter than its surroundings, and a digit's strokes touch.
 """

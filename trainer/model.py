@@ -1,7 +1,7 @@
 """The whole model, read from top to bottom: scene → where → look → correct → look again → label.
 
 1. The attention network turns the scene into a heat map; its spatial softmax is the digit's place, and
-   features gathered by the same softmax give the size. Both make a Gaussian.
+   features gathered by the same softmax give the size and a small shift. Both make a Gaussian.
 2. The first glimpse, wider than the Gaussian's box, goes to the refiner, which corrects the Gaussian.
 3. The second glimpse, read through the corrected Gaussian, goes to the classifier.
 
@@ -46,7 +46,7 @@ VOTES_IN_TRAINING = Votes(first_glimpse=0.3, gathered=0.0)
 know yet."""
 VOTES = Votes(first_glimpse=0.5, gathered=0.1)
 """Once all have learnt, others than in training serve best: chosen by label errors alone, on scenes of
-held-out training digits (`trainer/README.md`)."""
+held-out training digits; `trainer/README.md` says how neighbouring choices do."""
 NO_DIGIT = -1
 """The label of a scene without a digit."""
 
@@ -62,8 +62,8 @@ HEADS = (
 _TYPICAL_SIDE_PX = 28.0
 """Where sizes start: MNIST's own canvas."""
 _SIDE_RANGE = 2.2
-"""exp(± 2.2): sides from 3 to 250 px, a box up to 9 times as long as wide. A soft bound: its gradient never
-vanishes."""
+"""exp(± 2.2): sides from 3 to 250 px, 9 times shorter or longer than where they start. A soft bound: its
+gradient never vanishes."""
 _HEAT_SIDE = 25
 _HEAT_STRIDE_PX = SCENE_SIDE_PX / _HEAT_SIDE
 

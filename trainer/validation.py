@@ -1,4 +1,4 @@
-"""How often the label is wrong on held-out training digits: the only figure that may guide a choice."""
+"""How often the label is wrong on held-out training digits: the only figure that a run itself looks at."""
 
 from __future__ import annotations
 

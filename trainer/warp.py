@@ -51,9 +51,9 @@ def vary_handwriting(digits: Digits, seeds: Tensor) -> Digits:
 def warp(canvases: Tensor, seeds: Tensor) -> Tensor:
     """Digits as other hands might have written them.
 
-    Each is changed by a share, from nothing to all, of a turn by up to 0.3 rad, a widening or narrowing by up
-    to 16 %, a slant by up to 0.25, and bends, cubic between points that move by up to 1.8 canvas px: a
-    function of the seed.
+    Each is changed by a share, from nothing to all, of a turn by up to 0.3 rad, a widening by up to 16 % or
+    a narrowing by up to 14 %, a slant by up to 0.25, and bends, cubic between points that move by up to 1.8
+    canvas px: a function of the seed.
 
     Args:
         canvases: intensities in [0, 1], `[n, side, side]`.

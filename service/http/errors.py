@@ -48,7 +48,10 @@ _EXAMPLES = {
         "The image cannot be decoded, or the form or a parameter is not as expected.",
         "image: expected one of PNG, JPEG, WEBP, GIF, BMP, TIFF, got 14 bytes of no such format",
     ),
-    503: ("The service cannot answer now.", "the model did not run on CUDAExecutionProvider: …"),
+    503: (
+        "The service cannot answer now; with `Retry-After` where it is only busy.",
+        "the model did not run on CUDAExecutionProvider: …",
+    ),
 }
 
 

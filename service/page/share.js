@@ -7,8 +7,10 @@ const SAID_FOR_MS = 1500;
 
 /** `shown()` is the record on the stage, or null; `address()` writes the address and gives it. */
 export function listen(shown, address) {
-  at("copy-link").addEventListener("click", () => copy(at("copy-link"), address()));
-  at("copy-curl").addEventListener("click", () => copy(at("copy-curl"), at("curl").textContent));
+  at("copy-link").addEventListener("click", () => copy(at("copy-link"), address(), "It is in the address bar"));
+  at("copy-curl").addEventListener("click", () => {
+    copy(at("copy-curl"), at("curl").textContent, "Press Ctrl+C", at("curl"));
+  });
   at("save-image").addEventListener("click", () => save(shown().bytes(), shown().name ?? "glimpse-scene.png"));
   at("save-json").addEventListener("click", () => {
     save(new Blob([shown().text], { type: "application/json" }), "glimpse-answer.json");
@@ -32,15 +34,15 @@ function quote(text) {
   return `'${text.replaceAll("'", String.raw`'\''`)}'`;
 }
 
-async function copy(button, text) {
+async function copy(button, text, byHand, shown) {
   const words = button.textContent;
   try {
     await navigator.clipboard.writeText(text);
     button.textContent = "Copied";
   } catch {
-    // No clipboard without https, but on localhost: the text is there to be copied by hand.
-    getSelection().selectAllChildren(at("curl"));
-    button.textContent = "Press Ctrl+C";
+    // No clipboard without https, but on localhost: where the text is shown it is selected, to be copied by hand.
+    if (shown) getSelection().selectAllChildren(shown);
+    button.textContent = byHand;
   }
   at("spoken").textContent = button.textContent;
   setTimeout(() => (button.textContent = words), SAID_FOR_MS);

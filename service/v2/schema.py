@@ -201,7 +201,7 @@ _EXAMPLES = {
     ),
     408: (
         "The body did not come in time.",
-        "body: expected all of it within 30 s, got 4096 bytes of 10000",
+        "body: expected all of it within 20 s, got 4096 bytes of 10000",
     ),
     413: ("The body is over the limit.", "body: expected at most 16777216 bytes, got more"),
     415: (

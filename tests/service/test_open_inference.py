@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -32,6 +35,7 @@ from service.v2.tensors import OUTPUT_NAMES
 from tests.service.test_server import PATIENCE_S, server
 
 INFER = "/v2/models/blob/infer"
+README = Path(__file__).resolve().parents[2] / "service" / "README.md"
 
 
 @pytest.fixture(scope="module")
@@ -335,3 +339,14 @@ def test_the_document_describes_both_forms_of_the_body(client):
     assert {"InferenceRequestBody", "InputTensor", "InferenceAnswer"} <= set(
         document["components"]["schemas"]
     )
+
+
+def test_the_readmes_example_prints_what_it_says():
+    page = README.read_text(encoding="utf-8")
+    [program] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    [promised] = re.findall(r"^prints `(.*?)`", page, re.MULTILINE)
+    with server(GLIMPSE_PROVIDER="cpu") as (_, address, _provider):
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(program.replace("localhost:8000", address.removeprefix("http://")), {})
+    assert printed.getvalue().strip() == promised

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +29,7 @@ from trainer.handwriting.exact import (
     weight_steps,
     whole,
 )
+from trainer.handwriting.export import WriterParityError, export
 from trainer.handwriting.graph import build_graph
 from trainer.handwriting.losses import divergence, reconstruction, velocity_error
 from trainer.handwriting.model import FLOW_STEPS, Codes, Flow, Writer, clock
@@ -155,6 +158,24 @@ def test_from_digits_to_a_file(tmp_path: Path, flow_steps: int, monkeypatch: pyt
         (pictures,) = session.run(None, {"digit": np.arange(batch), "latent": latents})
         assert pictures.shape == (batch, 28, 28)
         assert pictures.dtype == np.uint8
+
+
+@pytest.mark.usefixtures("bars")
+def test_a_file_that_writes_other_digits_than_torch_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(SMOKE, tmp_path / "run", seed=0)
+    out = tmp_path / "digits.onnx"
+    out.write_bytes(b"the one before")
+
+    def a_shade_brighter(writer: Writer) -> Callable[[Tensor, Tensor], Tensor]:
+        return lambda digit, latent: copy.deepcopy(writer).double()(digit, latent) + 1
+
+    monkeypatch.setattr("trainer.handwriting.export._double", a_shade_brighter)
+    with pytest.raises(WriterParityError, match="pixels that differ"):
+        export(tmp_path / "run", out)
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["digits.onnx"]
+    assert out.read_bytes() == b"the one before"
 
 
 @pytest.mark.usefixtures("bars")
