@@ -2,9 +2,9 @@
 
 Each variant is trained for 2,000 steps, everything else as in the `cpu` preset, into
 `runs/ablations/VARIANT-seedSEED`; a finished run is loaded, a killed one goes on. `--only` trains some
-variants and stops there. The figures are of scenes of held-out training digits. The label's error is what
-choices are made by; the boxes' IoU is shown to tell what a term does for the box, and nothing may be chosen
-by it.
+variants and stops there; `--without` leaves a group of them out. The figures are of scenes of held-out
+training digits. The label's error is what choices are made by; the boxes' IoU is shown to tell what a term
+does for the box, and nothing may be chosen by it.
 
 Writes `benchmarks/results/ablations.json` and `ablations.png`, the error against the IoU, and the tables into
 `benchmarks/README.md`. With fewer steps or scenes it is a trial, which stays under `runs/`.
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from pathlib import Path
 from typing import Any, get_args
 
@@ -24,7 +25,18 @@ from torch import nn
 from benchmarks.budget import RUNS, cost, made_at, recipe, run_folder, trained
 from benchmarks.documents import fill_in
 from benchmarks.results import FOLDER, digits_or_exit, write_result
-from benchmarks.variants import OURS, SIZE, TERMS, VARIANCE, VARIANTS, Variant, our_settings
+from benchmarks.variants import (
+    OURS,
+    SAMPLES,
+    SIZE,
+    TERMS,
+    TRAINING,
+    VARIANCE,
+    VARIANTS,
+    WINDOW,
+    Variant,
+    our_settings,
+)
 from scenes.digits import Digits
 from scenes.presets import find_preset
 from trainer.evaluate import evaluate, summarise, torch_predict
@@ -47,7 +59,7 @@ def main(arguments: list[str] | None = None) -> None:
     budget = recipe("ablation", options.steps, options.precision)
     models = {
         name: [train_variant(VARIANTS[name], folder, budget, seed) for seed in options.seeds]
-        for name in options.only or VARIANTS
+        for name in options.only or [v.name for v in VARIANTS.values() if v.group not in options.without]
     }
     if options.only:
         print(f"trained or loaded: {', '.join(models)}; without --only all are measured")
@@ -72,7 +84,8 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"a trial: wrote {out / 'ablations.json'}; benchmarks/results stays as it is")
     else:
         seeds = " ".join(map(str, options.seeds))
-        command = f"python -m benchmarks.ablations --seeds {seeds} --precision {options.precision}"
+        left_out = f" --without {shlex.join(options.without)}" if options.without else ""
+        command = f"python -m benchmarks.ablations --seeds {seeds} --precision {options.precision}{left_out}"
         print(f"wrote {write_result('ablations', command, content, threads=options.threads)}")
         fill_in("ablations", markdown(content))
     draw_trade_off(content, out / "ablations.png")
@@ -103,10 +116,11 @@ def markdown(content: dict[str, Any]) -> str:
     """A table for each group of variants, ours first."""
     head = "| " + " | ".join(f"`{p}` {word}" for p in PRESETS for word in ("error", "mean IoU")) + " |"
     parts = []
-    for group in dict.fromkeys(v.group for v in VARIANTS.values() if v.group):
+    measured = [VARIANTS[name] for name in content["variants"]]
+    for group in dict.fromkeys(v.group for v in measured if v.group):
         lines = [f"| {group} {head}", "|---" * (1 + 2 * len(PRESETS)) + "|"]
         ours = VARIANTS[OURS]
-        for variant in (ours, *(v for v in VARIANTS.values() if v.group == group)):
+        for variant in (ours, *(v for v in measured if v.group == group)):
             runs = content["variants"][variant.name]
             cells = []
             for preset in PRESETS:
@@ -150,6 +164,13 @@ def draw_trade_off(content: dict[str, Any], path: Path) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ablations", description=__doc__)
     parser.add_argument("--only", nargs="+", choices=list(VARIANTS), help="train these and measure nothing")
+    parser.add_argument(
+        "--without",
+        nargs="+",
+        choices=[SAMPLES, WINDOW, SIZE, TRAINING],
+        default=[],
+        help="leave these groups out, of the tables as well",
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--steps", type=int, default=STEPS, help="of training; fewer make a trial")
     parser.add_argument("--scenes", type=int, default=SCENES, help="in each draw; fewer make a trial")

@@ -73,8 +73,8 @@ def _recipe(**changes: Any) -> Callable[[TrainingPreset], TrainingPreset]:
 
 
 OURS = "ours"
-TERMS, VARIANCE, GLIMPSE, TRAINING = "loss terms", "variance penalty", "second glimpse", "training"
-SIZE = "size"
+TERMS, VARIANCE, SIZE, TRAINING = "loss terms", "variance penalty", "size", "training"
+SAMPLES, WINDOW = "samples of the second glimpse", "window of the second glimpse"
 # AdamW for everything: every layer with a matrix or a kernel counts as a head.
 _EVERY_LAYER = tuple(name for name, module in GlimpseModel().named_modules() if hasattr(module, "weight"))
 
@@ -95,10 +95,10 @@ VARIANTS = {
         Variant("variance-1-4", VARIANCE, "¼", variance=0.25),
         Variant("variance-2-3", VARIANCE, "⅔", variance=2 / 3),
         Variant("variance-1", VARIANCE, "1", variance=1.0),
-        Variant("side-20", GLIMPSE, "20×20 samples", design=Design(glimpse_side=20)),
-        Variant("side-36", GLIMPSE, "36×36 samples", design=Design(glimpse_side=36)),
-        Variant("window-1.15", GLIMPSE, "window of 1.15 boxes", design=Design(second_window=1.15)),
-        Variant("window-1.8", GLIMPSE, "window of 1.8 boxes", design=Design(second_window=1.8)),
+        Variant("side-20", SAMPLES, "20×20", design=Design(glimpse_side=20)),
+        Variant("side-36", SAMPLES, "36×36", design=Design(glimpse_side=36)),
+        Variant("window-1.15", WINDOW, "1.15 boxes", design=Design(second_window=1.15)),
+        Variant("window-1.8", WINDOW, "1.8 boxes", design=Design(second_window=1.8)),
         Variant("width-0.5", SIZE, "half of the channels", design=Design(width=0.5)),
         Variant("width-1.5", SIZE, "1.5 times the channels", design=Design(width=1.5)),
         Variant("gradient-0", TRAINING, "none of the glimpse's gradient into its place",
@@ -117,5 +117,6 @@ def our_settings(group: str) -> str:
     return {
         VARIANCE: "½ (ours)",
         SIZE: "ours",
-        GLIMPSE: f"{GLIMPSE_SIDE_PX}×{GLIMPSE_SIDE_PX} samples, window of {SECOND_WINDOW:g} boxes (ours)",
+        SAMPLES: f"{GLIMPSE_SIDE_PX}×{GLIMPSE_SIDE_PX} (ours)",
+        WINDOW: f"{SECOND_WINDOW:g} boxes (ours)",
     }.get(group, "ours")

@@ -13,7 +13,7 @@ from benchmarks import ablations
 from benchmarks.ablations import markdown
 from benchmarks.budget import recipe
 from benchmarks.results import FOLDER
-from benchmarks.variants import OURS, VARIANTS
+from benchmarks.variants import OURS, TRAINING, VARIANTS
 from tests.trainer.tiny import ALONE, TINY, bar_digits
 from trainer.losses import Losses
 from trainer.model import HEADS, GlimpseModel
@@ -103,3 +103,8 @@ def test_a_trial_runs_from_training_to_the_curve_and_leaves_the_results_alone(
     assert markdown(content) in capsys.readouterr().out
     assert (runs / "ablations.png").is_file()
     assert {path.name: path.read_bytes() for path in FOLDER.glob("ablations.*")} == before
+
+    ablations.main([*arguments, "--without", TRAINING])
+    content = json.loads((runs / "ablations.json").read_text())
+    assert list(content["variants"]) == list(kept[:-1])
+    assert "AdamW" not in markdown(content)
