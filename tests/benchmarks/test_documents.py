@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import ablations, inference_rate, localisation
+from benchmarks import ablations, inference_rate, localisation, timed_run
 from benchmarks.documents import read_out
 from benchmarks.results import FOLDER
 
@@ -19,6 +19,7 @@ from benchmarks.results import FOLDER
         ("localisation", localisation.markdown),
         ("ablations", ablations.markdown),
         ("inference_rate", inference_rate.markdown),
+        ("timed_run", timed_run.markdown),
     ],
 )
 def test_the_page_shows_what_was_measured(name: str, table: Callable[[dict[str, Any]], str]) -> None:
