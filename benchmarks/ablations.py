@@ -18,6 +18,7 @@ import shlex
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import torch
 from matplotlib.figure import Figure
 from torch import nn
@@ -47,6 +48,7 @@ STEPS = 2_000
 SCENES, DRAWS = 2_000, 3
 PRESETS = ("article", "cluttered-100")
 _FIGURES = ("error", "mean_iou")
+_FOUND = 0.5
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -136,28 +138,36 @@ def markdown(content: dict[str, Any]) -> str:
 
 
 def draw_trade_off(content: dict[str, Any], path: Path) -> None:
-    """Error against IoU on `article`: the variance penalty's weight as a curve, the loss terms as points."""
+    """Error against IoU on `article`: the variance penalty's weight as a curve, the loss terms as points.
+
+    Left are all of them, right those whose boxes find the digit.
+    """
     preset = PRESETS[0]
 
     def point(variant: Variant) -> tuple[float, float]:
         runs = content["variants"][variant.name]
         return average(runs, preset, "mean_iou"), 100 * average(runs, preset, "error")
 
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    axes = figure.subplots()
     weights = [
         VARIANTS["no-variance"],
         *(v for v in VARIANTS.values() if v.group == VARIANCE),
         VARIANTS[OURS],
     ]
     curve = sorted(weights, key=lambda variant: variant.variance)
-    axes.plot(*zip(*map(point, curve), strict=True), "o-", label="weight of the variance penalty")
-    for variant in curve:
-        axes.annotate(f"{variant.variance:.2g}", point(variant), xytext=(4, 4), textcoords="offset points")
-    for variant in (v for v in VARIANTS.values() if v.group == TERMS and v.name != "no-variance"):
-        axes.plot(*point(variant), "s", label=variant.title)
-    axes.set(xlabel=f"mean IoU, {preset}, held-out digits", ylabel="error, %")
-    axes.legend(fontsize="small")
+    terms = [v for v in VARIANTS.values() if v.group == TERMS and v.name != "no-variance"]
+    found = [v for v in (*curve, *terms) if point(v)[0] > _FOUND]
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    for axes, shown in zip(figure.subplots(1, 2), ([*curve, *terms], found), strict=True):
+        line = [point(v) for v in curve if v in shown]
+        axes.plot(*np.reshape(line, (-1, 2)).T, "o-", label="weight of the variance penalty")
+        for variant in (v for v in curve if v in shown):
+            axes.annotate(
+                f"{variant.variance:.2g}", point(variant), xytext=(4, 4), textcoords="offset points"
+            )
+        for variant in (v for v in terms if v in shown):
+            axes.plot(*point(variant), "s", color=f"C{1 + terms.index(variant)}", label=variant.title)
+        axes.set(xlabel=f"mean IoU, {preset}, held-out digits", ylabel="error, %")
+        axes.legend(fontsize="small")
     figure.savefig(path, dpi=110, metadata={"Software": None})
 
 
