@@ -8,6 +8,8 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+import re
+import shlex
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +21,7 @@ import torch.distributed
 from torch import nn
 from torch.distributed import HashStore  # type: ignore[attr-defined]
 from torch.distributed.distributed_c10d import Store
+from torch.distributed.run import parse_args
 
 from tests.trainer.tiny import ALONE, TINY, bar_digits, run_script, train_in_double, train_on_bars
 from trainer.checkpoint import CHECKPOINT_NAME, load_checkpoint
@@ -243,3 +246,14 @@ def test_each_layer_is_shared_and_none_where_one_process_trains() -> None:
     share_normalisation(model, Processes(1, 2, ALONE.device))
     assert sum(isinstance(module, SharedBatchNorm) for module in model.modules()) == 2
     assert list(model.state_dict()) == names
+
+
+def test_torchrun_hands_on_what_the_readme_gives_the_trainer() -> None:
+    page = (Path(__file__).resolve().parents[2] / "trainer" / "README.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^torchrun (.*)$", page.replace("\\\n", " "), re.MULTILINE)
+    assert len(commands) == 2
+    for command in commands:
+        words = shlex.split(command, comments=True)
+        read = parse_args(words)
+        assert (read.module, read.training_script) == (True, "trainer")
+        assert read.training_script_args == words[words.index("trainer") + 1 :]
