@@ -18,7 +18,6 @@ import shlex
 from pathlib import Path
 from typing import Any, get_args
 
-import numpy as np
 import torch
 from matplotlib.figure import Figure
 from torch import nn
@@ -155,17 +154,16 @@ def draw_trade_off(content: dict[str, Any], path: Path) -> None:
     ]
     curve = sorted(weights, key=lambda variant: variant.variance)
     terms = [v for v in VARIANTS.values() if v.group == TERMS and v.name != "no-variance"]
-    found = [v for v in (*curve, *terms) if point(v)[0] > _FOUND]
     figure = Figure(figsize=(11, 4.5), layout="constrained")
-    for axes, shown in zip(figure.subplots(1, 2), ([*curve, *terms], found), strict=True):
-        line = [point(v) for v in curve if v in shown]
-        axes.plot(*np.reshape(line, (-1, 2)).T, "o-", label="weight of the variance penalty")
-        for variant in (v for v in curve if v in shown):
-            axes.annotate(
-                f"{variant.variance:.2g}", point(variant), xytext=(4, 4), textcoords="offset points"
-            )
-        for variant in (v for v in terms if v in shown):
-            axes.plot(*point(variant), "s", color=f"C{1 + terms.index(variant)}", label=variant.title)
+    for axes, least_iou in zip(figure.subplots(1, 2), (0.0, _FOUND), strict=True):
+        shown = {v.name: point(v) for v in (*curve, *terms) if point(v)[0] >= least_iou}
+        line = [(v.variance, *shown[v.name]) for v in curve if v.name in shown]
+        axes.plot([iou for _, iou, _ in line], [error for *_, error in line], "o-", label="variance penalty")
+        for weight, *place in line:
+            axes.annotate(f"{weight:.2g}", place, xytext=(4, 4), textcoords="offset points")
+        for number, variant in enumerate(terms, start=1):
+            if variant.name in shown:
+                axes.plot(*shown[variant.name], "s", color=f"C{number}", label=variant.title)
         axes.set(xlabel=f"mean IoU, {preset}, held-out digits", ylabel="error, %")
         axes.legend(fontsize="small")
     figure.savefig(path, dpi=110, metadata={"Software": None})

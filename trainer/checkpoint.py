@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from trainer.files import replacing
 from trainer.method import OWN_METHOD, method_of
 from trainer.model import GlimpseModel
 
@@ -15,9 +16,8 @@ CHECKPOINT_NAME = "checkpoint.pt"
 
 def save_checkpoint(state: dict[str, Any], run: Path) -> None:
     """Replace the run's checkpoint; a kill in the middle leaves the former one."""
-    partial = run / f"{CHECKPOINT_NAME}.partial"
-    torch.save(state, partial)
-    partial.replace(run / CHECKPOINT_NAME)
+    with replacing(run / CHECKPOINT_NAME) as partial:
+        torch.save(state, partial)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from scenes.presets import find_preset
 from trainer.attention import BOX_WIDTH_PER_SIGMA, FAINT_EDGE_PER_SIDE
 from trainer.checkpoint import load_checkpoint, load_trained_model
 from trainer.evaluate import Predict, load_predict, make_pictures, torch_predict
+from trainer.files import replacing
 from trainer.flops import WHOLE, count_flops
 from trainer.model import GlimpseModel, Prediction
 
@@ -82,14 +83,10 @@ def export(run: Path, out: Path, digits: Digits) -> Parity:
             "train goes on with it"
         )
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".partial-{out.name}")
-    try:
+    with replacing(out) as partial:
         _write_graph(model, partial)
         pictures = make_pictures(draw(find_preset("article"), np.arange(PARITY_SCENES), digits), digits)
         parity = check_parity(load_predict(partial), torch_predict(model), pictures)
-        partial.replace(out)
-    finally:
-        partial.unlink(missing_ok=True)
     write_contract(_describe(model, state, out), out)
     return parity
 

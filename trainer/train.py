@@ -301,15 +301,14 @@ def recipe_changes(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[
     ]
 
 
-def describe(trainer: Trainer, seed: int, earlier: Earlier | None = None) -> dict[str, Any]:
+def describe(trainer: Trainer, seed: int, earlier: Earlier) -> dict[str, Any]:
     """What a run's files say of it: method, recipe, code, machine and versions."""
     processes = trainer.processes
-    before = () if earlier is None else earlier.commits
     return {
         "method": trainer.method,
         "preset": trainer.preset.name,
         "seed": seed,
-        "commit": _BETWEEN_COMMITS.join(dict.fromkeys([*before, provenance.commit()])),
+        "commit": _BETWEEN_COMMITS.join(dict.fromkeys([*earlier.commits, provenance.commit()])),
         "command": provenance.command(),
         "hardware": provenance.hardware(processes.device, torch.get_num_threads()),
         "processes": processes.world,

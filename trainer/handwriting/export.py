@@ -15,6 +15,7 @@ import torch
 from models.contract import CLASSES, file_sha256, write_contract
 from models.digits_contract import INPUTS, LATENT_SIZE, OUTPUTS, DigitsContract, DigitsProvenance
 from scenes.styles import style_latents
+from trainer.files import replacing
 from trainer.flops import WHOLE, count_flops
 from trainer.handwriting.graph import build_graph
 from trainer.handwriting.model import Flow, Gaussians, Writer
@@ -38,13 +39,9 @@ def export(run: Path, out: Path) -> None:
     """
     writer, state = load_writer(run)
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".partial-{out.name}")
-    try:
+    with replacing(out) as partial:
         onnx.save(build_graph(writer), partial)
         _check_parity(writer, partial)
-        partial.replace(out)
-    finally:
-        partial.unlink(missing_ok=True)
     write_contract(_describe(writer, state, out), out)
 
 
