@@ -18,8 +18,11 @@ def take_into_average(average: nn.Module, module: nn.Module, *, step: int, keep:
     """
     keep = min(keep, (1 + step) / (10 + step))
     current = module.state_dict()
+    moving, towards = [], []
     for name, value in average.state_dict().items():
         if value.is_floating_point():
-            value.lerp_(current[name], 1 - keep)
+            moving.append(value)
+            towards.append(current[name])
         else:
             value.copy_(current[name])
+    torch._foreach_lerp_(moving, towards, 1 - keep)

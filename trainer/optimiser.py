@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ _MOMENTUM = 0.95
 class Muon(torch.optim.Optimizer):
     """Momentum whose steps are orthogonal matrices (Jordan et al. 2024, "Muon").
 
-    A kernel `[out, in, height, width]` counts as a matrix `[out, in · height · width]`. `torch.optim.Muon`
+    A kernel `[out, in, height, width]` counts as a matrix `[out, height · width · in]`. `torch.optim.Muon`
     takes matrices alone and works in bfloat16, which takes 2.4 times as long on a processor without AMX.
     """
 
@@ -28,42 +29,75 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: None = None) -> None:  # type: ignore[override]  # noqa: ARG002
         """One step against the gradients."""
         for group in self.param_groups:
-            for parameter in group["params"]:
-                state = self.state[parameter]
-                if not state:
-                    state["momentum"] = torch.zeros_like(parameter)
-                momentum = state["momentum"]
-                momentum.lerp_(parameter.grad, 1 - _MOMENTUM)
-                ahead = parameter.grad.lerp(momentum, _MOMENTUM)  # Nesterov's
-                matrix = ahead.flatten(1)
-                direction = orthogonalise(matrix) * math.sqrt(max(1.0, matrix.shape[0] / matrix.shape[1]))
-                parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                parameter.add_(direction.view_as(parameter), alpha=-group["lr"])
+            parameters = group["params"]
+            gradients = [parameter.grad for parameter in parameters]
+            momenta = [self._momentum_of(parameter) for parameter in parameters]
+            torch._foreach_lerp_(momenta, gradients, 1 - _MOMENTUM)
+            ahead = torch._foreach_lerp(gradients, momenta, _MOMENTUM)  # Nesterov's
+            # In the order of channels_last, in which the kernels lie in memory: nothing need be copied.
+            moved = [each.movedim(1, -1) for each in ahead]
+            directions = orthogonalise([each.flatten(1) for each in moved])
+            torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+            for parameter, like, matrix in zip(parameters, moved, directions, strict=True):
+                length = math.sqrt(max(1.0, matrix.shape[0] / matrix.shape[1]))
+                parameter.add_(matrix.view_as(like).movedim(-1, 1), alpha=-group["lr"] * length)
+
+    def _momentum_of(self, parameter: Tensor) -> Tensor:
+        state = self.state[parameter]
+        if not state:
+            state["momentum"] = torch.zeros_like(parameter)
+        momentum: Tensor = state["momentum"]
+        return momentum
 
 
-def orthogonalise(matrix: Tensor) -> Tensor:
-    """About the nearest matrix with orthonormal rows or columns, `[rows, columns]`, by Newton and Schulz.
-
-    The polynomial's coefficients are Jordan's: they bring singular values to between 0.7 and 1.2 in five
-    steps rather than exactly to 1 in many.
+def orthogonalise(matrices: Sequence[Tensor]) -> list[Tensor]:
+    """About the nearest matrix with orthonormal rows or columns to each, by Newton and Schulz.
 
     A step turns x into p(x xᵀ) x, and all of these polynomials are of the same small square, x xᵀ. So they
-    are multiplied among themselves, `[rows, rows]`, and the wide matrix is multiplied once, in the end: less
-    than half of the time for this model's kernels.
+    are multiplied among themselves, and the wide matrix is multiplied once, in the end: less than half of the
+    time for this model's kernels. Squares of one size are multiplied together.
+
+    Args:
+        matrices: each `[rows, columns]`, of any size.
+    """
+    wide = [matrix.T if _is_tall(matrix) else matrix for matrix in matrices]
+    wide = [matrix / (matrix.norm() + 1e-7) for matrix in wide]
+    of_size = defaultdict(list)
+    for index, matrix in enumerate(wide):
+        of_size[matrix.shape[0]].append(index)
+    found = list(matrices)
+    for indices in of_size.values():
+        squares = torch.stack([wide[index] @ wide[index].T for index in indices])
+        for index, product in zip(indices, _polynomials(squares), strict=True):
+            step = product @ wide[index]
+            found[index] = step.T if _is_tall(matrices[index]) else step
+    return found
+
+
+def _polynomials(squares: Tensor) -> Tensor:
+    """The product of all steps' polynomials, `[matrices, rows, rows]`, from x xᵀ before the first step."""
+    polynomial = product = _polynomial(squares)
+    for _ in range(_NEWTON_SCHULZ_STEPS - 1):
+        squares = polynomial @ (polynomial @ squares)  # of the x that the step has made
+        polynomial = _polynomial(squares)
+        product = polynomial @ product
+    return product
+
+
+def _polynomial(squares: Tensor) -> Tensor:
+    """One step's polynomial of x xᵀ.
+
+    The coefficients are Jordan's: they bring singular values to between 0.7 and 1.2 in five steps rather than
+    exactly to 1 in many.
     """
     a, b, c = _NEWTON_SCHULZ
-    tall = matrix.shape[0] > matrix.shape[1]
-    x = matrix.T if tall else matrix
-    x = x / (x.norm() + 1e-7)
-    gram = x @ x.T
-    product = torch.eye(gram.shape[0], dtype=gram.dtype, device=gram.device)
-    for _ in range(_NEWTON_SCHULZ_STEPS):
-        polynomial = torch.addmm(gram, gram, gram, beta=b, alpha=c)
-        polynomial.diagonal().add_(a)
-        product = polynomial @ product
-        gram = polynomial @ (polynomial @ gram)  # of the x that this step makes
-    step: Tensor = product @ x
-    return step.T if tall else step
+    polynomial = torch.baddbmm(squares, squares, squares, beta=b, alpha=c)
+    polynomial.diagonal(dim1=1, dim2=2).add_(a)
+    return polynomial
+
+
+def _is_tall(matrix: Tensor) -> bool:
+    return matrix.shape[0] > matrix.shape[1]
 
 
 class Optimiser:
@@ -109,6 +143,7 @@ class Optimiser:
             ],
             lr=learning_rate,
             betas=(0.9, 0.99),
+            fused=True,
         )
 
     def zero_grad(self) -> None:

@@ -26,7 +26,7 @@ def test_the_nearest_orthogonal_matrix_is_come_near_to(rows: int, columns: int) 
     left, _ = torch.linalg.qr(torch.randn(rows, min(rows, columns), generator=generator))
     right, _ = torch.linalg.qr(torch.randn(columns, min(rows, columns), generator=generator))
     matrix = (left * torch.linspace(1, 0.05, min(rows, columns))) @ right.T
-    found = orthogonalise(matrix)
+    (found,) = orthogonalise([matrix])
     assert found.shape == (rows, columns)
     values = singular_values(found)
     assert 0.65 < values.min() <= values.max() < 1.25
@@ -39,13 +39,24 @@ def test_the_nearest_orthogonal_matrix_is_come_near_to(rows: int, columns: int) 
 def test_how_large_the_gradient_is_does_not_matter() -> None:
     matrix = torch.randn(24, 50, generator=torch.Generator().manual_seed(1))
     for scale in (1e-3, 1e3):
-        torch.testing.assert_close(orthogonalise(scale * matrix), orthogonalise(matrix), rtol=0, atol=1e-3)
-    assert not orthogonalise(torch.zeros(3, 4)).any()  # no gradient, no step
+        scaled, plain = orthogonalise([scale * matrix]) + orthogonalise([matrix])
+        torch.testing.assert_close(scaled, plain, rtol=0, atol=1e-3)
+    assert not orthogonalise([torch.zeros(3, 4)])[0].any()  # no gradient, no step
 
 
 def test_turning_a_matrix_over_turns_its_step_over() -> None:
     matrix = torch.randn(24, 50, generator=torch.Generator().manual_seed(2))
-    assert torch.equal(orthogonalise(matrix.T), orthogonalise(matrix).T)
+    turned, plain = orthogonalise([matrix.T]) + orthogonalise([matrix])
+    assert torch.equal(turned, plain.T)
+
+
+def test_matrices_of_all_sizes_together_are_as_each_alone() -> None:
+    """The same number of rows, of columns, both, neither: none is taken for another."""
+    generator = torch.Generator().manual_seed(5)
+    sizes = [(24, 50), (8, 24), (24, 24), (50, 24), (24, 50), (24, 90), (1, 3)]
+    matrices = [torch.randn(size, generator=generator) for size in sizes]
+    for together, matrix in zip(orthogonalise(matrices), matrices, strict=True):
+        torch.testing.assert_close(together, orthogonalise([matrix])[0], rtol=0, atol=1e-5)
 
 
 def test_a_first_step_of_a_kernel_is_worked_out_by_hand() -> None:
@@ -57,7 +68,7 @@ def test_a_first_step_of_a_kernel_is_worked_out_by_hand() -> None:
     Muon([kernel], lr=0.1, weight_decay=0.5).step()
     # The momentum is 0.05 of the gradient; Nesterov's looks ahead to (0.05 + 0.95 · 0.05) of it: the scale
     # does not matter, so that the step is the gradient's own nearest orthogonal matrix.
-    direction = orthogonalise(gradient.reshape(8, 4)).reshape(8, 2, 1, 2)
+    direction = orthogonalise([gradient.reshape(8, 4)])[0].reshape(8, 2, 1, 2)
     expected = before * (1 - 0.1 * 0.5) - 0.1 * math.sqrt(2) * direction
     torch.testing.assert_close(kernel.detach(), expected, rtol=0, atol=1e-4)
 
