@@ -58,7 +58,13 @@ def add_page(app: FastAPI) -> None:
         if path.suffix in _TYPES
     }
 
-    @app.get("/", summary="The page", response_class=HTMLResponse, response_description="The page.")
+    @app.get(
+        "/",
+        summary="The page",
+        response_class=HTMLResponse,
+        response_description="The page.",
+        responses={304: {"description": "The copy that `If-None-Match` names is the page as it is."}},
+    )
     async def page(request: Request) -> Response:
         """A page to try the service in a browser; its query is the scene that it opens with."""
         return answer_file(request, files["index.html"])

@@ -26,6 +26,7 @@ class Shed:
         """Take what says whether there is room, where to count, and whether other origins' pages may ask."""
         self._engine = engine
         self._metrics = metrics
+        self._shared = shared
         self._let_in = 0
         standing = b"".join(b"%b: %b\r\n" % header for header in security_headers(shared=shared))
         self._answer = (
@@ -38,6 +39,8 @@ class Shed:
         """The whole answer to a request that finds no room; None where the app shall answer."""
         if method != b"POST" or url.partition(b"?")[0] != _PATH:
             return None
+        if self._shared and any(name == b"origin" for name, _ in headers):
+            return None  # the page could not read this answer: the app's refusal has the headers of CORS
         if not self._engine.is_full(self._let_in):
             if not self._let_in:
                 asyncio.get_running_loop().call_soon(self._forget)

@@ -20,6 +20,7 @@ from service.inference.predictor import Prediction
 from service.settings import Settings
 from tests.service.fakes import BarGenerator, BlobPredictor
 from tests.service.listening import listening
+from tests.service.test_headers import ORIGIN
 from tests.service.test_server import PATIENCE_S
 from tests.service.test_workers import KIND, PICTURE, until
 
@@ -49,8 +50,8 @@ def test_who_finds_no_room_is_told_so_and_who_was_taken_is_answered(early):
     engine = engine_in_process(
         predictor, workers=1, policy=Policy(max_waiting=3, max_batch=1, heartbeat_s=600)
     )
-    app = create_app(engine, Settings(), BarGenerator())
-    shed = Shed(engine, app.state.metrics, shared=False) if early else None
+    app = create_app(engine, Settings(cors_origins=(ORIGIN,)), BarGenerator())
+    shed = Shed(engine, app.state.metrics, shared=True) if early else None
     with (
         listening(app, patience_s=PATIENCE_S, shed=shed) as listener,
         httpx2.Client(base_url=f"http://127.0.0.1:{listener.address[1]}", timeout=PATIENCE_S) as client,
@@ -70,6 +71,9 @@ def test_who_finds_no_room_is_told_so_and_who_was_taken_is_answered(early):
                 assert refused.headers["retry-after"] == "1"
                 assert refused.headers["x-request-id"] == "mine"
                 assert refused.headers["x-content-type-options"] == "nosniff"
+            from_a_page = other.post("/predict", content=PICTURE, headers=KIND | {"origin": ORIGIN})
+            assert (from_a_page.status_code, from_a_page.headers["retry-after"]) == (503, "1")
+            assert from_a_page.headers["access-control-allow-origin"] == ORIGIN
             assert other.get("/healthz").status_code == 200
             batch = other.post("/predict/batch", files=[("images", PICTURE)])
             assert (batch.status_code, batch.headers["retry-after"]) == (503, "1")
@@ -77,8 +81,8 @@ def test_who_finds_no_room_is_told_so_and_who_was_taken_is_answered(early):
             predictor.gate.set()
         assert [task.result(PATIENCE_S).status_code for task in taken] == [200] * 4
         assert client.post("/predict", content=PICTURE, headers=KIND).status_code == 200
-        assert counted(client, "glimpse_rejections_total", reason="queue_full") == 4
-        assert counted(client, "glimpse_requests_total", route="/predict", status="503") == 3
+        assert counted(client, "glimpse_rejections_total", reason="queue_full") == 5
+        assert counted(client, "glimpse_requests_total", route="/predict", status="503") == 4
 
 
 def test_who_has_hung_up_is_not_worked_for():
