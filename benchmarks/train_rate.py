@@ -31,7 +31,7 @@ from trainer.model import GlimpseModel
 from trainer.presets import Precision, find_training_preset
 from trainer.train import CompilerMissingError, Trainer
 
-STEPS, ROUNDS, WARM_UP = 24, 5, 8
+STEPS, ROUNDS, WARM_UP = 24, 9, 8
 _PASSES = 3
 
 
@@ -40,6 +40,13 @@ class Peak(NamedTuple):
 
     product: float
     convolution: float
+
+
+class Kind(NamedTuple):
+    """What steps are timed: in which precision, and whether "eager" or "compiled"."""
+
+    precision: Precision
+    how: str
 
 
 class Work(NamedTuple):
@@ -63,7 +70,8 @@ def main() -> None:
     for threads in options.threads:
         torch.set_num_threads(threads)
         peaks = {precision: measure_peak(getattr(torch, precision)) for precision in get_args(Precision)}
-        rows = {precision: measure(digits, precision, peaks, work) for precision in peaks}
+        rates = steps_per_second(digits)
+        rows = {precision: against_floor(rates, precision, peaks, work) for precision in peaks}
         figures[f"{threads} threads"] = rows
         print(f"{threads} threads: {rows}")
     content = {
@@ -85,8 +93,8 @@ def count_work(batch: int) -> Work:
     return Work(gflop * (flops[WHOLE] - changing), gflop * changing)
 
 
-def measure(
-    digits: Digits, precision: Precision, peaks: Mapping[Precision, Peak], work: Work
+def against_floor(
+    rates: Mapping[Kind, float], precision: Precision, peaks: Mapping[Precision, Peak], work: Work
 ) -> dict[str, float]:
     """Rates of eager and compiled steps in one precision, and its floor."""
     peak = peaks[precision]
@@ -96,30 +104,43 @@ def measure(
         "peak_convolution_gflops": round(peak.convolution, 1),
         "floor_steps_per_second": round(floor, 2),
     }
-    for name, compiled in (("eager", False), ("compiled", True)):
-        try:
-            rate = steps_per_second(digits, compiled=compiled, precision=precision)
-        except CompilerMissingError as error:
-            print(f"{name}: not measured: {error}")
-            continue
-        row[f"{name}_steps_per_second"] = round(rate, 2)
-        row[f"{name}_share_of_floor"] = round(rate / floor, 3)
+    for kind, rate in rates.items():
+        if kind.precision == precision:
+            row[f"{kind.how}_steps_per_second"] = round(rate, 2)
+            row[f"{kind.how}_share_of_floor"] = round(rate / floor, 3)
     return row
 
 
-def steps_per_second(digits: Digits, *, compiled: bool, precision: Precision = "float32") -> float:
-    """Median over rounds of the rate of whole steps of the `cpu` preset, scenes included."""
-    preset = dataclasses.replace(find_training_preset("cpu"), compiled=compiled, precision=precision)
-    trainer = Trainer(preset, digits, seed=0, processes=Processes(0, 1, torch.device("cpu")))
-    for _ in range(WARM_UP):  # compiles, where it does; a whole block of scenes
-        trainer.advance()
-    rates = []
+def steps_per_second(digits: Digits) -> dict[Kind, float]:
+    """Median over rounds of the rate of whole steps of the `cpu` preset, scenes included.
+
+    The kinds take turns within each round, since a machine that others share is faster at one time than at
+    another.
+    """
+    trainers = {}
+    for kind in (Kind(precision, how) for precision in get_args(Precision) for how in ("eager", "compiled")):
+        try:
+            trainers[kind] = warmed_up(kind, digits)
+        except CompilerMissingError as error:
+            print(f"{kind.how}: not measured: {error}")
+    rates: dict[Kind, list[float]] = {kind: [] for kind in trainers}
     for _ in range(ROUNDS):
-        began = time.perf_counter()
-        for _ in range(STEPS):
-            trainer.advance()
-        rates.append(STEPS / (time.perf_counter() - began))
-    return statistics.median(rates)
+        for kind, trainer in trainers.items():
+            began = time.perf_counter()
+            for _ in range(STEPS):
+                trainer.advance()
+            rates[kind].append(STEPS / (time.perf_counter() - began))
+    return {kind: statistics.median(found) for kind, found in rates.items()}
+
+
+def warmed_up(kind: Kind, digits: Digits) -> Trainer:
+    """A trainer that has made its first steps: it has compiled, where it does, and made a block of scenes."""
+    preset = find_training_preset("cpu")
+    preset = dataclasses.replace(preset, compiled=kind.how == "compiled", precision=kind.precision)
+    trainer = Trainer(preset, digits, seed=0, processes=Processes(0, 1, torch.device("cpu")))
+    for _ in range(WARM_UP):
+        trainer.advance()
+    return trainer
 
 
 def measure_peak(dtype: torch.dtype = torch.float32) -> Peak:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -18,14 +19,24 @@ from trainer.train import CompilerMissingError
 def test_the_floor_is_three_passes_at_the_better_of_the_two_peaks_of_each_precision(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def rate(digits: object, *, compiled: bool, precision: str) -> float:
-        if compiled:
+    now = 0.0
+
+    class Five:
+        """Its steps take a fifth of a second each, as `clock` has it."""
+
+        def advance(self) -> None:
+            nonlocal now
+            now += 0.2
+
+    def warmed_up(kind: train_rate.Kind, digits: object) -> Five:
+        if kind.how == "compiled":
             raise CompilerMissingError("there is none")
-        return 5.0
+        return Five()
 
     monkeypatch.setattr(results, "FOLDER", tmp_path)
     monkeypatch.setattr(train_rate, "digits_or_exit", bar_digits)
-    monkeypatch.setattr(train_rate, "steps_per_second", rate)
+    monkeypatch.setattr(train_rate, "warmed_up", warmed_up)
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
     monkeypatch.setattr(
         train_rate,
         "measure_peak",
@@ -53,4 +64,4 @@ def test_peaks_and_steps_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train_rate, "WARM_UP", 1)
     assert min(train_rate.measure_peak()) > 0.1
     assert min(train_rate.measure_peak(torch.bfloat16)) > 0.1
-    assert train_rate.steps_per_second(bar_digits(), compiled=False) > 0
+    train_rate.warmed_up(train_rate.Kind("float32", "eager"), bar_digits()).advance()
