@@ -21,8 +21,8 @@ class TrainingPreset:
     `batch_size` counts scenes over all processes. `ramp` are the steps over which the terms that shape the
     attention are switched on; before, the labels alone teach it where to look. `pasted` is the share of
     scenes with clutter pasted in, `without_digit` the share of those without a digit; `warped` varies the
-    handwriting of scenes without whole clutter digits. `compiled` steps start after a minute and are up to a
-    tenth faster.
+    handwriting of scenes without whole clutter digits. `compiled` steps start after a minute and are 7 to 14 %
+    faster.
     """
 
     name: str
@@ -65,7 +65,7 @@ PRESETS = {
         ),
         TrainingPreset(
             name="cpu",
-            cost="84 minutes on one core of an AMD EPYC, 59 on two, at benchmarks.train_rate",
+            cost="56 minutes on two cores of an AMD EPYC, 51 in bfloat16 (benchmarks.train_rate, timed_run)",
             reach="1.3 to 1.5 % error on article, 0.6 to 0.8 % on cluttered-100 (held-out digits)",
             steps=24_000,
             batch_size=64,

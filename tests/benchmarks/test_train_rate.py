@@ -22,7 +22,7 @@ def test_the_floor_is_three_passes_at_the_better_of_the_two_peaks_of_each_precis
     now = 0.0
 
     class Five:
-        """Its steps take a fifth of a second each, as `clock` has it."""
+        """Its steps take a fifth of a second each, as the test's clock has it."""
 
         def advance(self) -> None:
             nonlocal now
