@@ -39,13 +39,13 @@ class Shed:
         """The whole answer to a request that finds no room; None where the app shall answer."""
         if method != b"POST" or url.partition(b"?")[0] != _PATH:
             return None
-        if self._shared and any(name == b"origin" for name, _ in headers):
-            return None  # the page could not read this answer: the app's refusal has the headers of CORS
         if not self._engine.is_full(self._let_in):
             if not self._let_in:
                 asyncio.get_running_loop().call_soon(self._forget)
             self._let_in += 1
             return None
+        if self._shared and any(name == b"origin" for name, _ in headers):
+            return None  # the page could not read this answer: the app's refusal has the headers of CORS
         self._metrics.rejected("queue_full")
         self._metrics.request_begins()
         self._metrics.request_ends(_PATH.decode(), "POST", 503, 0.0)
