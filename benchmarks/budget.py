@@ -15,7 +15,7 @@ from trainer.checkpoint import CHECKPOINT_NAME, load_checkpoint
 from trainer.flops import WHOLE, count_flops
 from trainer.method import Method, method_of
 from trainer.presets import Precision, TrainingPreset, find_training_preset
-from trainer.train import recipe_changes, train
+from trainer.train import TrainingDigits, recipe_changes, train
 
 RUNS = Path("runs")
 _STEPS_WORTH_COMPILING = 500
@@ -34,17 +34,21 @@ def recipe(name: str, steps: int, precision: Precision = "float32") -> TrainingP
     )
 
 
-def trained(method: Method, preset: TrainingPreset, run: Path, *, seed: int) -> nn.Module:
+def trained(
+    method: Method, preset: TrainingPreset, run: Path, *, seed: int, digits: TrainingDigits | None = None
+) -> nn.Module:
     """The method's averaged model, trained by that recipe; a finished run is loaded, a killed one goes on.
+
+    `digits` are what scenes are made of, as `train` has them.
 
     Raises:
         ValueError: the folder holds a run of another method, seed or recipe.
     """
     if not _finished(method, preset, run, seed):
         if method.name == oracle.NAME:
-            oracle.train_oracle(preset, run, load_digits("train"), seed=seed)
+            oracle.train_oracle(preset, run, digits.train if digits else load_digits("train"), seed=seed)
         else:
-            train(preset, run, seed=seed, device="cpu", method=method)
+            train(preset, run, seed=seed, device="cpu", method=method, digits=digits)
     model = method.build()
     model.load_state_dict(load_checkpoint(run)["averaged"])
     return model.eval()

@@ -27,7 +27,6 @@ from trainer import provenance
 from trainer.averaging import take_into_average
 from trainer.calibrate import calibrate
 from trainer.checkpoint import CHECKPOINT_NAME, load_checkpoint, save_checkpoint
-from trainer.data import TrainingScenes
 from trainer.distributed import Processes, join_processes
 from trainer.losses import compute_losses
 from trainer.memory import keep_freed_memory
@@ -88,7 +87,7 @@ class Trainer:
             muon_learning_rate=preset.muon_learning_rate,
             weight_decay=preset.weight_decay,
         )
-        self.scenes = TrainingScenes(
+        self.scenes = method.scenes(
             preset.mixture,
             digits,
             batch_size=preset.batch_size,
@@ -153,8 +152,21 @@ class Trainer:
         return torch.full((), ramp, device=self.device)
 
 
+class TrainingDigits(NamedTuple):
+    """What scenes are made of: of `train` to learn from, of `held_out` to watch a run and to calibrate."""
+
+    train: Digits
+    held_out: Digits
+
+
 def train(
-    preset: TrainingPreset, run: Path, *, seed: int = 0, device: str = "auto", method: Method | None = None
+    preset: TrainingPreset,
+    run: Path,
+    *,
+    seed: int = 0,
+    device: str = "auto",
+    method: Method | None = None,
+    digits: TrainingDigits | None = None,
 ) -> Path:
     """Train a preset into the folder `run`, going on from its checkpoint where there is one.
 
@@ -166,17 +178,18 @@ def train(
         seed: of the weights' start and of the scenes.
         device: "auto" (CUDA where there is one), "cpu" or "cuda".
         method: what is trained by that recipe; none is the project's own.
+        digits: what scenes are made of; none are MNIST's training digits, of which the last are held out.
 
     Raises:
         ValueError: the folder holds a run of another preset, method or seed, or is not one folder for all
             processes.
         scenes.mnist.DigitsUnavailableError: MNIST is not to be had.
     """
-    digits, held_out = load_digits("train"), load_digits("validation")
+    digits = digits or TrainingDigits(load_digits("train"), load_digits("validation"))
     with join_processes(device) as processes:
         torch.set_flush_denormal(True)
         keep_freed_memory()
-        trainer = Trainer(preset, digits, seed=seed, processes=processes, method=method)
+        trainer = Trainer(preset, digits.train, seed=seed, processes=processes, method=method)
         earlier = resume(trainer, run, seed)
         if trainer.step == preset.steps:
             return run
@@ -184,7 +197,7 @@ def train(
             _follow(trainer)
             return run
         run.mkdir(parents=True, exist_ok=True)
-        _lead(trainer, run, describe(trainer, seed, earlier), held_out, earlier.seconds)
+        _lead(trainer, run, describe(trainer, seed, earlier), digits.held_out, earlier.seconds)
     return run
 
 
