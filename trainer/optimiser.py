@@ -19,7 +19,7 @@ class Muon(torch.optim.Optimizer):
     """Momentum whose steps are orthogonal matrices (Jordan et al. 2024, "Muon").
 
     A kernel `[out, in, height, width]` counts as a matrix `[out, height · width · in]`. `torch.optim.Muon`
-    takes matrices alone and works in bfloat16, which takes 2.4 times as long on a processor without AMX.
+    takes matrices alone and works in bfloat16, which not every processor multiplies.
     """
 
     def __init__(self, params: Iterable[Tensor], *, lr: float, weight_decay: float) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import ablations, inference_rate, localisation, timed_run
+from benchmarks import ablations, choices, inference_rate, localisation, timed_run
 from benchmarks.documents import read_out
 from benchmarks.results import FOLDER
 
@@ -26,6 +26,11 @@ def test_the_page_shows_what_was_measured(name: str, table: Callable[[dict[str, 
     result = FOLDER / f"{name}.json"
     measured = table(json.loads(result.read_text(encoding="utf-8"))["figures"]) if result.is_file() else ""
     assert read_out(name) == measured
+
+
+def test_the_recipes_choices_are_shown_where_the_recipe_is() -> None:
+    measured = json.loads((FOLDER / "choices.json").read_text(encoding="utf-8"))["figures"]
+    assert read_out("choices", choices.PAGE) == choices.markdown(measured)
 
 
 @pytest.mark.parametrize("name", ["localisation", "ablations"])
