@@ -13,9 +13,10 @@ been trained upon but never been looked at:
 4. If an alternative is chosen, the recipe changes, and the committed model is trained anew.
 5. The recipe's whole run, seed 0, is measured once, when all of this is decided, on FRESH digits.
 
-This text was committed before any of the runs was made. `--only` trains some settings and stops there; a
-finished run is loaded, a killed one goes on. Writes `benchmarks/results/choices.json` and the tables into
-`trainer/README.md`. With fewer steps or scenes it is a trial, which stays under `runs/`.
+This text was committed before any of the runs was made (1ae56b7). `--only` trains some settings and stops
+there; a finished run is loaded, a killed one goes on. Writes `benchmarks/results/choices.json`, and with
+`--whole`, for the last point, `benchmarks/results/fresh.json`; and the tables into `trainer/README.md`. With
+other steps or scenes it is a trial, which stays under `runs/`.
 """
 
 from __future__ import annotations
@@ -36,11 +37,10 @@ from torch import Tensor, nn
 from benchmarks.budget import RUNS, made_at, recipe, run_folder, trained
 from benchmarks.documents import ROOT, fill_in
 from benchmarks.figures import markdown_table
-from benchmarks.results import FOLDER, digits_or_exit, write_result
-from scenes.digits import Digits, digits_like, make_digits
-from scenes.presets import PRESETS, Preset
-from trainer import provenance
-from trainer.data import TrainingScenes
+from benchmarks.results import digits_or_exit, write_result
+from scenes.digits import Digits, make_digits
+from scenes.presets import PRESETS
+from trainer.data import LabelledBatch, TrainingScenes
 from trainer.evaluate import evaluate, summarise, torch_predict
 from trainer.losses import compute_losses
 from trainer.method import OWN_METHOD, Method
@@ -55,6 +55,7 @@ KEPT = 5_000
 STEPS, SEEDS = 5_000, (0, 1)
 SCENES = 10_000
 DRAWS = 10
+SHARES = {"article": 0.28, "wide": 0.12, "cluttered-100": 0.47, "cluttered-60": 0.08, "clean": 0.05}
 FORMER_SHARES = {"article": 0.34, "wide": 0.13, "cluttered-100": 0.38, "cluttered-60": 0.10, "clean": 0.05}
 OURS, WHOLE = "ours", "whole"
 
@@ -73,19 +74,16 @@ class InHalf(nn.Module):
         return y.float()
 
 
-class VariedEverywhere(TrainingScenes):
-    """Training scenes of varied handwriting, also where clutter is whole digits, and these likewise."""
+class AsWrittenAmongDigits(TrainingScenes):
+    """Training scenes that keep the handwriting as it is where clutter is whole digits."""
 
-    def _vary_handwriting(self, number: int) -> None:
-        before = self._varied
-        super()._vary_handwriting(number)
-        if self._varied is not before:
-            varied = make_digits(self._varied.images.cpu().numpy(), self._varied.labels.cpu().numpy())
-            self._varied = digits_like(self._varied.images, varied)
-
-    def _digits_for(self, preset: Preset) -> Digits:
-        del preset
-        return self._varied
+    def _render_part(self, part: Any, seeds: Tensor) -> LabelledBatch:
+        varied = self._digits
+        self._digits = self._as_written if part.preset.clutter[1] else varied
+        try:
+            return super()._render_part(part, seeds)
+        finally:
+            self._digits = varied
 
 
 @dataclass(frozen=True)
@@ -108,79 +106,115 @@ def _half_precision_attention() -> GlimpseModel:
     return model
 
 
+def _shares(mixture: dict[str, float]) -> Callable[[TrainingPreset], TrainingPreset]:
+    return lambda preset: dataclasses.replace(preset, mixture=mixture)
+
+
+def _method(
+    name: str = OWN_METHOD,
+    build: Callable[[], GlimpseModel] = GlimpseModel,
+    scenes: type[TrainingScenes] = AsWrittenAmongDigits,
+) -> Method:
+    return Method(name, build, compute_losses, HEADS, scenes)
+
+
+# The recipe stands here as it was when the rule was written.
 SETTINGS = {
     setting.name: setting
     for setting in (
-        Setting(OURS, "", "the recipe as it is", own_method()),
+        Setting(OURS, "", "the recipe as it was", _method(), _shares(SHARES)),
         Setting(
             "attention-in-bfloat16",
             "the attention network's convolutions",
             "bfloat16 instead of float32",
-            Method(f"{OWN_METHOD}, attention in bfloat16", _half_precision_attention, compute_losses, HEADS),
+            _method(f"{OWN_METHOD}, attention in bfloat16", build=_half_precision_attention),
+            _shares(SHARES),
         ),
         Setting(
             "varied-everywhere",
             "handwriting where clutter is whole digits",
             "varied instead of as it is",
-            Method(f"{OWN_METHOD}, varied everywhere", GlimpseModel, compute_losses, HEADS, VariedEverywhere),
+            _method(f"{OWN_METHOD}, varied everywhere", scenes=TrainingScenes),
+            _shares(SHARES),
         ),
         Setting(
             "former-shares",
             "shares of the scenes",
             "`cluttered-100` 38 %, `article` 34 % instead of 47 % and 28 %",
-            own_method(),
-            lambda preset: dataclasses.replace(preset, mixture=FORMER_SHARES),
+            _method(),
+            _shares(FORMER_SHARES),
         ),
     )
 }
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Train or load every setting and the whole run, measure, write."""
+    """Train or load every setting or the whole run, measure, write."""
     options = _parser().parse_args(arguments)
     torch.set_num_threads(options.threads)
-    trial = (options.steps, options.scenes) != (STEPS, SCENES)
     folder = RUNS / (f"choices-{options.steps}-steps" if options.steps != STEPS else "choices")
-    names = options.only or [*SETTINGS, WHOLE]
-    settings = [name for name in names if name != WHOLE]
-    for seed in options.seeds:
-        for name in settings:
+    for seed in SEEDS:
+        for name in options.only or ():
             train_setting(SETTINGS[name], folder, options.steps, seed)
-    whole = None
-    if WHOLE in names:
-        steps = options.steps if trial else find_training_preset("cpu").steps
-        whole = _trained(own_method(), recipe(WHOLE, steps, "bfloat16"), folder, WHOLE, SEEDS[0])
-    if options.only or whole is None:
-        print(f"trained or loaded: {', '.join(names)}; without --only all are measured")
+    if options.only:
+        print(f"trained or loaded: {', '.join(options.only)}; without --only all are measured")
+    elif options.whole:
+        whole = find_training_preset("cpu").steps if options.steps == STEPS else options.steps
+        _tell("fresh", look_at_fresh(folder, whole, options.scenes), fresh_markdown, folder, options)
+    else:
+        _tell("choices", choose_all(folder, options.steps, options.scenes), markdown, folder, options)
+
+
+def _tell(
+    name: str,
+    content: dict[str, Any],
+    table: Callable[[dict[str, Any]], str],
+    folder: Path,
+    options: argparse.Namespace,
+) -> None:
+    """Print the table, and write it and the result file where they belong."""
+    print(table(content))
+    if (options.steps, options.scenes) != (STEPS, SCENES):
+        path = folder / f"{name}.json"
+        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        print(f"a trial: wrote {path}; benchmarks/results stays as it is")
         return
+    command = f"python -m benchmarks.choices{' --whole' if options.whole else ''}"
+    print(f"wrote {write_result(name, command, content, threads=options.threads)}")
+    fill_in(name, table(content), PAGE)
+
+
+def choose_all(folder: Path, steps: int, scenes: int) -> dict[str, Any]:
+    """The label errors of every setting, and what the rule chooses."""
     figures = {
-        name: [
-            chosen_by(train_setting(setting, folder, options.steps, seed), options.scenes)
-            for seed in options.seeds
-        ]
+        name: [chosen_by(train_setting(setting, folder, steps, seed), scenes) for seed in SEEDS]
         for name, setting in SETTINGS.items()
     }
-    content = {
-        "steps": options.steps,
-        "seeds": options.seeds,
-        "made_at": {n: made_at(run_folder(folder, n, options.seeds[0])) for n in SETTINGS},
+    return {
+        "steps": steps,
+        "seeds": SEEDS,
+        "scenes": scenes,
+        "made_at": {name: made_at(run_folder(folder, name, SEEDS[0])) for name in SETTINGS},
         "label_errors": figures,
         "chosen": choose(figures),
-        "whole": {
-            "made_at": made_at(run_folder(folder, WHOLE, SEEDS[0])),
-            "choice_digits": chosen_by(whole, options.scenes),
-            "scenes_per_draw": options.scenes,
-            "draws": options.draws,
-            "fresh_digits": measure(whole, options.scenes, options.draws),
+    }
+
+
+def look_at_fresh(folder: Path, steps: int, scenes: int) -> dict[str, Any]:
+    """The figures of the recipe's whole run on scenes of FRESH digits, boxes' among them."""
+    model = _trained(own_method(), recipe(WHOLE, steps, "bfloat16"), folder, WHOLE, SEEDS[0])
+    assert isinstance(model, GlimpseModel)
+    predict, fresh = torch_predict(model), digits()[1]
+    return {
+        "steps": steps,
+        "made_at": made_at(run_folder(folder, WHOLE, SEEDS[0])),
+        "draws": DRAWS,
+        "scenes_per_draw": scenes,
+        "presets": {
+            preset.name: summarise(evaluate(predict, preset, fresh, draws=DRAWS, scenes=scenes))
+            for preset in PRESETS.values()
         },
     }
-    print(markdown(content))
-    if trial:
-        (folder / "choices.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        print(f"a trial: wrote {folder / 'choices.json'}; {FOLDER.name} stays as it is")
-        return
-    print(f"wrote {write_result('choices', provenance.command(), content, threads=options.threads)}")
-    fill_in("choices", markdown(content), PAGE)
 
 
 @cache
@@ -225,18 +259,8 @@ def mean_sum(runs: list[dict[str, float]]) -> float:
     return sum(sum(run.values()) for run in runs) / len(runs)
 
 
-def measure(model: nn.Module, scenes: int, draws: int) -> dict[str, dict[str, float]]:
-    """Figures, boxes' among them, on scenes of FRESH digits, for each scene preset."""
-    assert isinstance(model, GlimpseModel)
-    predict, fresh = torch_predict(model), digits()[1]
-    return {
-        preset.name: summarise(evaluate(predict, preset, fresh, draws=draws, scenes=scenes))
-        for preset in PRESETS.values()
-    }
-
-
 def markdown(content: dict[str, Any]) -> str:
-    """The choices as a Markdown table, and below it the whole run's figures on FRESH digits."""
+    """The label errors of every setting as a Markdown table, and what is chosen."""
     figures = content["label_errors"]
     presets = list(figures[OURS][0])
     lines = [
@@ -252,7 +276,12 @@ def markdown(content: dict[str, Any]) -> str:
             f"| {title} | {' | '.join(cells)} | {_percent(mean_sum(runs))} | "
             f"{won if setting.question else ''} |"
         )
-    return "\n".join(lines) + f"\n\n{markdown_table(content['whole']['fresh_digits'])}"
+    return "\n".join(lines)
+
+
+def fresh_markdown(content: dict[str, Any]) -> str:
+    """The whole run's figures on FRESH digits as a Markdown table."""
+    return markdown_table(content["presets"])
 
 
 def _trained(method: Method, preset: TrainingPreset, folder: Path, name: str, seed: int) -> nn.Module:
@@ -265,11 +294,13 @@ def _percent(value: float) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.choices", description=__doc__)
-    parser.add_argument("--only", nargs="+", choices=[*SETTINGS, WHOLE], help="train these, measure nothing")
-    parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--only", nargs="+", choices=list(SETTINGS), help="train these, measure nothing")
+    what.add_argument(
+        "--whole", action="store_true", help="the recipe's whole run, on digits kept for the end"
+    )
     parser.add_argument("--steps", type=int, default=STEPS, help="of training; others make a trial")
     parser.add_argument("--scenes", type=int, default=SCENES, help="in each draw; others make a trial")
-    parser.add_argument("--draws", type=int, default=DRAWS, help="on digits kept for the end")
     parser.add_argument("--threads", type=int, default=1)
     return parser
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from scenes.backend import Array, like
+from scenes.backend import Array, like, namespace
 from scenes.presets import CANVAS_SIDE
 
 CLASS_COUNT = 10
@@ -55,7 +55,7 @@ def make_digits(
     return Digits(
         images=np.array(images),  # a copy: what comes from a file may be read-only
         labels=labels.astype(np.int64),
-        softened=_soften(images),
+        softened=soften(images),
         by_class=np.argsort(labels, kind="stable"),
         class_start=np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64),
         class_count=counts.astype(np.int64),
@@ -67,10 +67,20 @@ def digits_like(reference: Array, digits: Digits) -> Digits:
     return Digits(*(like(reference, field) for field in digits))
 
 
-def _soften(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Triangle filter (1, 2, 1) / 4 along both axes: what a scene pixel of a half-size canvas covers."""
-    padded = np.pad(images, ((0, 0), (1, 1), (1, 1))).astype(np.uint16)
-    rows = padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]
-    both = rows[:, :, :-2] + 2 * rows[:, :, 1:-1] + rows[:, :, 2:]
-    softened: npt.NDArray[np.uint8] = ((both + 8) // 16).astype(np.uint8)
-    return softened
+def soften(images: Array) -> Array:
+    """Triangle filter (1, 2, 1) / 4 along both axes: what a scene pixel of a half-size canvas covers.
+
+    Args:
+        images: uint8 `[m, 28, 28]`, on any library.
+
+    Returns:
+        The same shape and type, rounded to whole numbers.
+    """
+    xp = namespace(images)
+    values = xp.astype(images, xp.int16)
+    for _ in range(2):  # along the columns, then, turned, along the rows
+        dark = xp.zeros_like(values[:, :1])
+        above = xp.concat([dark, values[:, :-1]], axis=1)
+        below = xp.concat([values[:, 1:], dark], axis=1)
+        values = xp.matrix_transpose(above + 2 * values + below)
+    return xp.astype((values + 8) // 16, xp.uint8)

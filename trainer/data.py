@@ -69,7 +69,7 @@ class TrainingScenes:
         world: how many processes train together.
         pasted: share of the scenes into which clutter is pasted.
         without_digit: share of the scenes that have no digit.
-        warped: whether handwriting is varied, anew every 65,536 scenes, where clutter is no whole digits.
+        warped: whether handwriting is varied, anew every 65,536 scenes.
 
     Raises:
         ValueError: an unknown preset, shares that do not sum to 1, a batch that the processes cannot share.
@@ -95,7 +95,7 @@ class TrainingScenes:
             raise ValueError(f"batch_size: expected a multiple of {world} processes, got {batch_size}")
         self._seed, self._batch_size, self._device = seed, batch_size, device
         self._mine, self._world = torch.arange(rank, batch_size, world, device=device), world
-        self._as_written = self._varied = digits_like(torch.zeros(0, device=device), digits)
+        self._as_written = self._digits = digits_like(torch.zeros(0, device=device), digits)
         self._parts = list(_share_out(mixture, pasted, batch_size, rank, world))
         self._without_digit, self._warped = without_digit, warped
         self._blocks_per_handwriting = max(1, SCENES_PER_HANDWRITING // (batch_size * _STEPS_PER_BLOCK))
@@ -145,26 +145,21 @@ class TrainingScenes:
         return LabelledBatch(*(torch.cat(values, dim=1) for values in zip(*made, strict=True)))
 
     def _vary_handwriting(self, number: int) -> None:
-        """Vary the digits, once for all steps that have this number: targets and crops are made of them."""
+        """Vary the digits, once for all steps that have this number: targets and clutter are made of them."""
         if not self._warped or self._handwriting == number:
             return
         count = self._as_written.images.shape[0]
         first = self._seed * SEEDS_PER_RUN + number * count
         seeds = torch.arange(first, first + count, device=self._device)
-        self._varied = vary_handwriting(self._as_written, seeds)
+        self._digits = vary_handwriting(self._as_written, seeds)
         self._handwriting = number
 
     def _render_part(self, part: _Part, seeds: Tensor) -> LabelledBatch:
         absent = self._absent(seeds)
-        digits = self._digits_for(part.preset)
-        drawn = remove_target(draw(part.preset, seeds, digits), absent)
-        scenes = _frame(drawn, digits)
-        before = _frame(thin_out(drawn, PASTED_PIECES), digits) if part.pasted else scenes
+        drawn = remove_target(draw(part.preset, seeds, self._digits), absent)
+        scenes = _frame(drawn, self._digits)
+        before = _frame(thin_out(drawn, PASTED_PIECES), self._digits) if part.pasted else scenes
         return LabelledBatch(scenes, before, torch.where(absent, NO_DIGIT, drawn.label))
-
-    def _digits_for(self, preset: Preset) -> Digits:
-        """As written where clutter is whole digits: there a digit is told by its size above all."""
-        return self._as_written if preset.clutter[1] else self._varied
 
     def _absent(self, seeds: Tensor) -> Tensor:
         """Whether a scene has no digit: bool, `[n]`."""

@@ -4,7 +4,7 @@ After Simard, Steinkraus and Platt, *Best Practices for Convolutional Neural Net
 Document Analysis*, ICDAR 2003: affine and elastic changes that leave the class as it is.
 
 Two things keep a varied digit from being told by its make rather than by its shape. It is varied before a
-scene is made, so that the raw crops around it are of varied digits as well; and it is sampled by cubic
+scene is made, so that the clutter around it is of varied digits as well; and it is sampled by cubic
 interpolation, which keeps strokes nearly as sharp as they were, while linear interpolation would soften them.
 
 It is stretched along x alone, while most digits are taller than wide, so that it is about as large as before.
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from scenes.digits import Digits
+from scenes.digits import Digits, soften
 from scenes.random import uniform
 
 MOST_TURN_RAD = 0.3
@@ -31,7 +31,7 @@ _AT_ONCE = 5_000
 
 
 def vary_handwriting(digits: Digits, seeds: Tensor) -> Digits:
-    """The digits as other hands might have written them; `softened`, for clutter digits, stays as it is.
+    """The digits as other hands might have written them, as targets, as crops and as whole clutter digits.
 
     Args:
         digits: on torch.
@@ -45,7 +45,8 @@ def vary_handwriting(digits: Digits, seeds: Tensor) -> Digits:
             )
         ]
     )
-    return digits._replace(images=images)
+    softened = torch.cat([soften(some) for some in torch.split(images, _AT_ONCE)])
+    return digits._replace(images=images, softened=softened)
 
 
 def warp(canvases: Tensor, seeds: Tensor) -> Tensor:

@@ -76,7 +76,7 @@ class ScenesWithBoxes(TrainingScenes):
 
     def _render_part(self, part: Any, seeds: Tensor) -> LabelledBatch:
         made = super()._render_part(part, seeds)
-        preset, digits = part.preset, self._digits_for(part.preset)
+        preset, digits = part.preset, self._digits
         boxes = ink_boxes(draw(preset, seeds, digits), digits)
         masks = box_masks(boxes, frame_offset_px(preset.side_px, SCENE_SIDE_PX))
         return made._replace(scenes=torch.cat([made.scenes, masks], dim=1))

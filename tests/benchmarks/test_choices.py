@@ -13,7 +13,15 @@ import torch
 
 from benchmarks import choices
 from benchmarks.budget import recipe, trained
-from benchmarks.choices import OURS, SETTINGS, InHalf, VariedEverywhere, choose, markdown
+from benchmarks.choices import (
+    OURS,
+    SETTINGS,
+    AsWrittenAmongDigits,
+    InHalf,
+    choose,
+    fresh_markdown,
+    markdown,
+)
 from benchmarks.results import FOLDER
 from scenes.digits import Digits, make_digits
 from scenes.mnist import Split
@@ -89,17 +97,19 @@ def test_convolutions_follow_bfloat16_in_training_alone() -> None:
     assert seen == [torch.bfloat16, torch.float32]
 
 
-def test_handwriting_varied_everywhere_varies_whole_clutter_digits_as_well() -> None:
-    ours, everywhere = (
-        kind({"article": 1.0}, bar_digits(), batch_size=8, seed=0, device=torch.device("cpu"), warped=True)
-        for kind in (TrainingScenes, VariedEverywhere)
-    )
-    assert not torch.equal(ours.batch(0).scenes, everywhere.batch(0).scenes)
-    assert torch.equal(ours.batch(0).labels, everywhere.batch(0).labels)
-    digits = everywhere._digits_for(PRESETS["article"])
-    again = make_digits(digits.images.numpy(), digits.labels.numpy())
-    assert np.array_equal(digits.softened.numpy(), again.softened)
-    assert not np.array_equal(again.softened, bar_digits().softened)
+def test_handwriting_is_kept_where_clutter_is_whole_digits_and_there_alone() -> None:
+    def batch(kind: type[TrainingScenes], preset: str, *, warped: bool) -> list[torch.Tensor]:
+        stream = kind(
+            {preset: 1.0}, bar_digits(), batch_size=8, seed=0, device=torch.device("cpu"), warped=warped
+        )
+        return [*stream.batch(0)]
+
+    for preset, kept in {"article": True, "wide": True, "cluttered-100": False, "clean": False}.items():
+        plain = batch(TrainingScenes, preset, warped=False)
+        varied = batch(TrainingScenes, preset, warped=True)
+        found = batch(AsWrittenAmongDigits, preset, warped=True)
+        assert not torch.equal(plain[0], varied[0])
+        assert all(map(torch.equal, found, plain if kept else varied))
 
 
 @pytest.mark.parametrize("name", [name for name in SETTINGS if name != OURS])
@@ -138,17 +148,22 @@ def test_a_trial_chooses_measures_and_leaves_the_results_alone(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(choices, "recipe", lambda *what: dataclasses.replace(recipe(*what), batch_size=8))
     before = {path.name: path.read_bytes() for path in (*FOLDER.glob("choices.*"), choices.PAGE)}
-    arguments = ["--steps", "2", "--scenes", "250", "--draws", "1"]
-    choices.main([*arguments, "--only", "former-shares", "--seeds", "1"])
+    arguments = ["--steps", "2", "--scenes", "250"]
+    choices.main([*arguments, "--only", "former-shares"])
     assert "trained or loaded: former-shares" in capsys.readouterr().out
     runs = tmp_path / "runs" / "choices-2-steps"
-    assert [path.name for path in runs.iterdir()] == ["former-shares-seed1"]
+    assert {path.name for path in runs.iterdir()} == {"former-shares-seed0", "former-shares-seed1"}
 
     choices.main(arguments)
     content = json.loads((runs / "choices.json").read_text())
     assert {name: len(of) for name, of in content["label_errors"].items()} == dict.fromkeys(SETTINGS, 2)
     assert content["chosen"] == choose(content["label_errors"])
-    assert set(content["whole"]["fresh_digits"]) == set(PRESETS)
     assert markdown(content) in capsys.readouterr().out
+
+    monkeypatch.setattr(choices, "DRAWS", 1)
+    choices.main([*arguments, "--whole"])
+    content = json.loads((runs / "fresh.json").read_text())
+    assert set(content["presets"]) == set(PRESETS)
+    assert fresh_markdown(content) in capsys.readouterr().out
     after = {path.name: path.read_bytes() for path in (*FOLDER.glob("choices.*"), choices.PAGE)}
     assert after == before

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
-from scenes.digits import make_digits
+from scenes.digits import make_digits, soften
 from tests.scenes.banks import bank, dark, speckled_bank
 
 IMAGES = np.zeros((10, 28, 28), np.uint8)
@@ -31,6 +32,11 @@ def test_a_bright_pixel_is_softened_by_a_triangle() -> None:
     assert softened[2:5, 8:11].tolist() == [[10, 20, 10], [20, 40, 20], [10, 20, 10]]
     assert softened[0:2, 26:28].tolist() == [[20, 40], [10, 20]]
     assert int(softened.sum()) == 160 + 90
+
+
+def test_torch_softens_as_numpy_does() -> None:
+    images = speckled_bank().images
+    assert np.array_equal(soften(torch.from_numpy(images)).numpy(), soften(images))
 
 
 def test_softening_a_white_canvas_does_not_overflow() -> None:
