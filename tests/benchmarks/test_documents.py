@@ -11,6 +11,8 @@ import pytest
 from benchmarks import ablations, choices, inference_rate, localisation, timed_run
 from benchmarks.documents import read_out
 from benchmarks.results import FOLDER
+from trainer.presets import find_training_preset
+from trainer.train import own_method
 
 
 @pytest.mark.parametrize(
@@ -28,9 +30,24 @@ def test_the_page_shows_what_was_measured(name: str, table: Callable[[dict[str, 
     assert read_out(name) == measured
 
 
-def test_the_recipes_choices_are_shown_where_the_recipe_is() -> None:
-    measured = json.loads((FOLDER / "choices.json").read_text(encoding="utf-8"))["figures"]
-    assert read_out("choices", choices.PAGE) == choices.markdown(measured)
+@pytest.mark.parametrize(
+    ("name", "table"), [("choices", choices.markdown), ("fresh", choices.fresh_markdown)]
+)
+def test_the_recipes_choices_are_shown_where_the_recipe_is(
+    name: str, table: Callable[[dict[str, Any]], str]
+) -> None:
+    result = FOLDER / f"{name}.json"
+    measured = table(json.loads(result.read_text(encoding="utf-8"))["figures"]) if result.is_file() else ""
+    assert read_out(name, choices.PAGE) == measured
+
+
+def test_the_recipe_is_the_one_that_was_chosen() -> None:
+    chosen = json.loads((FOLDER / "choices.json").read_text(encoding="utf-8"))["figures"]["chosen"]
+    attention, handwriting, shares = (choices.SETTINGS[name] for name in chosen.values())
+    ours, preset = own_method(), find_training_preset("cpu")
+    assert ours.build is attention.method.build
+    assert ours.scenes is handwriting.method.scenes
+    assert preset.mixture == shares.change(preset).mixture
 
 
 @pytest.mark.parametrize("name", ["localisation", "ablations"])
