@@ -36,12 +36,11 @@ from torch import Tensor, nn
 
 from benchmarks.budget import RUNS, made_at, recipe, run_folder, trained
 from benchmarks.documents import ROOT, fill_in
-from benchmarks.figures import markdown_table
+from benchmarks.figures import markdown_table, measure_presets
 from benchmarks.results import digits_or_exit, write_result
 from scenes.digits import Digits, make_digits
-from scenes.presets import PRESETS
 from trainer.data import LabelledBatch, TrainingScenes
-from trainer.evaluate import evaluate, summarise, torch_predict
+from trainer.evaluate import torch_predict
 from trainer.losses import compute_losses
 from trainer.method import OWN_METHOD, Method
 from trainer.model import HEADS, GlimpseModel
@@ -204,16 +203,12 @@ def look_at_fresh(folder: Path, steps: int, scenes: int) -> dict[str, Any]:
     """The figures of the recipe's whole run on scenes of FRESH digits, boxes' among them."""
     model = _trained(own_method(), recipe(WHOLE, steps, "bfloat16"), folder, WHOLE, SEEDS[0])
     assert isinstance(model, GlimpseModel)
-    predict, fresh = torch_predict(model), digits()[1]
     return {
         "steps": steps,
         "made_at": made_at(run_folder(folder, WHOLE, SEEDS[0])),
         "draws": DRAWS,
         "scenes_per_draw": scenes,
-        "presets": {
-            preset.name: summarise(evaluate(predict, preset, fresh, draws=DRAWS, scenes=scenes))
-            for preset in PRESETS.values()
-        },
+        "presets": measure_presets(torch_predict(model), digits()[1], DRAWS, scenes, WHOLE),
     }
 
 
@@ -269,13 +264,12 @@ def markdown(content: dict[str, Any]) -> str:
     ]
     for name, runs in figures.items():
         setting = SETTINGS[name]
-        title = f"{setting.question}: {setting.title}" if setting.question else setting.title
         cells = [", ".join(_percent(run[preset]) for run in runs) for preset in presets]
-        won = {True: "yes", False: "no"}.get(content["chosen"].get(setting.question) == name)
-        lines.append(
-            f"| {title} | {' | '.join(cells)} | {_percent(mean_sum(runs))} | "
-            f"{won if setting.question else ''} |"
-        )
+        title, won = setting.title, ""
+        if setting.question:
+            title = f"{setting.question}: {title}"
+            won = "yes" if content["chosen"][setting.question] == name else "no"
+        lines.append(f"| {title} | {' | '.join(cells)} | {_percent(mean_sum(runs))} | {won} |")
     return "\n".join(lines)
 
 

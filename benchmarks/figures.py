@@ -18,7 +18,7 @@ from benchmarks.results import digits_or_exit, write_result
 from models.contract import MODEL_PATH, load_contract, write_contract
 from scenes.digits import Digits
 from scenes.presets import PRESETS
-from trainer.evaluate import COLUMNS, evaluate, load_predict, summarise
+from trainer.evaluate import COLUMNS, Predict, evaluate, load_predict, summarise
 
 
 def main() -> None:
@@ -40,18 +40,24 @@ def main() -> None:
 
 def measure(model: Path, digits: Digits, draws: int, scenes: int, threads: int) -> dict[str, Any]:
     """The figures of an ONNX file on every scene preset, and which file it was."""
-    predict = load_predict(model, threads=threads)
-    figures = {}
-    with tqdm(total=len(PRESETS) * draws * scenes, unit="scene", desc=model.name) as bar:
-        for preset in PRESETS.values():
-            of_draws = evaluate(predict, preset, digits, draws=draws, scenes=scenes, progress=bar.update)
-            figures[preset.name] = summarise(of_draws)
     return {
         "model_sha256": load_contract(model).sha256,
         "draws": draws,
         "scenes_per_draw": scenes,
-        "presets": figures,
+        "presets": measure_presets(load_predict(model, threads=threads), digits, draws, scenes, model.name),
     }
+
+
+def measure_presets(
+    predict: Predict, digits: Digits, draws: int, scenes: int, title: str
+) -> dict[str, dict[str, float]]:
+    """The figures of what predicts on every scene preset; `title` stands before the bar of progress."""
+    figures = {}
+    with tqdm(total=len(PRESETS) * draws * scenes, unit="scene", desc=title) as bar:
+        for preset in PRESETS.values():
+            of_draws = evaluate(predict, preset, digits, draws=draws, scenes=scenes, progress=bar.update)
+            figures[preset.name] = summarise(of_draws)
+    return figures
 
 
 def write_figures(

@@ -6,6 +6,7 @@ train it, since nothing there may know a box; it has a loop of its own around th
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from pathlib import Path
 from typing import Any
@@ -91,17 +92,9 @@ def train_oracle(preset: TrainingPreset, run: Path, digits: Digits, *, seed: int
     torch.set_flush_denormal(True)
     keep_freed_memory()
     processes = Processes(0, 1, torch.device("cpu"))
-    trainer = Trainer(preset, digits, seed=seed, processes=processes, method=METHOD)
-    trainer.scenes = ScenesWithBoxes(
-        preset.mixture,
-        digits,
-        batch_size=preset.batch_size,
-        seed=seed,
-        device=processes.device,
-        pasted=preset.pasted,
-        without_digit=preset.without_digit,
-        warped=preset.warped,
-    )
+    # Not in `METHOD` itself, which others may train: none but this loop gets boxes.
+    method = dataclasses.replace(METHOD, scenes=ScenesWithBoxes)
+    trainer = Trainer(preset, digits, seed=seed, processes=processes, method=method)
     earlier = resume(trainer, run, seed)
     about, began = describe(trainer, seed, earlier), time.perf_counter() - earlier.seconds
     run.mkdir(parents=True, exist_ok=True)
