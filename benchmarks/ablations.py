@@ -13,7 +13,6 @@ Writes `benchmarks/results/ablations.json` and `ablations.png`, the error agains
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 from pathlib import Path
 from typing import Any, get_args
@@ -23,8 +22,7 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from benchmarks.budget import RUNS, cost, made_at, recipe, run_folder, trained
-from benchmarks.documents import fill_in
-from benchmarks.results import FOLDER, digits_or_exit, write_result
+from benchmarks.results import digits_or_exit, tell
 from benchmarks.variants import (
     OURS,
     SAMPLES,
@@ -78,17 +76,13 @@ def main(arguments: list[str] | None = None) -> None:
             for name, trained_models in models.items()
         },
     }
-    print(markdown(content))
-    out = folder if trial else FOLDER
-    if trial:
-        (out / "ablations.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        print(f"a trial: wrote {out / 'ablations.json'}; benchmarks/results stays as it is")
-    else:
-        seeds = " ".join(map(str, options.seeds))
-        left_out = f" --without {shlex.join(options.without)}" if options.without else ""
-        command = f"python -m benchmarks.ablations --seeds {seeds} --precision {options.precision}{left_out}"
-        print(f"wrote {write_result('ablations', command, content, threads=options.threads)}")
-        fill_in("ablations", markdown(content))
+    seeds = " ".join(map(str, options.seeds))
+    left_out = f" --without {shlex.join(options.without)}" if options.without else ""
+    command = f"python -m benchmarks.ablations --seeds {seeds} --precision {options.precision}{left_out}"
+    out = tell(
+        "ablations", command, content, markdown(content),
+        threads=options.threads, trial=folder if trial else None,
+    )  # fmt: skip
     draw_trade_off(content, out / "ablations.png")
 
 

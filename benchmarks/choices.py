@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -35,9 +34,9 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.budget import RUNS, made_at, recipe, run_folder, trained
-from benchmarks.documents import ROOT, fill_in
+from benchmarks.documents import ROOT
 from benchmarks.figures import markdown_table, measure_presets
-from benchmarks.results import digits_or_exit, write_result
+from benchmarks.results import digits_or_exit, tell
 from scenes.digits import Digits, make_digits
 from trainer.data import LabelledBatch, TrainingScenes
 from trainer.evaluate import torch_predict
@@ -171,16 +170,12 @@ def _tell(
     folder: Path,
     options: argparse.Namespace,
 ) -> None:
-    """Print the table, and write it and the result file where they belong."""
-    print(table(content))
-    if (options.steps, options.scenes) != (STEPS, SCENES):
-        path = folder / f"{name}.json"
-        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        print(f"a trial: wrote {path}; benchmarks/results stays as it is")
-        return
+    trial = (options.steps, options.scenes) != (STEPS, SCENES)
     command = f"python -m benchmarks.choices{' --whole' if options.whole else ''}"
-    print(f"wrote {write_result(name, command, content, threads=options.threads)}")
-    fill_in(name, table(content), PAGE)
+    tell(
+        name, command, content, table(content),
+        threads=options.threads, trial=folder if trial else None, page=PAGE,
+    )  # fmt: skip
 
 
 def choose_all(folder: Path, steps: int, scenes: int) -> dict[str, Any]:

@@ -14,7 +14,6 @@ Writes `benchmarks/results/localisation.json` and `localisation.png`, and the ta
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any, get_args
 
@@ -29,10 +28,9 @@ from benchmarks.baselines.draw_regression import DRAW_REGRESSION
 from benchmarks.baselines.ours import OURS
 from benchmarks.baselines.spatial_transformer import SPATIAL_TRANSFORMER
 from benchmarks.budget import RUNS, cost, made_at, recipe, run_folder, trained
-from benchmarks.documents import fill_in
 from benchmarks.localisation_figure import draw_figure
 from benchmarks.measure import best_setting, draw_scenes, measure_draw
-from benchmarks.results import FOLDER, digits_or_exit, write_result
+from benchmarks.results import digits_or_exit, tell
 from scenes.digits import Digits
 from scenes.presets import find_preset
 from trainer.evaluate import COLUMNS
@@ -79,15 +77,10 @@ def main(arguments: list[str] | None = None) -> None:
     picture = draw_figure([(b.title, b, models[b.method.name][0], figures) for b in BASELINES], digits)
     seeds = " ".join(map(str, options.seeds))
     command = f"python -m benchmarks.localisation --seeds {seeds} --precision {preset.precision}"
-    out = folder if trial else FOLDER
-    print(markdown(content))
-    if trial:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "localisation.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        print(f"a trial: wrote {out / 'localisation.json'}; benchmarks/results stays as it is")
-    else:
-        print(f"wrote {write_result('localisation', command, content, threads=options.threads)}")
-        fill_in("localisation", markdown(content))
+    out = tell(
+        "localisation", command, content, markdown(content),
+        threads=options.threads, trial=folder if trial else None,
+    )  # fmt: skip
     picture.save(out / "localisation.png", optimize=True)
 
 

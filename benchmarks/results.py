@@ -10,6 +10,7 @@ from typing import Any
 import onnxruntime
 import torch
 
+from benchmarks.documents import PAGE, fill_in
 from scenes.digits import Digits
 from scenes.mnist import DigitsUnavailableError, Split, load_digits
 from trainer import provenance
@@ -51,3 +52,24 @@ def write_result(
     }
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return path
+
+
+def tell(
+    name: str, command: str, figures: Any, table: str, *, threads: int, trial: Path | None, page: Path = PAGE
+) -> Path:
+    """Print a table, and keep it in the page and its figures in the result file.
+
+    Of a trial the figures are kept in its folder, and page and results stay as they are. Returns the folder
+    where the figures lie, for pictures that belong to them.
+    """
+    print(table)
+    if trial:
+        trial.mkdir(parents=True, exist_ok=True)
+        path = trial / f"{name}.json"
+        path.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        print(f"a trial: wrote {path}; benchmarks/results stays as it is")
+    else:
+        path = write_result(name, command, figures, threads=threads)
+        fill_in(name, table, page)
+        print(f"wrote {path}")
+    return path.parent
