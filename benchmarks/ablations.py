@@ -38,6 +38,7 @@ from benchmarks.variants import (
 from scenes.digits import Digits
 from scenes.presets import find_preset
 from trainer.evaluate import evaluate, summarise, torch_predict
+from trainer.memory import ask_for_huge_pages
 from trainer.model import GlimpseModel
 from trainer.presets import Precision, TrainingPreset
 
@@ -182,4 +183,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    ask_for_huge_pages()
     main()

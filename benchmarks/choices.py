@@ -41,6 +41,7 @@ from scenes.digits import Digits, make_digits
 from trainer.data import LabelledBatch, TrainingScenes
 from trainer.evaluate import torch_predict
 from trainer.losses import compute_losses
+from trainer.memory import ask_for_huge_pages
 from trainer.method import OWN_METHOD, Method
 from trainer.model import HEADS, GlimpseModel
 from trainer.presets import TrainingPreset, find_training_preset
@@ -295,4 +296,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    ask_for_huge_pages()
     main()

@@ -34,6 +34,7 @@ from benchmarks.results import digits_or_exit, tell
 from scenes.digits import Digits
 from scenes.presets import find_preset
 from trainer.evaluate import COLUMNS
+from trainer.memory import ask_for_huge_pages
 from trainer.metrics import Figures
 from trainer.presets import Precision, TrainingPreset
 
@@ -196,4 +197,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    ask_for_huge_pages()
     main()

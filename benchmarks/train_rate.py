@@ -6,13 +6,15 @@ backward pass takes two products for each of the forward pass. Scenes, normalisa
 are not in the floor; they are what a step costs beyond it, beside convolutions too small for the peak.
 In bfloat16 the refiner's and the classifier's operations count at that precision's peak, all others at that
 of float32, in which they stay. Varying the handwriting, once in 1,024 steps, and looking at held-out digits,
-once in 500, are not in the rates: they take a few minutes of a whole run.
+once in 500, are not in the rates: they take a few minutes of a whole run. With
+`GLIBC_TUNABLES=glibc.malloc.hugetlb=0` before the command huge pages are not asked for.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -26,7 +28,7 @@ from models.contract import SCENE_SIDE_PX
 from scenes.digits import Digits
 from trainer.distributed import Processes
 from trainer.flops import WHOLE, count_flops
-from trainer.memory import keep_freed_memory
+from trainer.memory import ask_for_huge_pages, keep_freed_memory
 from trainer.model import GlimpseModel
 from trainer.presets import Precision, find_training_preset
 from trainer.train import CompilerMissingError, Trainer
@@ -78,6 +80,7 @@ def main() -> None:
         "gflop_per_step": round(work.always_float32 + work.in_precision, 2),
         "of_which_always_float32": round(work.always_float32, 2),
         "batch_size": batch,
+        "glibc_tunables": os.environ.get("GLIBC_TUNABLES", ""),
         **figures,
     }
     command = "python -m benchmarks.train_rate --threads " + " ".join(map(str, options.threads))
@@ -172,4 +175,5 @@ def _best_gflops(operation: Callable[[], object], flops: float) -> float:
 
 
 if __name__ == "__main__":
+    ask_for_huge_pages()
     main()

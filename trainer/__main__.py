@@ -16,6 +16,7 @@ from scenes.presets import PRESETS as SCENE_PRESETS
 from scenes.presets import find_preset
 from trainer.evaluate import COLUMNS, evaluate, load_predict, summarise
 from trainer.export import ParityError, export
+from trainer.memory import ask_for_huge_pages
 from trainer.presets import PRESETS as TRAINING_PRESETS
 from trainer.presets import Precision, find_training_preset
 from trainer.train import CompilerMissingError, train
@@ -143,4 +144,6 @@ def _export(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["train"]:
+        ask_for_huge_pages()
     raise SystemExit(main())
