@@ -28,7 +28,8 @@ from trainer.export import export
 from trainer.train import recipe_changes
 from trainer.validation import label_errors
 
-_VALIDATION_SCENES = 10_000
+_VALIDATION_SCENES = 40_000
+"""Of each preset, eight of each held-out digit: on 10,000, two of three seeds were level once."""
 
 
 def main() -> None:
@@ -88,18 +89,19 @@ def measure_run(
     export(folder, onnx_path, held_out)
     contract = load_contract(onnx_path)
     wanted = {"model_sha256": contract.sha256, "draws": draws, "scenes_per_draw": scenes}
-    if kept_path.is_file():
-        kept: dict[str, Any] = json.loads(kept_path.read_text(encoding="utf-8"))
-        if wanted.items() <= kept["test"].items():
-            return kept
+    kept: dict[str, Any] = json.loads(kept_path.read_text(encoding="utf-8")) if kept_path.is_file() else {}
+    same = wanted.items() <= kept.get("test", {}).items()
+    if same and kept.get("validation_scenes") == _VALIDATION_SCENES:
+        return kept
     measured = {
         "seed": contract.provenance.seed,
         "commit": contract.provenance.commit,
         "scenes_seen": contract.provenance.scenes_seen,
         "seconds": contract.provenance.seconds,
-        "measured_under": circumstances(threads),
+        "measured_under": kept["measured_under"] if same else circumstances(threads),
+        "validation_scenes": _VALIDATION_SCENES,
         "validation_error": _validation_errors(folder, held_out, threads),
-        "test": measure(onnx_path, test, draws, scenes, threads),
+        "test": kept["test"] if same else measure(onnx_path, test, draws, scenes, threads),
     }
     kept_path.write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
     return measured

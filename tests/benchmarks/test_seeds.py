@@ -72,6 +72,11 @@ def test_a_run_is_measured_once_and_again_where_the_draws_or_the_file_differ(
     of_the_run.append(b"what the run is once it has gone on")
     found(200)
     assert measured_with == [100, 200, 200]
+    monkeypatch.setattr(seeds, "_VALIDATION_SCENES", 125)
+    monkeypatch.setattr(seeds, "_validation_errors", lambda *_: {"article": 0.03})
+    again = found(200)
+    assert (again["validation_scenes"], again["validation_error"]) == (125, {"article": 0.03})
+    assert measured_with == [100, 200, 200], "other held-out scenes are no reason to measure on test digits"
 
 
 def run_of(folder: Path, **about: Any) -> Path:
