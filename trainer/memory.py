@@ -1,4 +1,4 @@
-"""Make glibc keep freed memory: training on the CPU frees and takes the same large blocks at every step."""
+"""What glibc does with memory: training on the CPU frees and takes the same large blocks at every step."""
 
 from __future__ import annotations
 
