@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -25,7 +25,7 @@ from scenes.presets import Preset, find_preset
 from scenes.random import uniform
 from scenes.render import render
 from trainer.model import NO_DIGIT, Windows
-from trainer.warp import vary_handwriting
+from trainer.warp import Interpolation, vary_handwriting
 
 SEEDS_PER_RUN = 2**40
 """Scene i of a run with seed s has the seed s · 2⁴⁰ + i."""
@@ -74,6 +74,9 @@ class TrainingScenes:
     Raises:
         ValueError: an unknown preset, shares that do not sum to 1, a batch that the processes cannot share.
     """
+
+    interpolation: ClassVar[Interpolation] = "bicubic"
+    """How digits are sampled where their handwriting is varied."""
 
     def __init__(
         self,
@@ -151,7 +154,7 @@ class TrainingScenes:
         count = self._as_written.images.shape[0]
         first = self._seed * SEEDS_PER_RUN + number * count
         seeds = torch.arange(first, first + count, device=self._device)
-        self._digits = vary_handwriting(self._as_written, seeds)
+        self._digits = vary_handwriting(self._as_written, seeds, self.interpolation)
         self._handwriting = number
 
     def _render_part(self, part: _Part, seeds: Tensor) -> LabelledBatch:

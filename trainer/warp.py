@@ -12,12 +12,16 @@ It is stretched along x alone, while most digits are taller than wide, so that i
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from scenes.digits import Digits, soften
 from scenes.random import uniform
+
+Interpolation = Literal["bicubic", "bilinear"]
 
 MOST_TURN_RAD = 0.3
 MOST_LOG_WIDENING = 0.15
@@ -30,16 +34,17 @@ _AT_ONCE = 5_000
 """Digits varied together: bounds the memory, 60 MB, at any number of digits."""
 
 
-def vary_handwriting(digits: Digits, seeds: Tensor) -> Digits:
+def vary_handwriting(digits: Digits, seeds: Tensor, interpolation: Interpolation = "bicubic") -> Digits:
     """The digits as other hands might have written them, as targets, as crops and as whole clutter digits.
 
     Args:
         digits: on torch.
         seeds: one for each digit, int64 `[m]`, on the digits' device.
+        interpolation: how the written digits are sampled.
     """
     images = torch.cat(
         [
-            torch.round(255 * warp(some.float() / 255, of_some)).to(torch.uint8)
+            torch.round(255 * warp(some.float() / 255, of_some, interpolation)).to(torch.uint8)
             for some, of_some in zip(
                 torch.split(digits.images, _AT_ONCE), torch.split(seeds, _AT_ONCE), strict=True
             )
@@ -49,7 +54,7 @@ def vary_handwriting(digits: Digits, seeds: Tensor) -> Digits:
     return digits._replace(images=images, softened=softened)
 
 
-def warp(canvases: Tensor, seeds: Tensor) -> Tensor:
+def warp(canvases: Tensor, seeds: Tensor, interpolation: Interpolation = "bicubic") -> Tensor:
     """Digits as other hands might have written them.
 
     Each is changed by a share, from nothing to all, of a turn by up to 0.3 rad, a widening by up to 16 % or
@@ -59,6 +64,7 @@ def warp(canvases: Tensor, seeds: Tensor) -> Tensor:
     Args:
         canvases: intensities in [0, 1], `[n, side, side]`.
         seeds: one for each, int64 `[n]`.
+        interpolation: between the canvases' pixels.
 
     Returns:
         The same shape and range; beyond the canvas it is dark.
@@ -82,5 +88,5 @@ def warp(canvases: Tensor, seeds: Tensor) -> Tensor:
         bends.view(n, 2, _BEND_POINTS, _BEND_POINTS), size=(side, side), mode="bicubic", align_corners=True
     )
     moved = grid + bends.permute(0, 2, 3, 1)
-    sampled = functional.grid_sample(canvases[:, None], moved, mode="bicubic", align_corners=False)[:, 0]
+    sampled = functional.grid_sample(canvases[:, None], moved, mode=interpolation, align_corners=False)[:, 0]
     return sampled.clamp(0.0, 1.0)  # cubic weights overshoot beside an edge
