@@ -16,9 +16,10 @@ made again by labels alone, on digits that had been trained upon but never been 
 This text was committed before any of the runs was made (1ae56b7). The fourth choice was found when the other
 three had been made; it joined them, by the same rule, before its own runs were made.
 
-`--only` trains some settings and stops there; a finished run is loaded, a killed one goes on. Writes
-`benchmarks/results/choices.json`, and with `--whole`, for the last point, `benchmarks/results/fresh.json`;
-and the tables into `trainer/README.md`. With other steps or scenes it is a trial, which stays under `runs/`.
+`--only` trains some settings and stops there; a finished run is loaded, a killed one goes on. `--keep` takes
+the settings that the result file tells of as they stand there. Writes `benchmarks/results/choices.json`, and
+with `--whole`, for the last point, `benchmarks/results/fresh.json`; and the tables into `trainer/README.md`.
+With other steps or scenes it is a trial, which stays under `runs/`.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from torch import Tensor, nn
 from benchmarks.budget import RUNS, made_at, recipe, run_folder, trained
 from benchmarks.documents import ROOT
 from benchmarks.figures import markdown_table, measure_presets
-from benchmarks.results import digits_or_exit, tell
+from benchmarks.results import digits_or_exit, load_result, tell
 from scenes.digits import Digits, make_digits
 from trainer.data import LabelledBatch, TrainingScenes
 from trainer.evaluate import torch_predict
@@ -177,7 +178,8 @@ def main(arguments: list[str] | None = None) -> None:
         whole = find_training_preset("cpu").steps if options.steps == STEPS else options.steps
         _tell("fresh", look_at_fresh(folder, whole, options.scenes), fresh_markdown, folder, options)
     else:
-        _tell("choices", choose_all(folder, options.steps, options.scenes), markdown, folder, options)
+        kept = load_result("choices") if options.keep else None
+        _tell("choices", choose_all(folder, options.steps, options.scenes, kept), markdown, folder, options)
 
 
 def _tell(
@@ -188,24 +190,37 @@ def _tell(
     options: argparse.Namespace,
 ) -> None:
     trial = (options.steps, options.scenes) != (STEPS, SCENES)
-    command = f"python -m benchmarks.choices{' --whole' if options.whole else ''}"
+    command = "python -m benchmarks.choices" + " --whole" * options.whole + " --keep" * options.keep
     tell(
         name, command, content, table(content),
         threads=options.threads, trial=folder if trial else None, page=PAGE,
     )  # fmt: skip
 
 
-def choose_all(folder: Path, steps: int, scenes: int) -> dict[str, Any]:
-    """The label errors of every setting, and what the rule chooses."""
-    figures = {
-        name: [chosen_by(train_setting(setting, folder, steps, seed), scenes) for seed in SEEDS]
-        for name, setting in SETTINGS.items()
-    }
+def choose_all(folder: Path, steps: int, scenes: int, kept: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The label errors of every setting, and what the rule chooses.
+
+    `kept` is a result file's content: settings that it tells of are neither trained nor measured again.
+
+    Raises:
+        ValueError: `kept` was measured after other steps, or on other scenes or seeds.
+    """
+    asked = {"steps": steps, "seeds": list(SEEDS), "scenes": scenes}
+    known = kept["figures"] if kept else {"label_errors": {}, "made_at": {}}
+    if kept and (found := {key: known[key] for key in asked}) != asked:
+        raise ValueError(f"--keep: expected results of {asked}, got {found}")
+    figures, commits = {}, {}
+    for name, setting in SETTINGS.items():
+        if name in known["label_errors"]:
+            figures[name], commits[name] = known["label_errors"][name], known["made_at"][name]
+            continue
+        figures[name] = [chosen_by(train_setting(setting, folder, steps, seed), scenes) for seed in SEEDS]
+        commits[name] = made_at(run_folder(folder, name, SEEDS[0]))
+    kept_from = {key: kept[key] for key in ("commit", "measured", "hardware")} if kept else {}
     return {
-        "steps": steps,
-        "seeds": SEEDS,
-        "scenes": scenes,
-        "made_at": {name: made_at(run_folder(folder, name, SEEDS[0])) for name in SETTINGS},
+        **asked,
+        "made_at": commits,
+        "kept": {"settings": list(known["label_errors"]), **kept_from},
         "label_errors": figures,
         "chosen": choose(figures),
     }
@@ -305,6 +320,7 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument(
         "--whole", action="store_true", help="the recipe's whole run, on digits kept for the end"
     )
+    what.add_argument("--keep", action="store_true", help="the settings that the result file tells of")
     parser.add_argument("--steps", type=int, default=STEPS, help="of training; others make a trial")
     parser.add_argument("--scenes", type=int, default=SCENES, help="in each draw; others make a trial")
     parser.add_argument("--threads", type=int, default=1)

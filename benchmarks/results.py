@@ -54,6 +54,12 @@ def write_result(
     return path
 
 
+def load_result(name: str) -> dict[str, Any]:
+    """What `benchmarks/results/NAME.json` holds: the figures, and what they were measured under."""
+    content: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+    return content
+
+
 def tell(
     name: str, command: str, figures: Any, table: str, *, threads: int, trial: Path | None, page: Path = PAGE
 ) -> Path:

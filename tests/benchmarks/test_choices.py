@@ -73,6 +73,29 @@ def test_the_lower_sum_of_label_errors_is_chosen_and_a_tie_keeps_the_recipe() ->
     assert list(choose(figures).values()) == ["attention-in-bfloat16", OURS, OURS, "linear-interpolation"]
 
 
+def test_settings_that_were_measured_before_are_kept_and_the_others_are_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained_now = []
+    monkeypatch.setattr(choices, "train_setting", lambda setting, *what: trained_now.append(setting.name))
+    monkeypatch.setattr(choices, "chosen_by", lambda model, scenes: {"article": 0.01, "cluttered-100": 0.0})
+    monkeypatch.setattr(choices, "made_at", lambda run: "today")
+    before = choices.choose_all(tmp_path, 5, 250)
+    assert trained_now == [name for name in SETTINGS for _ in choices.SEEDS]
+    assert before["kept"] == {"settings": []}
+    del before["label_errors"]["former-shares"], before["made_at"]["former-shares"]
+    before["made_at"] = dict.fromkeys(before["made_at"], "yesterday")
+    trained_now.clear()
+    kept = {"commit": "c", "measured": "then", "hardware": "h", "figures": before}
+    after = choices.choose_all(tmp_path, 5, 250, kept)
+    assert trained_now == ["former-shares"] * 2
+    assert after["made_at"] == {**dict.fromkeys(SETTINGS, "yesterday"), "former-shares": "today"}
+    assert after["kept"]["settings"] == [name for name in SETTINGS if name != "former-shares"]
+    assert after["kept"]["commit"] == "c"
+    with pytest.raises(ValueError, match=r"--keep: expected results of .*6.*, got .*5"):
+        choices.choose_all(tmp_path, 6, 250, kept)
+
+
 def test_a_choice_is_given_label_errors_and_nothing_else(
     monkeypatch: pytest.MonkeyPatch, few_kept: None
 ) -> None:

@@ -43,10 +43,11 @@ def test_the_recipes_choices_are_shown_where_the_recipe_is(
 
 def test_the_recipe_is_the_one_that_was_chosen() -> None:
     chosen = json.loads((FOLDER / "choices.json").read_text(encoding="utf-8"))["figures"]["chosen"]
-    attention, handwriting, shares = (choices.SETTINGS[name] for name in chosen.values())
+    attention, handwriting, shares, sampling = (choices.SETTINGS[name] for name in chosen.values())
     ours, preset = own_method(), find_training_preset("cpu")
     assert ours.build is attention.method.build
     assert ours.scenes is handwriting.method.scenes
+    assert ours.scenes.interpolation == sampling.method.scenes.interpolation
     assert preset.mixture == shares.change(preset).mixture
 
 
