@@ -75,7 +75,7 @@ class TrainingScenes:
         ValueError: an unknown preset, shares that do not sum to 1, a batch that the processes cannot share.
     """
 
-    interpolation: ClassVar[Interpolation] = "bicubic"
+    interpolation: ClassVar[Interpolation] = "bilinear"
     """How digits are sampled where their handwriting is varied."""
 
     def __init__(

@@ -11,6 +11,7 @@ import pytest
 from benchmarks import ablations, choices, inference_rate, localisation, timed_run
 from benchmarks.documents import read_out
 from benchmarks.results import FOLDER
+from trainer.data import TrainingScenes
 from trainer.presets import find_training_preset
 from trainer.train import own_method
 
@@ -46,7 +47,8 @@ def test_the_recipe_is_the_one_that_was_chosen() -> None:
     attention, handwriting, shares, sampling = (choices.SETTINGS[name] for name in chosen.values())
     ours, preset = own_method(), find_training_preset("cpu")
     assert ours.build is attention.method.build
-    assert ours.scenes is handwriting.method.scenes
+    assert not issubclass(handwriting.method.scenes, choices.AsWrittenAmongDigits)
+    assert ours.scenes is TrainingScenes
     assert ours.scenes.interpolation == sampling.method.scenes.interpolation
     assert preset.mixture == shares.change(preset).mixture
 
