@@ -17,6 +17,7 @@ from benchmarks.choices import (
     OURS,
     SETTINGS,
     AsWrittenAmongDigits,
+    CubicallySampled,
     InHalf,
     choose,
     fresh_markdown,
@@ -129,8 +130,8 @@ def test_handwriting_is_kept_where_clutter_is_whole_digits_and_there_alone() -> 
         return [*stream.batch(0)]
 
     for preset, kept in {"article": True, "wide": True, "cluttered-100": False, "clean": False}.items():
-        plain = batch(TrainingScenes, preset, warped=False)
-        varied = batch(TrainingScenes, preset, warped=True)
+        plain = batch(CubicallySampled, preset, warped=False)
+        varied = batch(CubicallySampled, preset, warped=True)
         found = batch(AsWrittenAmongDigits, preset, warped=True)
         assert not torch.equal(plain[0], varied[0])
         assert all(map(torch.equal, found, plain if kept else varied))
