@@ -36,7 +36,7 @@ from trainer.files import replacing
 from trainer.flops import WHOLE, count_flops
 from trainer.model import GlimpseModel, Prediction
 
-MODEL_VERSION = "0.5.0"
+MODEL_VERSION = "0.6.0"
 PARITY_SCENES = 1000
 PARITY_BATCHES = (1, 2, 7, 64)
 PROBABILITY_TOLERANCE = 1e-4

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import ablations, choices, inference_rate, localisation, timed_run
 from benchmarks.documents import read_out
-from benchmarks.results import FOLDER
+from benchmarks.results import FOLDER, load_result
 from trainer.data import TrainingScenes
 from trainer.presets import find_training_preset
 from trainer.train import own_method
@@ -43,7 +43,7 @@ def test_the_recipes_choices_are_shown_where_the_recipe_is(
 
 
 def test_the_recipe_is_the_one_that_was_chosen() -> None:
-    chosen = json.loads((FOLDER / "choices.json").read_text(encoding="utf-8"))["figures"]["chosen"]
+    chosen = load_result("choices")["figures"]["chosen"]
     attention, handwriting, shares, sampling = (choices.SETTINGS[name] for name in chosen.values())
     ours, preset = own_method(), find_training_preset("cpu")
     assert ours.build is attention.method.build
@@ -51,6 +51,15 @@ def test_the_recipe_is_the_one_that_was_chosen() -> None:
     assert ours.scenes is TrainingScenes
     assert ours.scenes.interpolation == sampling.method.scenes.interpolation
     assert preset.mixture == shares.change(preset).mixture
+
+
+def test_the_preset_says_what_its_seeds_reached() -> None:
+    preset = find_training_preset("cpu")
+    runs = load_result("seeds")["figures"]["runs"]
+    assert {run["scenes_seen"] for run in runs} == {preset.steps * preset.batch_size}
+    for name in ("article", "cluttered-100"):
+        errors = sorted(run["test"]["presets"][name]["error"] for run in runs)
+        assert f"{errors[0]:.2%} to {errors[-1]:.2%} error on {name}".replace("%", " %") in preset.reach
 
 
 @pytest.mark.parametrize("name", ["localisation", "ablations"])
