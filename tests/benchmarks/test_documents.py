@@ -56,7 +56,6 @@ def test_the_recipe_is_the_one_that_was_chosen() -> None:
 def test_the_preset_says_what_its_seeds_reached() -> None:
     preset = find_training_preset("cpu")
     runs = load_result("seeds")["figures"]["runs"]
-    assert {run["scenes_seen"] for run in runs} == {preset.steps * preset.batch_size}
     for name in ("article", "cluttered-100"):
         errors = sorted(run["test"]["presets"][name]["error"] for run in runs)
         assert f"{errors[0]:.2%} to {errors[-1]:.2%} error on {name}".replace("%", " %") in preset.reach
