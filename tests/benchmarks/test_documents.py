@@ -56,9 +56,9 @@ def test_the_recipe_is_the_one_that_was_chosen() -> None:
 def test_the_preset_says_what_its_seeds_reached() -> None:
     preset = find_training_preset("cpu")
     runs = load_result("seeds")["figures"]["runs"]
-    for name in ("article", "cluttered-100"):
-        errors = sorted(run["test"]["presets"][name]["error"] for run in runs)
-        assert f"{errors[0]:.2%} to {errors[-1]:.2%} error on {name}".replace("%", " %") in preset.reach
+    for name, words in {"article": "error on article", "cluttered-100": "on cluttered-100"}.items():
+        errors = sorted(100 * run["test"]["presets"][name]["error"] for run in runs)
+        assert f"{errors[0]:.2f} to {errors[-1]:.2f} % {words}" in preset.reach
 
 
 @pytest.mark.parametrize("name", ["localisation", "ablations"])
