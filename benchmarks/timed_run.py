@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.documents import fill_in
-from benchmarks.figures import markdown_table, measure
+from benchmarks.figures import markdown_table
 from benchmarks.results import digits_or_exit, write_result
-from models.contract import MODEL_PATH, load_contract
+from benchmarks.seeds import measure_run
 from trainer import provenance
 from trainer.checkpoint import load_checkpoint
-from trainer.export import export
 
 
 def main() -> None:
@@ -31,15 +30,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     test, held_out = digits_or_exit("test"), digits_or_exit("validation")
-    onnx_path = options.run / MODEL_PATH.name
-    export(options.run, onnx_path, held_out)
-    made = load_contract(onnx_path).provenance
-    content = {
-        "trained": load_checkpoint(options.run)["about"],
-        "scenes_seen": made.scenes_seen,
-        "seconds": made.seconds,
-        "test": measure(onnx_path, test, options.draws, options.scenes, options.threads),
-    }
+    reached = measure_run(options.run, test, held_out, options.draws, options.scenes, options.threads)
+    content = {"trained": load_checkpoint(options.run)["about"], **reached}
     print(markdown(content))
     print(f"wrote {write_result('timed_run', provenance.command(), content, threads=options.threads)}")
     fill_in("timed_run", markdown(content))
