@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+
+def renewal(step: int, keep: float) -> float:
+    """How much of the average is taken anew at a step, quick at first.
+
+    Args:
+        step: how many steps were taken in before, from 0.
+        keep: how much of the average stays at each step once it is no longer quick.
+    """
+    return 1 - min(keep, (1 + step) / (10 + step))
 
 
 @torch.no_grad()
-def take_into_average(average: nn.Module, module: nn.Module, *, step: int, keep: float) -> None:
-    """Exponential moving average of weights and normalisation statistics, in place; quick at first.
+def take_into_average(average: nn.Module, module: nn.Module, new: float | Tensor) -> None:
+    """Exponential moving average of weights and normalisation statistics, in place.
 
     Args:
         average: a copy of the module, which becomes the average.
         module: as it is after the step.
-        step: how many steps were taken in before, from 0.
-        keep: how much of the average stays at each step once it is no longer quick.
+        new: how much of the average is taken anew (`renewal`).
     """
-    keep = min(keep, (1 + step) / (10 + step))
     current = module.state_dict()
     moving, towards = [], []
     for name, value in average.state_dict().items():
@@ -25,4 +33,6 @@ def take_into_average(average: nn.Module, module: nn.Module, *, step: int, keep:
             towards.append(current[name])
         else:
             value.copy_(current[name])
-    torch._foreach_lerp_(moving, towards, 1 - keep)
+    change = torch._foreach_sub(towards, moving)
+    torch._foreach_mul_(change, new)
+    torch._foreach_add_(moving, change)

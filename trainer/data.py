@@ -10,6 +10,7 @@ the digit, and clutter that was there from the start looks just alike. Some scen
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping
 from typing import ClassVar, NamedTuple
 
@@ -25,11 +26,14 @@ from scenes.presets import Preset, find_preset
 from scenes.random import uniform
 from scenes.render import render
 from trainer.model import NO_DIGIT, Windows
+from trainer.recording import Recorded
 from trainer.warp import Interpolation, vary_handwriting
 
 SEEDS_PER_RUN = 2**40
 """Scene i of a run with seed s has the seed s · 2⁴⁰ + i."""
 _STEPS_PER_BLOCK = 8
+_SCENES_PER_RECORDED_BLOCK = 8_192
+"""A GPU makes so many scenes at once as fast as a few: it takes about 3 GB for them."""
 SCENES_PER_HANDWRITING = 65_536
 """How long digits stay as they were varied: in so many scenes a digit is the target about once, and to vary
 all of them takes a core five seconds."""
@@ -70,6 +74,7 @@ class TrainingScenes:
         pasted: share of the scenes into which clutter is pasted.
         without_digit: share of the scenes that have no digit.
         warped: whether handwriting is varied, anew every 65,536 scenes.
+        recorded: whether making scenes is recorded as a CUDA graph; the next block overwrites the last one's.
 
     Raises:
         ValueError: an unknown preset, shares that do not sum to 1, a batch that the processes cannot share.
@@ -91,6 +96,7 @@ class TrainingScenes:
         pasted: float = 0.0,
         without_digit: float = 0.0,
         warped: bool = False,
+        recorded: bool = False,
     ) -> None:
         if abs(sum(mixture.values()) - 1) > 1e-6:
             raise ValueError(f"mixture: expected shares that sum to 1, got {dict(mixture)}")
@@ -101,15 +107,19 @@ class TrainingScenes:
         self._as_written = self._digits = digits_like(torch.zeros(0, device=device), digits)
         self._parts = list(_share_out(mixture, pasted, batch_size, rank, world))
         self._without_digit, self._warped = without_digit, warped
-        self._blocks_per_handwriting = max(1, SCENES_PER_HANDWRITING // (batch_size * _STEPS_PER_BLOCK))
+        self._steps, self._blocks_per_handwriting = _share_steps(batch_size, recorded)
         self._handwriting: int | None = None
         self._block: tuple[int, LabelledBatch] | None = None
+        self._moves: tuple[int, tuple[Windows, Windows]] | None = None
+        self._render = Recorded(self._render_block) if recorded else self._render_block
+        self._move = Recorded(_move_windows) if recorded else _move_windows
 
     def batch(self, step: int) -> LabelledBatch:
         """The batch of that step, this process's scenes of it."""
-        number, within = divmod(step, _STEPS_PER_BLOCK)
+        number, within = divmod(step, self._steps)
         if self._block is None or self._block[0] != number:
-            self._block = number, self._render_block(number)
+            self._vary_handwriting(number // self._blocks_per_handwriting)
+            self._block = number, self._render(self._seeds_of_block(number))
         return LabelledBatch(*(values[within] for values in self._block[1]))
 
     def windows(self, step: int) -> tuple[Windows, Windows]:
@@ -118,11 +128,11 @@ class TrainingScenes:
         The first moves by up to 15 % of its side and scales by up to 15 %, so that the refiner learns to
         correct; the second by 5 % and 8 %, so that the classifier does not depend on a perfect box.
         """
-        seeds = self._seeds(step, 1)[0, self._mine]
-        return (
-            _windows(uniform(seeds, _FIRST_WINDOW_STREAM, 3), shift=0.15, log_scale=0.15),
-            _windows(uniform(seeds, _SECOND_WINDOW_STREAM, 3), shift=0.05, log_scale=0.08),
-        )
+        number, within = divmod(step, self._steps)
+        if self._moves is None or self._moves[0] != number:
+            self._moves = number, self._move(self._seeds_of_block(number))
+        first, second = (Windows(*(values[within] for values in each)) for each in self._moves[1])
+        return first, second
 
     def present(self, step: int) -> Tensor | None:
         """How many scenes with a digit a process has at that step, on average over processes; None alone.
@@ -135,14 +145,12 @@ class TrainingScenes:
         with_digit = ~self._absent(self._seeds(step, 1)[0])
         return with_digit.sum().clamp(min=1) / self._world
 
-    def _render_block(self, number: int) -> LabelledBatch:
+    def _render_block(self, seeds: Tensor) -> LabelledBatch:
         """Several steps' scenes at once, `[steps, batch, …]`: small batches cost more calls than work."""
-        self._vary_handwriting(number // self._blocks_per_handwriting)
-        seeds = self._seeds(number * _STEPS_PER_BLOCK, _STEPS_PER_BLOCK)[:, self._mine]
         made, start = [], 0
         for part in self._parts:
             some = self._render_part(part, seeds[:, start : start + part.scenes].flatten())
-            shape = (_STEPS_PER_BLOCK, part.scenes)
+            shape = (self._steps, part.scenes)
             made.append([values.view(*shape, *values.shape[1:]) for values in some])
             start += part.scenes
         return LabelledBatch(*(torch.cat(values, dim=1) for values in zip(*made, strict=True)))
@@ -154,7 +162,12 @@ class TrainingScenes:
         count = self._as_written.images.shape[0]
         first = self._seed * SEEDS_PER_RUN + number * count
         seeds = torch.arange(first, first + count, device=self._device)
-        self._digits = vary_handwriting(self._as_written, seeds, self.interpolation)
+        varied = vary_handwriting(self._as_written, seeds, self.interpolation)
+        if self._handwriting is None:
+            self._digits = varied
+        else:  # in place, for what was recorded reads the digits where they lie
+            self._digits.images.copy_(varied.images)
+            self._digits.softened.copy_(varied.softened)
         self._handwriting = number
 
     def _render_part(self, part: _Part, seeds: Tensor) -> LabelledBatch:
@@ -169,6 +182,10 @@ class TrainingScenes:
         chosen: Tensor = uniform(seeds, _NO_DIGIT_STREAM, 1)[:, 0] < self._without_digit
         return chosen
 
+    def _seeds_of_block(self, number: int) -> Tensor:
+        """This process's seeds: int64 `[steps, share of the batch]`."""
+        return self._seeds(number * self._steps, self._steps)[:, self._mine]
+
     def _seeds(self, step: int, steps: int) -> Tensor:
         """Seeds of whole batches: int64 `[steps, batch_size]`."""
         first = self._seed * SEEDS_PER_RUN + step * self._batch_size
@@ -182,9 +199,28 @@ def _frame(drawn: SceneParameters, digits: Digits) -> Tensor:
     return framed
 
 
-def _windows(u: Tensor, *, shift: float, log_scale: float) -> Windows:
-    centred = 2 * u - 1
-    return Windows(shift * centred[:, 0], shift * centred[:, 1], log_scale * centred[:, 2])
+def _move_windows(seeds: Tensor) -> tuple[Windows, Windows]:
+    """Changes of both glimpses' windows, each field of the shape of the seeds."""
+
+    def change(stream: int, shift: float, log_scale: float) -> Windows:
+        u = 2 * uniform(seeds.flatten(), stream, 3).view(*seeds.shape, 3) - 1
+        return Windows(shift * u[..., 0], shift * u[..., 1], log_scale * u[..., 2])
+
+    return (
+        change(_FIRST_WINDOW_STREAM, shift=0.15, log_scale=0.15),
+        change(_SECOND_WINDOW_STREAM, shift=0.05, log_scale=0.08),
+    )
+
+
+def _share_steps(batch_size: int, recorded: bool) -> tuple[int, int]:
+    """How many steps' scenes are made at once, and how many such blocks have one handwriting.
+
+    Handwriting changes at the same steps whether blocks are recorded or not.
+    """
+    blocks = max(1, SCENES_PER_HANDWRITING // (batch_size * _STEPS_PER_BLOCK))
+    together = max(1, _SCENES_PER_RECORDED_BLOCK // (batch_size * _STEPS_PER_BLOCK)) if recorded else 1
+    together = math.gcd(blocks, together)
+    return _STEPS_PER_BLOCK * together, blocks // together
 
 
 def _share_out(

@@ -19,7 +19,8 @@ class Muon(torch.optim.Optimizer):
     """Momentum whose steps are orthogonal matrices (Jordan et al. 2024, "Muon").
 
     A kernel `[out, in, height, width]` counts as a matrix `[out, height · width · in]`. `torch.optim.Muon`
-    takes matrices alone and works in bfloat16, which not every processor multiplies.
+    takes matrices alone and works in bfloat16, which not every processor multiplies. A group's "lr" may be a
+    scalar tensor.
     """
 
     def __init__(self, params: Iterable[Tensor], *, lr: float, weight_decay: float) -> None:
@@ -37,10 +38,14 @@ class Muon(torch.optim.Optimizer):
             # In the order of channels_last, in which the kernels lie in memory: nothing need be copied.
             moved = [each.movedim(1, -1) for each in ahead]
             directions = orthogonalise([each.flatten(1) for each in moved])
+            lengths = [math.sqrt(max(1.0, matrix.shape[0] / matrix.shape[1])) for matrix in directions]
+            torch._foreach_mul_(directions, lengths)
+            torch._foreach_mul_(directions, group["lr"])
             torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
-            for parameter, like, matrix in zip(parameters, moved, directions, strict=True):
-                length = math.sqrt(max(1.0, matrix.shape[0] / matrix.shape[1]))
-                parameter.add_(matrix.view_as(like).movedim(-1, 1), alpha=-group["lr"] * length)
+            torch._foreach_sub_(
+                parameters,
+                [matrix.view_as(like).movedim(-1, 1) for like, matrix in zip(moved, directions, strict=True)],
+            )
 
     def _momentum_of(self, parameter: Tensor) -> Tensor:
         state = self.state[parameter]
@@ -132,6 +137,7 @@ class Optimiser:
                 outputs.append(parameter)
             else:
                 hidden.append(parameter)
+        self._on_gpu = all(parameter.is_cuda for parameter in model.parameters())
         self._highest = {"muon": muon_learning_rate, "adamw": learning_rate}
         self._parts: dict[str, torch.optim.Optimizer] = {}
         if hidden:
@@ -144,6 +150,7 @@ class Optimiser:
             lr=learning_rate,
             betas=(0.9, 0.99),
             fused=True,
+            capturable=self._on_gpu,
         )
 
     def zero_grad(self) -> None:
@@ -151,8 +158,8 @@ class Optimiser:
         for part in self._parts.values():
             part.zero_grad()
 
-    def step(self, pace: float) -> None:
-        """One step at `pace`, 0 to 1, of the highest learning rates."""
+    def step(self, pace: float | Tensor) -> None:
+        """One step at `pace`, 0 to 1, of the highest learning rates; a scalar tensor in a recorded step."""
         for name, part in self._parts.items():
             for group in part.param_groups:
                 group["lr"] = pace * self._highest[name]
@@ -166,3 +173,5 @@ class Optimiser:
         """Go on from `state`."""
         for name, part in self._parts.items():
             part.load_state_dict(state[name])
+        for group in self._parts["adamw"].param_groups:
+            group["capturable"] = self._on_gpu  # the state may come from another device

@@ -77,11 +77,12 @@ PRESETS = {
             name="cuda",
             cost="not measured: no CUDA machine was at hand",
             reach="not measured",
-            steps=12_000,
+            steps=5_000,
             batch_size=512,
             learning_rate=4e-3,
             precision="bfloat16",
-            compiled=True,
+            log_every=100,
+            checkpoint_every=1_000,
         ),
     )
 }

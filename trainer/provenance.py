@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shlex
 import subprocess
@@ -15,12 +16,15 @@ _ROOT = Path(__file__).resolve().parent.parent
 
 
 def commit() -> str:
-    """The commit that the code is at, with "+changes" where tracked files differ from it."""
+    """The commit that the code is at, with "+changes" where tracked files differ from it.
+
+    Where the code is no git checkout, as in a container, GLIMPSE_COMMIT may name it.
+    """
     try:
         head = _git("rev-parse", "HEAD")
         return head + ("+changes" if _git("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.CalledProcessError):
-        return "unknown: not a git checkout"
+        return os.environ.get("GLIMPSE_COMMIT", "unknown: not a git checkout")
 
 
 def command() -> str:

@@ -19,23 +19,25 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils._pytree import tree_map_only
 from tqdm import tqdm
 
 from scenes.digits import Digits
 from scenes.mnist import load_digits
 from trainer import provenance
-from trainer.averaging import take_into_average
+from trainer.averaging import renewal, take_into_average
 from trainer.calibrate import calibrate
 from trainer.checkpoint import CHECKPOINT_NAME, load_checkpoint, save_checkpoint
 from trainer.distributed import Processes, join_processes
 from trainer.losses import compute_losses
 from trainer.memory import keep_freed_memory
 from trainer.method import OWN_METHOD, Method, method_of
-from trainer.model import HEADS, GlimpseModel, Looks
+from trainer.model import HEADS, GlimpseModel, Looks, Windows
 from trainer.monitor import Monitor
 from trainer.normalisation import share_normalisation
 from trainer.optimiser import Optimiser
 from trainer.presets import TrainingPreset
+from trainer.recording import Recorded
 from trainer.validation import label_errors, watched_scenes
 
 RUN_NAME = "run.json"
@@ -51,8 +53,31 @@ def own_method() -> Method:
     return Method(OWN_METHOD, GlimpseModel, compute_losses, HEADS)
 
 
+class _Given(NamedTuple):
+    """What a step is given: tensors alone, so that a recorded step can be given others."""
+
+    scenes: Tensor  # [batch, 1, 100, 100]
+    before_pasting: Tensor  # likewise
+    labels: Tensor  # [batch]
+    first: Windows
+    second: Windows
+    pace: Tensor  # of the learning rate; these four are scalars
+    ramp: Tensor
+    renewal: Tensor
+    present: Tensor | None
+
+
 class Trainer:
-    """All that changes while training: weights, their average, the optimiser, the step."""
+    """All that changes while training: weights, their average, the optimiser, the step.
+
+    Args:
+        preset: the recipe.
+        digits: what scenes are made of.
+        seed: of the weights' start and of the scenes.
+        processes: this process's place and device.
+        method: what is trained; none is the project's own.
+        recorded: whether scenes and steps are recorded as CUDA graphs where one process trains on a GPU.
+    """
 
     def __init__(
         self,
@@ -62,8 +87,10 @@ class Trainer:
         seed: int,
         processes: Processes,
         method: Method | None = None,
+        recorded: bool = True,
     ) -> None:
         method = method or own_method()
+        recorded = recorded and processes.device.type == "cuda" and processes.world == 1
         torch.manual_seed(seed)
         self.processes = processes
         self.preset = preset
@@ -98,7 +125,9 @@ class Trainer:
             pasted=preset.pasted,
             without_digit=preset.without_digit,
             warped=preset.warped,
+            recorded=recorded,
         )
+        self._learn = Recorded(self._learn_from) if recorded else self._learn_from
 
     def advance(self) -> tuple[Any, Any]:
         """Train on the next batch; returns its losses and the pass that they come from, as the method has it.
@@ -106,22 +135,35 @@ class Trainer:
         Of the project's own these are `Losses` and `Looks`.
         """
         batch = self.scenes.batch(self.step)
-        first, second = self.scenes.windows(self.step)
+        given = _Given(
+            batch.scenes.contiguous(memory_format=torch.channels_last),
+            batch.before_pasting,
+            batch.labels,
+            *self.scenes.windows(self.step),
+            pace=self._scalar(self._pace()),
+            ramp=self._scalar(self._ramp()),
+            renewal=self._scalar(renewal(self.step, self.preset.averaging)),
+            present=self.scenes.present(self.step),
+        )
+        learnt: tuple[Any, Any] = self._learn(given)
+        self.step += 1
+        return learnt
+
+    def _learn_from(self, given: _Given) -> tuple[Any, Any]:
+        """The step itself: nothing in here may depend on a number that changes (`trainer.recording`)."""
         self.model.train()
-        pixels = batch.scenes.contiguous(memory_format=torch.channels_last)
-        looks = self._look(pixels, first, second)
-        present = self.scenes.present(self.step)
-        shared = () if present is None else (present,)
+        looks = self._look(given.scenes, given.first, given.second)
+        shared = () if given.present is None else (given.present,)
         losses = self._losses(
-            looks, batch.before_pasting, batch.labels, self.preset.weights, self._ramp(), *shared
+            looks, given.before_pasting, given.labels, self.preset.weights, given.ramp, *shared
         )
         self._optimiser.zero_grad()
         losses.total.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), self.preset.gradient_clip)
-        self._optimiser.step(self._pace())
-        take_into_average(self.averaged, self.model, step=self.step, keep=self.preset.averaging)
-        self.step += 1
-        return losses, looks
+        self._optimiser.step(given.pace)
+        take_into_average(self.averaged, self.model, given.renewal)
+        found: tuple[Any, Any] = tree_map_only(Tensor, Tensor.detach, (losses, looks))
+        return found
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds of the training itself."""
@@ -145,11 +187,14 @@ class Trainer:
         warm = min(1.0, (self.step + 1) / self.preset.warm_up)
         return warm * 0.5 * (1 + math.cos(math.pi * done))
 
-    def _ramp(self) -> Tensor:
-        """A tensor, since a compiled loss takes a new number for a new program."""
+    def _ramp(self) -> float:
+        """How far the terms that shape the attention are switched on: 0 to 1."""
         start, stop = self.preset.ramp
-        ramp = min(1.0, max(0.0, (self.step - start) / (stop - start)))
-        return torch.full((), ramp, device=self.device)
+        return min(1.0, max(0.0, (self.step - start) / (stop - start)))
+
+    def _scalar(self, value: float) -> Tensor:
+        """A tensor: of a number, a compiled or recorded step would take each new one for a new program."""
+        return torch.full((), value, device=self.device)
 
 
 class TrainingDigits(NamedTuple):

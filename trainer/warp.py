@@ -84,9 +84,18 @@ def warp(canvases: Tensor, seeds: Tensor, interpolation: Interpolation = "biline
     grid = functional.affine_grid(affine, [n, 1, side, side], align_corners=False)
     # The grid's unit is half a canvas.
     bends = (share * MOST_BEND_PX * 2 / side)[:, None] * u[:, 4:]
-    bends = functional.interpolate(
-        bends.view(n, 2, _BEND_POINTS, _BEND_POINTS), size=(side, side), mode="bicubic", align_corners=True
-    )
+    smooth = _smooth(side, u)
+    bends = smooth @ bends.view(n, 2, _BEND_POINTS, _BEND_POINTS) @ smooth.T
     moved = grid + bends.permute(0, 2, 3, 1)
     sampled = functional.grid_sample(canvases[:, None], moved, mode=interpolation, align_corners=False)[:, 0]
     return sampled.clamp(0.0, 1.0)  # weights of cubic sampling overshoot beside an edge
+
+
+def _smooth(side: int, like: Tensor) -> Tensor:
+    """Each pixel's cubic weights of the points along one axis: `[side, points]`.
+
+    As a matrix, since a GPU interpolates pictures of so few points slowly.
+    """
+    points = torch.eye(_BEND_POINTS, dtype=like.dtype, device=like.device)[None, None]
+    size = (side, _BEND_POINTS)
+    return functional.interpolate(points, size=size, mode="bicubic", align_corners=True)[0, 0]

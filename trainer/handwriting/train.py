@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from scenes.mnist import load_digits
 from trainer import provenance
-from trainer.averaging import take_into_average
+from trainer.averaging import renewal, take_into_average
 from trainer.handwriting.losses import divergence, reconstruction, velocity_error
 from trainer.handwriting.model import Codes, Encoder, Flow, Gaussians, Writer
 from trainer.handwriting.presets import WriterPreset
@@ -85,7 +85,7 @@ class WriterTrainer:
             drawn = Codes(codes.mean[chosen], codes.log_variance[chosen]).sample()
             error = velocity_error(flow, drawn, self.known.classes[chosen])
             descent.step(error, error=error)
-            take_into_average(average, flow, step=step, keep=preset.averaging)
+            take_into_average(average, flow, renewal(step, preset.averaging))
         flow.load_state_dict(average.state_dict())
 
     @torch.no_grad()

@@ -1,0 +1,75 @@
+"""Steps that are recorded as CUDA graphs do what the same steps do one by one."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from tests.trainer.tiny import TINY, bar_digits
+from trainer.distributed import Processes
+from trainer.losses import Losses
+from trainer.recording import Recorded
+from trainer.train import Trainer
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="only a CUDA GPU records steps")
+STEPS = 24
+RECIPE = dataclasses.replace(TINY, steps=STEPS, batch_size=64, ramp=(2, 12), without_digit=0.25)
+
+
+def train(*, recorded: bool) -> tuple[list[Losses], torch.Tensor]:
+    """The losses of all steps, and the averaged weights in the end."""
+    processes = Processes(0, 1, torch.device("cuda"))
+    learner = Trainer(RECIPE, bar_digits(), seed=0, processes=processes, recorded=recorded)
+    assert isinstance(learner._learn, Recorded) == recorded
+    losses = [Losses(*(value.clone() for value in learner.advance()[0])) for _ in range(STEPS)]
+    return losses, torch.cat([weights.detach().flatten() for weights in learner.averaged.parameters()])
+
+
+def test_recorded_steps_are_the_same_steps() -> None:
+    """Pace, ramp, windows, scenes and the average go on changing, although kernels alone are replayed."""
+    (expected, average), (found, recorded_average) = train(recorded=False), train(recorded=True)
+    for step, (one, other) in enumerate(zip(found, expected, strict=True)):
+        for name, value in one._asdict().items():
+            # Sums of atomic additions come in any order, and a step later all differs a little.
+            assert value.item() == pytest.approx(getattr(other, name).item(), rel=0.05, abs=0.02), (
+                step,
+                name,
+            )
+    assert (recorded_average - average).norm() < 0.02 * average.norm()
+
+
+def test_scenes_and_windows_are_the_same_recorded_or_not() -> None:
+    """In six blocks of eight steps: from the fourth on they are replayed, in the fifth handwriting changes."""
+
+    def make(*, recorded: bool) -> list[torch.Tensor]:
+        recipe = dataclasses.replace(RECIPE, mixture={"article": 0.5, "cluttered-60": 0.5}, batch_size=2048)
+        processes = Processes(0, 1, torch.device("cuda"))
+        scenes = Trainer(recipe, bar_digits(), seed=0, processes=processes, recorded=recorded).scenes
+        made = []
+        for step in (0, 8, 17, 24, 39, 40):
+            batch, windows = scenes.batch(step), scenes.windows(step)
+            made.append(
+                torch.cat([values.float().flatten() for values in (*batch, *windows[0], *windows[1])])
+            )
+        return made
+
+    for found, expected in zip(make(recorded=True), make(recorded=False), strict=True):
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+def test_what_is_given_anew_counts_and_what_is_returned_is_overwritten() -> None:
+    total = torch.zeros((), device="cuda")
+
+    def add(values: tuple[torch.Tensor, None], factor: torch.Tensor) -> dict[str, torch.Tensor]:
+        total.add_(values[0].sum() * factor)
+        return {"total": total * 1}
+
+    call = Recorded(add)
+    expected = 0.0
+    for step in range(8):
+        values = torch.full((3,), float(step), device="cuda")
+        found = call((values, None), torch.full((), 2.0, device="cuda"))["total"]
+        expected += 6.0 * step
+        assert found.item() == expected
