@@ -41,7 +41,7 @@ def test_recorded_steps_are_the_same_steps() -> None:
 
 
 def test_scenes_and_windows_are_the_same_recorded_or_not() -> None:
-    """In six blocks of eight steps: from the fourth on they are replayed, in the fifth handwriting changes."""
+    """In six blocks of eight steps: the fourth is replayed, in the fifth the handwriting changes."""
 
     def make(*, recorded: bool) -> list[torch.Tensor]:
         recipe = dataclasses.replace(RECIPE, mixture={"article": 0.5, "cluttered-60": 0.5}, batch_size=2048)
