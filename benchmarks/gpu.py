@@ -1,11 +1,11 @@
 """`python -m benchmarks.gpu`: everything that needs a GPU, in one call that is meant for nine minutes.
 
 1. Of the committed model see where each node really runs, and compare the CUDA provider with the CPU's.
-2. Train the `cuda` preset from nothing, with compiled steps, and time it; the rates of steps, eager and
-   compiled, beside it.
+2. Train the `cuda` preset from nothing and time it; beside it the rates of steps started kernel by kernel,
+   recorded, and compiled and recorded, with the seconds that each takes to get going.
 3. Figures of what came out, one draw of test digits for each scene preset.
-4. Export it; scenes per second and latency for each batch size: onnxruntime on CUDA, torch eager and
-   compiled, against what the GPU's memory and arithmetic allow at best.
+4. Export it; scenes per second and latency for each batch size: onnxruntime on CUDA and torch, against what
+   the GPU's memory and arithmetic allow at best.
 
 Writes `benchmarks/results/gpu.json` after each of them. With `--trial` everything is tiny, runs on the CPU
 where there is no GPU, and nothing is written: it shows that the command works.
@@ -41,6 +41,7 @@ from trainer.checkpoint import load_trained_model
 from trainer.distributed import Processes
 from trainer.evaluate import Predict, evaluate, make_pictures, onnx_predict, summarise, torch_predict
 from trainer.export import count_mflops, differences, export
+from trainer.model import GlimpseModel
 from trainer.presets import TrainingPreset, find_training_preset
 from trainer.train import Trainer, train
 
@@ -85,43 +86,56 @@ def main(arguments: list[str] | None = None) -> None:
         run, onnx_path = options.run or Path(folder) / "run", Path(folder) / MODEL_PATH.name
         keep("provider", measure_provider(digits, device, Path(folder)))
         keep("training", measure_training(preset, run, device))
-        keep("test", measure_test(run, device, digits, scenes=100 if options.trial else 10_000))
+        keep("test", measure_test(run, device, digits, scenes=100 if options.trial else 5_000))
         export(run, onnx_path, digits_or_exit("validation"))
-        keep("serving", measure_serving(run, onnx_path, device, seconds=0.05 if options.trial else 2.0))
+        keep("serving", measure_serving(run, onnx_path, device, seconds=0.05 if options.trial else 1.0))
 
 
 def measure_training(preset: TrainingPreset, run: Path, device: torch.device) -> dict[str, Any]:
-    """Seconds from nothing to a trained model, compilation and all, and the rates of steps without it."""
+    """Seconds from nothing to a trained model, and the rates of steps by the ways to start their kernels."""
     digits = digits_or_exit("train")
     start = time.perf_counter()
     train(preset, run, device=device.type)
     seconds = time.perf_counter() - start
-    rates = {
-        name: _steps_per_second(dataclasses.replace(preset, compiled=compiled), digits, device)
-        for name, compiled in (("eager", False), ("compiled", preset.compiled))
+    ways = {
+        "kernel by kernel": _rate_steps(preset, digits, device, recorded=False),
+        "recorded": _rate_steps(preset, digits, device, recorded=True),
     }
+    if device.type == "cuda":
+        compiled = dataclasses.replace(preset, compiled=True)
+        ways["compiled and recorded"] = _rate_steps(compiled, digits, device, recorded=True)
+    flops = 3e6 * count_mflops(GlimpseModel()) * preset.batch_size  # backward costs twice the pass
+    floor_s = flops / _peak_flops(device, getattr(torch, preset.precision))
     return {
         "preset": preset.name,
         "steps": preset.steps,
         "scenes": preset.steps * preset.batch_size,
         "seconds_from_nothing": round(seconds, 1),
-        "seconds_of_the_steps_alone": round(preset.steps / rates["compiled"], 1),
-        "steps_per_second": rates,
+        "steps_per_second_at_the_floor": round(1 / floor_s),
+        "ways": ways,
     }
 
 
-def _steps_per_second(preset: TrainingPreset, digits: Digits, device: torch.device) -> float:
-    """The rate once everything is warm."""
-    trainer = Trainer(preset, digits, seed=0, processes=Processes(0, 1, device))
-    steps = min(100, preset.steps // 2)
-    for _ in range(steps):
-        trainer.advance()
-    _wait(device)
+def _rate_steps(
+    preset: TrainingPreset, digits: Digits, device: torch.device, *, recorded: bool
+) -> dict[str, float]:
+    """Steps per second once all is warm, and the seconds until it is."""
     start = time.perf_counter()
+    trainer = Trainer(preset, digits, seed=0, processes=Processes(0, 1, device), recorded=recorded)
+    # Whole blocks of scenes, of which the fourth is the first that is recorded.
+    block = trainer.scenes.steps_per_block
+    for _ in range(min(4 * block, preset.steps)):
+        trainer.advance()
+    _wait(device)
+    warm = time.perf_counter()
+    steps = min(4 * block, preset.steps)
     for _ in range(steps):
         trainer.advance()
     _wait(device)
-    return round(steps / (time.perf_counter() - start), 2)
+    return {
+        "steps_per_second": round(steps / (time.perf_counter() - warm), 1),
+        "seconds_until_warm": round(warm - start, 1),
+    }
 
 
 def measure_test(run: Path, device: torch.device, digits: Digits, *, scenes: int) -> dict[str, Any]:
@@ -190,8 +204,6 @@ def measure_serving(
         "onnxruntime": onnx_predict(_session(onnx_path, provider)),
         "torch": torch_predict(model),
     }
-    if device.type == "cuda":
-        ways["torch compiled"] = torch_predict(model, compiled=True)
     flops, bytes_per_second = _peak_flops(device), _peak_bytes(device)
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     numbers = sum(math.prod(size for size in output.shape if isinstance(size, int)) for output in OUTPUTS)
@@ -242,13 +254,13 @@ def _session(onnx_path: Path, provider: str, **settings: str) -> onnxruntime.Inf
     return session
 
 
-def _peak_flops(device: torch.device) -> float:
-    """What a large product of float32 matrices reaches, in floating-point operations a second.
+def _peak_flops(device: torch.device, precision: torch.dtype = torch.float32) -> float:
+    """What a large product of matrices reaches, in floating-point operations a second.
 
-    In TF32 where the GPU has it, since convolutions and onnxruntime use it there.
+    Of float32 in TF32 where the GPU has it, since convolutions and onnxruntime use it there.
     """
     side = 8192 if device.type == "cuda" else 1024
-    a, b = torch.randn(2, side, side, device=device)
+    a, b = torch.randn(2, side, side, device=device, dtype=precision)
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high")
     try:

@@ -32,8 +32,8 @@ from trainer.warp import Interpolation, vary_handwriting
 SEEDS_PER_RUN = 2**40
 """Scene i of a run with seed s has the seed s · 2⁴⁰ + i."""
 _STEPS_PER_BLOCK = 8
-_SCENES_PER_RECORDED_BLOCK = 8_192
-"""A GPU makes so many scenes at once as fast as a few: it takes about 3 GB for them."""
+_SCENES_PER_RECORDED_BLOCK = 16_384
+"""A GPU makes so many scenes at once little slower than a few; they take about 4 GB of its memory."""
 SCENES_PER_HANDWRITING = 65_536
 """How long digits stay as they were varied: in so many scenes a digit is the target about once, and to vary
 all of them takes a core five seconds."""
@@ -107,7 +107,7 @@ class TrainingScenes:
         self._as_written = self._digits = digits_like(torch.zeros(0, device=device), digits)
         self._parts = list(_share_out(mixture, pasted, batch_size, rank, world))
         self._without_digit, self._warped = without_digit, warped
-        self._steps, self._blocks_per_handwriting = _share_steps(batch_size, recorded)
+        self.steps_per_block, self._blocks_per_handwriting = _share_steps(batch_size, recorded)
         self._handwriting: int | None = None
         self._block: tuple[int, LabelledBatch] | None = None
         self._moves: tuple[int, tuple[Windows, Windows]] | None = None
@@ -116,7 +116,7 @@ class TrainingScenes:
 
     def batch(self, step: int) -> LabelledBatch:
         """The batch of that step, this process's scenes of it."""
-        number, within = divmod(step, self._steps)
+        number, within = divmod(step, self.steps_per_block)
         if self._block is None or self._block[0] != number:
             self._vary_handwriting(number // self._blocks_per_handwriting)
             self._block = number, self._render(self._seeds_of_block(number))
@@ -128,7 +128,7 @@ class TrainingScenes:
         The first moves by up to 15 % of its side and scales by up to 15 %, so that the refiner learns to
         correct; the second by 5 % and 8 %, so that the classifier does not depend on a perfect box.
         """
-        number, within = divmod(step, self._steps)
+        number, within = divmod(step, self.steps_per_block)
         if self._moves is None or self._moves[0] != number:
             self._moves = number, self._move(self._seeds_of_block(number))
         first, second = (Windows(*(values[within] for values in each)) for each in self._moves[1])
@@ -150,7 +150,7 @@ class TrainingScenes:
         made, start = [], 0
         for part in self._parts:
             some = self._render_part(part, seeds[:, start : start + part.scenes].flatten())
-            shape = (self._steps, part.scenes)
+            shape = (self.steps_per_block, part.scenes)
             made.append([values.view(*shape, *values.shape[1:]) for values in some])
             start += part.scenes
         return LabelledBatch(*(torch.cat(values, dim=1) for values in zip(*made, strict=True)))
@@ -184,7 +184,7 @@ class TrainingScenes:
 
     def _seeds_of_block(self, number: int) -> Tensor:
         """This process's seeds: int64 `[steps, share of the batch]`."""
-        return self._seeds(number * self._steps, self._steps)[:, self._mine]
+        return self._seeds(number * self.steps_per_block, self.steps_per_block)[:, self._mine]
 
     def _seeds(self, step: int, steps: int) -> Tensor:
         """Seeds of whole batches: int64 `[steps, batch_size]`."""

@@ -14,30 +14,42 @@ from trainer.recording import Recorded
 from trainer.train import Trainer
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="only a CUDA GPU records steps")
-STEPS = 24
-RECIPE = dataclasses.replace(TINY, steps=STEPS, batch_size=64, ramp=(2, 12), without_digit=0.25)
+STEPS = 10
+RECIPE = dataclasses.replace(
+    TINY,
+    steps=STEPS,
+    batch_size=64,
+    ramp=(2, 8),
+    without_digit=0.25,
+    learning_rate=1e-4,
+    muon_learning_rate=1e-3,
+)
+"""It learns slowly: atomic additions come in any order, and what that changes must stay small."""
 
 
 def train(*, recorded: bool) -> tuple[list[Losses], torch.Tensor]:
-    """The losses of all steps, and the averaged weights in the end."""
+    """The losses of all steps, and how far the averaged weights have moved in the end."""
     processes = Processes(0, 1, torch.device("cuda"))
     learner = Trainer(RECIPE, bar_digits(), seed=0, processes=processes, recorded=recorded)
     assert isinstance(learner._learn, Recorded) == recorded
+
+    def weights() -> torch.Tensor:
+        return torch.cat([values.detach().flatten() for values in learner.averaged.parameters()])
+
+    before = weights()
     losses = [Losses(*(value.clone() for value in learner.advance()[0])) for _ in range(STEPS)]
-    return losses, torch.cat([weights.detach().flatten() for weights in learner.averaged.parameters()])
+    return losses, weights() - before
 
 
 def test_recorded_steps_are_the_same_steps() -> None:
     """Pace, ramp, windows, scenes and the average go on changing, although kernels alone are replayed."""
-    (expected, average), (found, recorded_average) = train(recorded=False), train(recorded=True)
+    (expected, change), (found, recorded_change) = train(recorded=False), train(recorded=True)
     for step, (one, other) in enumerate(zip(found, expected, strict=True)):
         for name, value in one._asdict().items():
-            # Sums of atomic additions come in any order, and a step later all differs a little.
-            assert value.item() == pytest.approx(getattr(other, name).item(), rel=0.05, abs=0.02), (
-                step,
-                name,
-            )
-    assert (recorded_average - average).norm() < 0.02 * average.norm()
+            expected_value = getattr(other, name).item()
+            assert value.item() == pytest.approx(expected_value, rel=0.02, abs=0.01), (step, name)
+    assert len({round(losses.total.item(), 4) for losses in found}) == STEPS
+    assert (recorded_change - change).norm() < 0.1 * change.norm()
 
 
 def test_scenes_and_windows_are_the_same_recorded_or_not() -> None:
