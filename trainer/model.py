@@ -53,7 +53,7 @@ NO_DIGIT = -1
 HEADS = (
     "attention_network.heat",
     "attention_network.classes",
-    "geometry.2",
+    "attention_network.corrections",
     "refiner.head",
     "classifier.head",
 )
@@ -64,6 +64,10 @@ _TYPICAL_SIDE_PX = 28.0
 _SIDE_RANGE = 2.2
 """exp(± 2.2): sides from 3 to 250 px, 9 times shorter or longer than where they start. A soft bound: its
 gradient never vanishes."""
+_CORRECTIONS_PACE = 0.1
+"""Slows down how the first Gaussian's shifts and sides are learnt, whose layer takes steps of one length
+however small its gradient is. They move the window that the refiner sees, and are learnt from what it says of
+that window: too quick a pupil takes the window along, until there is nothing to be seen in it."""
 _HEAT_SIDE = 25
 _HEAT_STRIDE_PX = SCENE_SIDE_PX / _HEAT_SIDE
 
@@ -139,10 +143,10 @@ class AttentionNetwork(nn.Module):
         self.lateral = nn.Conv2d(fine, merged, 1)
         self.upward = nn.Conv2d(coarse, merged, 1)
         self.heat = nn.Conv2d(merged, 1, 3, padding=1)
-        corrections = nn.Linear(64, 4)
-        nn.init.zeros_(corrections.weight)
-        nn.init.zeros_(corrections.bias)
-        self.geometry = nn.Sequential(nn.Linear(merged, 64), nn.ReLU(inplace=True), corrections)
+        self.geometry = nn.Sequential(nn.Linear(merged, 64), nn.ReLU(inplace=True))
+        self.corrections = nn.Linear(64, 4)
+        nn.init.zeros_(self.corrections.weight)
+        nn.init.zeros_(self.corrections.bias)
         self.classes = nn.Linear(merged, len(CLASSES) + 1)
 
     def forward(self, scenes: Tensor) -> tuple[Tensor, Gaussian, Tensor]:
@@ -154,8 +158,8 @@ class AttentionNetwork(nn.Module):
         gathered = (merged.flatten(2) @ heat[:, :, None])[:, :, 0]  # [batch, 32]
         place = heat.view(-1, _HEAT_SIDE, _HEAT_SIDE)
         cell_px = (torch.arange(_HEAT_SIDE, device=heat.device, dtype=heat.dtype) + 0.5) * _HEAT_STRIDE_PX
-        geometry = torch.tanh(self.geometry(gathered))  # [batch, 4]
-        shift_x, shift_y, log_width, log_height = geometry.unbind(1)
+        corrections = torch.tanh(_CORRECTIONS_PACE * self.corrections(self.geometry(gathered)))  # [batch, 4]
+        shift_x, shift_y, log_width, log_height = corrections.unbind(1)
         gaussian = gaussian_of_box(
             place.sum(1) @ cell_px + shift_x * _HEAT_STRIDE_PX,
             place.sum(2) @ cell_px + shift_y * _HEAT_STRIDE_PX,

@@ -79,9 +79,7 @@ PRESETS = {
             reach="not measured",
             steps=5_000,
             batch_size=512,
-            # Heads that learn as fast as on the CPU make the boxes swing as the ramp begins, and some runs
-            # never find them again: so many scenes agree on where to move them.
-            learning_rate=5e-4,
+            learning_rate=2e-3,
             muon_learning_rate=0.04,
             precision="bfloat16",
             log_every=100,

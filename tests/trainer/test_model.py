@@ -33,7 +33,7 @@ def model() -> GlimpseModel:
     torch.manual_seed(5)
     model = GlimpseModel()
     # What starts at nought is set off it, so that every path carries something.
-    for head in (model.attention_network.geometry[-1], model.refiner.head):
+    for head in (model.attention_network.corrections, model.refiner.head):
         assert isinstance(head, torch.nn.Linear)
         torch.nn.init.normal_(head.weight, std=0.05)
     return model

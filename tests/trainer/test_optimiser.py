@@ -124,7 +124,7 @@ def test_every_parameter_of_the_model_is_trained_once_and_by_the_right_half() ->
     # Each head is there, and names one layer: a name that fits none would be trained as hidden in silence.
     assert sorted(outputs) == [
         "attention_network.classes.weight",
-        "attention_network.geometry.2.weight",
+        "attention_network.corrections.weight",
         "attention_network.heat.weight",
         "classifier.head.weight",
         "refiner.head.weight",
