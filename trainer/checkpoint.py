@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from trainer.files import replacing
 from trainer.method import OWN_METHOD, method_of
-from trainer.model import GlimpseModel
+from trainer.model import CORRECTIONS_PACE, GlimpseModel
 
 CHECKPOINT_NAME = "checkpoint.pt"
 
@@ -46,5 +47,13 @@ def load_trained_model(path: Path) -> GlimpseModel:
     if method != OWN_METHOD:
         raise ValueError(f"{path} holds a run of the method {method}, expected one of {OWN_METHOD}")
     model = GlimpseModel()
-    model.load_state_dict(state["averaged"])
+    model.load_state_dict(_as_named_now(state["averaged"]))
     return model.eval()
+
+
+def _as_named_now(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of runs up to model 0.6, which had the first Gaussian's corrections elsewhere and unslowed."""
+    for name in ("weight", "bias"):
+        if (before := weights.pop(f"attention_network.geometry.2.{name}", None)) is not None:
+            weights[f"attention_network.corrections.{name}"] = before / CORRECTIONS_PACE
+    return weights

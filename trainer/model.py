@@ -64,7 +64,7 @@ _TYPICAL_SIDE_PX = 28.0
 _SIDE_RANGE = 2.2
 """exp(± 2.2): sides from 3 to 250 px, 9 times shorter or longer than where they start. A soft bound: its
 gradient never vanishes."""
-_CORRECTIONS_PACE = 0.1
+CORRECTIONS_PACE = 0.1
 """Slows down how the first Gaussian's shifts and sides are learnt, whose layer takes steps of one length
 however small its gradient is. They move the window that the refiner sees, and are learnt from what it says of
 that window: too quick a pupil takes the window along, until there is nothing to be seen in it."""
@@ -158,7 +158,7 @@ class AttentionNetwork(nn.Module):
         gathered = (merged.flatten(2) @ heat[:, :, None])[:, :, 0]  # [batch, 32]
         place = heat.view(-1, _HEAT_SIDE, _HEAT_SIDE)
         cell_px = (torch.arange(_HEAT_SIDE, device=heat.device, dtype=heat.dtype) + 0.5) * _HEAT_STRIDE_PX
-        corrections = torch.tanh(_CORRECTIONS_PACE * self.corrections(self.geometry(gathered)))  # [batch, 4]
+        corrections = torch.tanh(CORRECTIONS_PACE * self.corrections(self.geometry(gathered)))  # [batch, 4]
         shift_x, shift_y, log_width, log_height = corrections.unbind(1)
         gaussian = gaussian_of_box(
             place.sum(1) @ cell_px + shift_x * _HEAT_STRIDE_PX,

@@ -342,7 +342,12 @@ def _load(trainer: Trainer, run: Path, seed: int) -> Earlier:
     changed = recipe_changes(about["recipe"], dataclasses.asdict(trainer.preset))
     if changed:
         raise ValueError(f"{run} holds a run of another recipe: {'; '.join(changed)}. Choose another --run")
-    trainer.load_state(state)
+    try:
+        trainer.load_state(state)
+    except RuntimeError as error:  # torch names the layers
+        raise ValueError(
+            f"{run} holds a run of a model as it was before; choose another --run ({error})"
+        ) from error
     return Earlier(tuple(about["commit"].split(_BETWEEN_COMMITS)), float(state["seconds"]))
 
 

@@ -195,6 +195,26 @@ def test_a_run_that_is_not_there_is_named(tmp_path: Path) -> None:
         load_checkpoint(tmp_path / "nowhere")
 
 
+def test_an_earlier_models_run_is_still_read_and_not_gone_on_with(
+    tmp_path: Path, tiny_run: Path, bars: None
+) -> None:
+    """The layer of the first Gaussian's corrections had another name, and its output was not slowed down."""
+    state = load_checkpoint(tiny_run)
+    for part in ("model", "averaged"):
+        for name in ("weight", "bias"):
+            now = state[part].pop(f"attention_network.corrections.{name}")
+            state[part][f"attention_network.geometry.2.{name}"] = 0.1 * now
+    state["step"] -= 1
+    run = tmp_path / "run"
+    run.mkdir()
+    save_checkpoint(state, run)
+    expected, found = (load_trained_model(each).state_dict() for each in (tiny_run, run))
+    for name, values in expected.items():
+        torch.testing.assert_close(found[name], values)
+    with pytest.raises(ValueError, match="holds a run of a model as it was before; choose another --run"):
+        train(TINY, run, device="cpu")
+
+
 def test_the_average_and_the_schedules_are_what_they_say() -> None:
     recipe = dataclasses.replace(TINY, steps=100, warm_up=10, ramp=(20, 40))
     learner = Trainer(recipe, bar_digits(), seed=0, processes=ALONE)
