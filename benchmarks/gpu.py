@@ -31,6 +31,7 @@ import numpy.typing as npt
 import onnxruntime
 import torch
 
+from benchmarks.documents import fill_in
 from benchmarks.results import circumstances, digits_or_exit, write_result
 from models.contract import MODEL_PATH, OUTPUTS, SCENE_SIDE_PX, load_contract
 from scenes.digits import Digits
@@ -39,7 +40,7 @@ from scenes.presets import PRESETS
 from trainer import provenance
 from trainer.checkpoint import load_trained_model
 from trainer.distributed import Processes
-from trainer.evaluate import Predict, evaluate, make_pictures, onnx_predict, summarise, torch_predict
+from trainer.evaluate import COLUMNS, Predict, evaluate, make_pictures, onnx_predict, summarise, torch_predict
 from trainer.export import count_mflops, differences, export
 from trainer.model import GlimpseModel
 from trainer.presets import TrainingPreset, find_training_preset
@@ -89,6 +90,8 @@ def main(arguments: list[str] | None = None) -> None:
         keep("test", measure_test(run, device, digits, scenes=100 if options.trial else 5_000))
         export(run, onnx_path, digits_or_exit("validation"))
         keep("serving", measure_serving(run, onnx_path, device, seconds=0.05 if options.trial else 1.0))
+    if not options.trial:
+        fill_in("gpu", markdown(figures))
 
 
 def measure_training(preset: TrainingPreset, run: Path, device: torch.device) -> dict[str, Any]:
@@ -229,6 +232,34 @@ def measure_serving(
                 }
             )
     return rows
+
+
+def markdown(figures: dict[str, Any]) -> str:
+    """What was measured as Markdown: the training, its figures, the rates of steps, the answers."""
+    training, columns = figures["training"], COLUMNS[:5]
+    batch = training["scenes"] // training["steps"]
+    title = (
+        f"From nothing to a calibrated model: **{training['seconds_from_nothing']} seconds**, "
+        f"{training['steps']:,} steps of {batch} scenes. What it reached on test digits:"
+    )
+    lines = [
+        title,
+        "",
+        "| scenes | " + " | ".join(column.title for column in columns) + " |",
+        "|---" * (1 + len(columns)) + "|",
+    ]
+    for name, reached in figures["test"].items():
+        lines.append(f"| `{name}` | " + " | ".join(column.show(reached) for column in columns) + " |")
+    lines += ["", "| kernels of a step | steps/s | seconds until all is warm |", "|---|---|---|"]
+    for way, rate in training["ways"].items():
+        lines.append(f"| {way} | {rate['steps_per_second']} | {rate['seconds_until_warm']} |")
+    lines += ["", "| batch | by | p50, ms | p99, ms | scenes/s | times the floor |", "|---" * 6 + "|"]
+    for row in figures["serving"]:
+        lines.append(
+            f"| {row['batch']} | {row['way']} | {row['p50_ms']:.2f} | {row['p99_ms']:.2f} "
+            f"| {row['scenes_per_second']:,} | {row['times_the_floor']:,.0f} |"
+        )
+    return "\n".join(lines)
 
 
 def _time(call: Callable[[], object], seconds: float) -> list[float]:

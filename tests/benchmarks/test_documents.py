@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import ablations, choices, inference_rate, localisation, timed_run
+from benchmarks import ablations, choices, gpu, inference_rate, localisation, timed_run
 from benchmarks.documents import read_out
 from benchmarks.results import FOLDER, load_result
 from trainer.data import TrainingScenes
@@ -23,6 +23,7 @@ from trainer.train import own_method
         ("ablations", ablations.markdown),
         ("inference_rate", inference_rate.markdown),
         ("timed_run", timed_run.markdown),
+        ("gpu", gpu.markdown),
     ],
 )
 def test_the_page_shows_what_was_measured(name: str, table: Callable[[dict[str, Any]], str]) -> None:
