@@ -21,7 +21,7 @@ class TrainingPreset:
     `batch_size` counts scenes over all processes. `ramp` are the steps over which the terms that shape the
     attention are switched on; before, the labels alone teach it where to look. `pasted` is the share of
     scenes with clutter pasted in, `without_digit` the share of those without a digit; `warped` varies the
-    handwriting of all digits. `compiled` steps start after a minute and are 7 to 14 % faster.
+    handwriting of all digits. `compiled` steps start after a minute and are 7 to 14 % faster on a processor.
     """
 
     name: str
@@ -75,8 +75,8 @@ PRESETS = {
         ),
         TrainingPreset(
             name="cuda",
-            cost="not measured: no CUDA machine was at hand",
-            reach="not measured",
+            cost="56.5 seconds from nothing on an NVIDIA H200",
+            reach="one seed, 5,000 test scenes each: 1.48 % error on article, 0.82 % on cluttered-100",
             steps=5_000,
             batch_size=512,
             learning_rate=2e-3,
