@@ -71,6 +71,19 @@ def test_scenes_and_windows_are_the_same_recorded_or_not() -> None:
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
+def test_nothing_in_a_step_waits_for_the_gpu() -> None:
+    """Kernel by kernel, scenes included: what waits could not be recorded."""
+    processes = Processes(0, 1, torch.device("cuda"))
+    learner = Trainer(RECIPE, bar_digits(), seed=0, processes=processes, recorded=False)
+    learner.advance()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for _ in range(STEPS - 1):
+            learner.advance()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
 def test_what_is_given_anew_counts_and_what_is_returned_is_overwritten() -> None:
     total = torch.zeros((), device="cuda")
 
