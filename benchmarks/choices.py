@@ -185,7 +185,11 @@ def main(arguments: list[str] | None = None) -> None:
         _tell("fresh", look_at_fresh(folder, whole, options.scenes), fresh_markdown, folder, options)
     else:
         kept = load_result("choices") if options.keep else None
-        _tell("choices", choose_all(folder, options.steps, options.scenes, kept), markdown, folder, options)
+        try:
+            content = choose_all(folder, options.steps, options.scenes, kept)
+        except ValueError as error:
+            raise SystemExit(f"error: {error}") from error
+        _tell("choices", content, markdown, folder, options)
 
 
 def _tell(

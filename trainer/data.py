@@ -27,7 +27,7 @@ from scenes.random import uniform
 from scenes.render import render
 from trainer.model import NO_DIGIT, Windows
 from trainer.recording import Recorded
-from trainer.warp import Interpolation, vary_handwriting
+from trainer.warp import INTERPOLATION, Interpolation, vary_handwriting
 
 SEEDS_PER_RUN = 2**40
 """Scene i of a run with seed s has the seed s · 2⁴⁰ + i."""
@@ -80,7 +80,7 @@ class TrainingScenes:
         ValueError: an unknown preset, shares that do not sum to 1, a batch that the processes cannot share.
     """
 
-    interpolation: ClassVar[Interpolation] = "bilinear"
+    interpolation: ClassVar[Interpolation] = INTERPOLATION
     """How digits are sampled where their handwriting is varied."""
 
     def __init__(

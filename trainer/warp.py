@@ -22,6 +22,8 @@ from scenes.digits import Digits, soften
 from scenes.random import uniform
 
 Interpolation = Literal["bicubic", "bilinear"]
+INTERPOLATION: Interpolation = "bilinear"
+"""How written digits are sampled where their handwriting is varied (`benchmarks.choices`)."""
 
 MOST_TURN_RAD = 0.3
 MOST_LOG_WIDENING = 0.15
@@ -34,7 +36,7 @@ _AT_ONCE = 5_000
 """Digits varied together: bounds the memory, 60 MB, at any number of digits."""
 
 
-def vary_handwriting(digits: Digits, seeds: Tensor, interpolation: Interpolation = "bilinear") -> Digits:
+def vary_handwriting(digits: Digits, seeds: Tensor, interpolation: Interpolation = INTERPOLATION) -> Digits:
     """The digits as other hands might have written them, as targets, as crops and as whole clutter digits.
 
     Args:
@@ -54,7 +56,7 @@ def vary_handwriting(digits: Digits, seeds: Tensor, interpolation: Interpolation
     return digits._replace(images=images, softened=softened)
 
 
-def warp(canvases: Tensor, seeds: Tensor, interpolation: Interpolation = "bilinear") -> Tensor:
+def warp(canvases: Tensor, seeds: Tensor, interpolation: Interpolation = INTERPOLATION) -> Tensor:
     """Digits as other hands might have written them.
 
     Each is changed by a share, from nothing to all, of a turn by up to 0.3 rad, a widening by up to 16 % or
