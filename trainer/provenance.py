@@ -24,7 +24,7 @@ def commit() -> str:
         head = _git("rev-parse", "HEAD")
         return head + ("+changes" if _git("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.CalledProcessError):
-        return os.environ.get("GLIMPSE_COMMIT", "unknown: not a git checkout")
+        return os.environ.get("GLIMPSE_COMMIT") or "unknown: not a git checkout"
 
 
 def command() -> str:

@@ -14,6 +14,7 @@ import torch
 
 from scenes.digits import Digits
 from tests.trainer.tiny import ALONE, TINY, bar_digits, run_script
+from trainer import provenance
 from trainer.__main__ import main
 from trainer.attention import boxes
 from trainer.checkpoint import CHECKPOINT_NAME, load_checkpoint, load_trained_model, save_checkpoint
@@ -155,6 +156,18 @@ def test_a_run_names_the_commit_of_every_start(
             start(commit, stop_at)
     start("second", recipe.steps)
     assert load_checkpoint(tmp_path)["about"]["commit"] == "first, second"
+
+
+@pytest.mark.parametrize("named", ["1234abcd", "", None])
+def test_where_there_is_no_git_the_commit_may_be_named(
+    named: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(provenance, "_ROOT", tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    monkeypatch.delenv("GLIMPSE_COMMIT", raising=False)
+    if named is not None:
+        monkeypatch.setenv("GLIMPSE_COMMIT", named)
+    assert provenance.commit() == (named or "unknown: not a git checkout")
 
 
 @pytest.mark.parametrize(
