@@ -66,7 +66,7 @@ PRESETS = {
             name="cpu",
             cost="24,000 steps took 51 minutes on two cores of an AMD EPYC in bfloat16; in float32 the steps "
             "alone take 56; there are 26,000 now",
-            reach="not measured yet; with cubic sampling and 24,000 steps, three seeds on test digits: "
+            reach="not measured yet; with 24,000 steps, three seeds on test digits: "
             "1.46 to 1.47 % error on article, 0.77 to 0.82 % on cluttered-100",
             steps=26_000,
             batch_size=64,
