@@ -14,7 +14,8 @@ made again by labels alone, on digits that had been trained upon but never been 
 5. The recipe's whole run, seed 0, is measured once, when all of this is decided, on FRESH digits.
 
 This text was committed before any of the runs was made (1ae56b7). The fourth choice was found when the other
-three had been made; it joined them, by the same rule, before its own runs were made.
+three had been made; it joined them, by the same rule, before its own runs were made. Later it was asked once
+more, of whole runs, which decided against what is chosen here (`trainer/README.md`).
 
 `--only` trains some settings and stops there; a finished run is loaded, a killed one goes on. `--keep` takes
 the settings that the result file tells of as they stand there. Writes `benchmarks/results/choices.json`, and

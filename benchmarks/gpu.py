@@ -7,8 +7,9 @@
 4. Export it; scenes per second and latency for each batch size: onnxruntime on CUDA and torch, against what
    the GPU's memory and arithmetic allow at best.
 
-Writes `benchmarks/results/gpu.json` after each of them. With `--trial` everything is tiny, runs on the CPU
-where there is no GPU, and nothing is written: it shows that the command works.
+Writes `benchmarks/results/gpu.json` after each of them, and in the end the tables of `benchmarks/README.md`.
+With `--trial` everything is tiny, runs on the CPU where there is no GPU, and nothing is written: it shows
+that the command works.
 """
 
 from __future__ import annotations
@@ -126,12 +127,11 @@ def _rate_steps(
     start = time.perf_counter()
     trainer = Trainer(preset, digits, seed=0, processes=Processes(0, 1, device), recorded=recorded)
     # Whole blocks of scenes, of which the fourth is the first that is recorded.
-    block = trainer.scenes.steps_per_block
-    for _ in range(min(4 * block, preset.steps)):
+    steps = min(4 * trainer.scenes.steps_per_block, preset.steps)
+    for _ in range(steps):
         trainer.advance()
     _wait(device)
     warm = time.perf_counter()
-    steps = min(4 * block, preset.steps)
     for _ in range(steps):
         trainer.advance()
     _wait(device)
@@ -253,12 +253,19 @@ def markdown(figures: dict[str, Any]) -> str:
     lines += ["", "| kernels of a step | steps/s | seconds until all is warm |", "|---|---|---|"]
     for way, rate in training["ways"].items():
         lines.append(f"| {way} | {rate['steps_per_second']} | {rate['seconds_until_warm']} |")
+    lines += ["", f"At the floor it would be {training['steps_per_second_at_the_floor']:,} steps a second."]
     lines += ["", "| batch | by | p50, ms | p99, ms | scenes/s | times the floor |", "|---" * 6 + "|"]
     for row in figures["serving"]:
         lines.append(
             f"| {row['batch']} | {row['way']} | {row['p50_ms']:.2f} | {row['p99_ms']:.2f} "
             f"| {row['scenes_per_second']:,} | {row['times_the_floor']:,.0f} |"
         )
+    lines += ["", "How far the CUDA provider is from the CPU's, with the committed model, at most:", ""]
+    lines += ["| products in | probability | box, px |", "|---|---|---|"]
+    for precision in ("tf32", "float32"):
+        apart = figures["provider"][precision]
+        probability = apart["largest_difference_of_a_probability"]
+        lines.append(f"| {precision} | {probability:.1e} | {apart['largest_difference_of_a_box_px']:.1e} |")
     return "\n".join(lines)
 
 

@@ -168,14 +168,13 @@ def load_predict(path: Path, *, threads: int = 1) -> Predict:
     raise ValueError(f"model: expected an .onnx file, a run's folder or its checkpoint (.pt), got {path}")
 
 
-def torch_predict(model: GlimpseModel, *, compiled: bool = False) -> Predict:
+def torch_predict(model: GlimpseModel) -> Predict:
     """The `Predict` of a model that is ready to predict, on the device where it is."""
     device = model.calibration.label_temperature.device
-    call = torch.compile(model.predict, mode="reduce-overhead") if compiled else model.predict
 
     def predict(pictures: npt.NDArray[np.uint8]) -> Answer:
         with torch.inference_mode():
-            prediction = call(torch.from_numpy(pictures).to(device))
+            prediction = model.predict(torch.from_numpy(pictures).to(device))
             return Answer(
                 prediction.probabilities.cpu().numpy(),
                 prediction.box.cpu().numpy(),
