@@ -115,7 +115,8 @@ def create_app(
         title="Glimpse",
         version=engine.version,
         description="Finds, frames and reads a handwritten digit in a cluttered picture. Lengths are in px "
-        "of the picture as it was posted: x to the right, y down, origin at the top-left corner.",
+        "of the picture as it was posted: x to the right, y down, origin at the top-left corner. Paths that "
+        "are not listed are answered with 404, methods that are not listed with 405, both in JSON.",
         docs_url=None,  # their scripts would come from another host; add_reference writes one without
         redoc_url=None,
     )

@@ -33,7 +33,7 @@ _EXAMPLES = {
         "key: expected one of the service's keys as the header X-API-Key or Authorization: Bearer, got none",
     ),
     408: (
-        "The body did not come in time; the connection is closed.",
+        "The head or the body did not come in time; the connection is closed.",
         "body: expected all of it within 20 s, got 1024 bytes of 65536",
     ),
     413: (

@@ -13,6 +13,7 @@ from service.http.headers import security_headers
 from service.http.keys import RequireKey, document_keys, read_keys
 from service.http.metrics import Metrics
 from service.http.observe import Observe
+from service.http.protocol import document_refusals
 from service.settings import Settings
 
 # What browsers may send and read; the last is of the Open Inference Protocol's binary form.
@@ -61,9 +62,10 @@ class LayeredApp(FastAPI):
         return Observe(app, self._metrics, headers, access_log=settings.access_log)
 
     def openapi(self) -> dict[str, Any]:
-        """The OpenAPI document, with the keys where they are asked for."""
+        """The OpenAPI document, with refusals before the app and the keys where they are asked for."""
         if self.openapi_schema is None:
             document = super().openapi()
+            document_refusals(document)
             if self._keys:
                 document_keys(document)
         return super().openapi()

@@ -11,6 +11,7 @@ import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from service.http.headers import RawHeaders, security_headers
+from service.schemas import ErrorAnswer
 
 MAX_HEAD_BYTES = 65_536
 _LINGER_S = 2.0
@@ -122,9 +123,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self.transport.abort()  # it takes nothing of its answer
         elif self._in_head and overdue and answered:
             if self._head_began:
-                self._refuse(
-                    HTTPStatus.REQUEST_TIMEOUT, f"request: expected its head within {self.patience_s:g} s"
-                )
+                self._refuse(HTTPStatus.REQUEST_TIMEOUT, _late(self.patience_s))
             else:
                 self.transport.close()
         elif answered and overdue and not unsent_bytes and self.timeout_keep_alive_task is None:
@@ -178,6 +177,30 @@ def guarded_protocol(
     return Protocol
 
 
+def document_refusals(document: dict[str, Any]) -> None:
+    """Write into an OpenAPI document how a request is refused before it is known what it asks.
+
+    Where a call has such a status of its own, the answer has either form.
+    """
+    schema = {"$ref": f"#/components/schemas/{ErrorAnswer.__name__}"}
+    for call in (call for methods in document["paths"].values() for call in methods.values()):
+        for status, (description, detail) in _REFUSALS.items():
+            own = call["responses"].get(str(status))
+            if own is None:
+                content = {"schema": schema, "example": {"detail": detail}}
+                call["responses"][str(status)] = {
+                    "description": description,
+                    "content": {"application/json": content},
+                }
+            elif (content := own["content"]["application/json"])["schema"] != schema:
+                content["schema"] = {"anyOf": [content["schema"], schema]}
+        call["responses"] = dict(sorted(call["responses"].items()))
+
+
+def _late(patience_s: float) -> str:
+    return f"request: expected its head within {patience_s:g} s"
+
+
 # These answers are given before the app, which sends the same with its own, is asked.
 _STANDING = "".join(
     f"{name.decode()}: {value.decode()}\r\n" for name, value in security_headers(shared=False)
@@ -187,3 +210,11 @@ _HEAD_TOO_LARGE = (
     f"request: expected an address and headers of at most {MAX_HEAD_BYTES} bytes together, got more",
 )
 _NO_HTTP = (HTTPStatus.BAD_REQUEST, "request: expected HTTP/1.1, got what cannot be read as such")
+_REFUSALS = {
+    400: ("What came cannot be read as HTTP; the connection is closed.", _NO_HTTP[1]),
+    408: (
+        "The request's head did not come in time; the connection is closed.",
+        _late(GuardedProtocol.patience_s),
+    ),
+    431: ("The address and the headers are too long; the connection is closed.", _HEAD_TOO_LARGE[1]),
+}

@@ -196,11 +196,11 @@ class InferenceError(_Answer):
 
 _EXAMPLES = {
     400: (
-        "The request is not as expected.",
+        "The request is not as expected, or cannot be read as HTTP.",
         f"scene.shape: expected [{_SHAPE}] with n from 1 to {MAX_SCENES}, got [1, 28, 28]",
     ),
     408: (
-        "The body did not come in time.",
+        "The head or the body did not come in time; the connection is closed.",
         "body: expected all of it within 20 s, got 4096 bytes of 10000",
     ),
     413: ("The body is over the limit.", "body: expected at most 16777216 bytes, got more"),

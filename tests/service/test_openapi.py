@@ -36,8 +36,8 @@ def test_every_call_of_the_interface_is_there(document):
 @pytest.mark.parametrize(
     ("method", "path", "statuses"),
     [
-        ("post", "/predict", {"200", "408", "413", "415", "422", "503"}),
-        ("post", "/predict/batch", {"200", "408", "413", "415", "422", "503"}),
+        ("post", "/predict", {"200", "413", "415", "422", "503"}),
+        ("post", "/predict/batch", {"200", "413", "415", "422", "503"}),
         ("get", "/synthesize", {"200", "422", "503"}),
         ("get", "/readyz", {"200", "503"}),
         ("get", "/healthz", {"200"}),
@@ -45,7 +45,8 @@ def test_every_call_of_the_interface_is_there(document):
 )
 def test_every_status_is_there_and_every_error_has_an_example(document, method, path, statuses):
     responses = document["paths"][path][method]["responses"]
-    assert set(responses) == statuses
+    statuses = statuses | {"400", "408", "431"}  # before it is known what a request asks
+    assert list(responses) == sorted(statuses)
     for status in statuses - {"200"}:
         content = responses[status]["content"]["application/json"]
         assert content["schema"] == {"$ref": "#/components/schemas/ErrorAnswer"}
