@@ -64,8 +64,7 @@ PRESETS = {
         ),
         TrainingPreset(
             name="cpu",
-            cost="within an hour on two cores: 24,000 steps took 51 minutes on those of an AMD EPYC in "
-            "bfloat16, there are 20,000 now",
+            cost="24,000 steps took 51 minutes on two cores of an AMD EPYC in bfloat16, there are 20,000 now",
             reach="not measured yet; with 24,000 steps, three seeds on test digits: "
             "1.46 to 1.47 % error on article, 0.77 to 0.82 % on cluttered-100",
             steps=20_000,
