@@ -13,7 +13,6 @@ Writes `benchmarks/results/ablations.json` and `ablations.png`, the error agains
 from __future__ import annotations
 
 import argparse
-import shlex
 from pathlib import Path
 from typing import Any, get_args
 
@@ -22,7 +21,8 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from benchmarks.budget import RUNS, cost, made_at, recipe, run_folder, trained
-from benchmarks.results import digits_or_exit, tell
+from benchmarks.documents import percent
+from benchmarks.results import digits_or_exit, sentence_or_exit, tell
 from benchmarks.variants import (
     OURS,
     SAMPLES,
@@ -37,6 +37,7 @@ from benchmarks.variants import (
 )
 from scenes.digits import Digits
 from scenes.presets import find_preset
+from trainer import provenance
 from trainer.evaluate import evaluate, summarise, torch_predict
 from trainer.memory import ask_for_huge_pages
 from trainer.model import GlimpseModel
@@ -49,11 +50,12 @@ _FIGURES = ("error", "mean_iou")
 _FOUND = 0.5
 
 
+@sentence_or_exit()
 def main(arguments: list[str] | None = None) -> None:
     """Train or load every variant, measure, write tables and picture."""
     options = _parser().parse_args(arguments)
     torch.set_num_threads(options.threads)
-    trial = options.steps != STEPS or options.scenes < SCENES
+    trial = options.steps != STEPS or options.scenes != SCENES
     folder = RUNS / (f"ablations-{options.steps}-steps" if options.steps != STEPS else "ablations")
     held_out = digits_or_exit("validation")
     budget = recipe("ablation", options.steps, options.precision)
@@ -77,11 +79,8 @@ def main(arguments: list[str] | None = None) -> None:
             for name, trained_models in models.items()
         },
     }
-    seeds = " ".join(map(str, options.seeds))
-    left_out = f" --without {shlex.join(options.without)}" if options.without else ""
-    command = f"python -m benchmarks.ablations --seeds {seeds} --precision {options.precision}{left_out}"
     out = tell(
-        "ablations", command, content, markdown(content),
+        "ablations", provenance.command(), content, markdown(content),
         threads=options.threads, trial=folder if trial else None,
     )  # fmt: skip
     draw_trade_off(content, out / "ablations.png")
@@ -120,7 +119,7 @@ def markdown(content: dict[str, Any]) -> str:
             runs = content["variants"][variant.name]
             cells = []
             for preset in PRESETS:
-                cells.append(f"{average(runs, preset, 'error'):.2%}".replace("%", " %"))
+                cells.append(percent(average(runs, preset, "error")))
                 cells.append(f"{average(runs, preset, 'mean_iou'):.3f}")
             title = our_settings(group) if variant is ours else variant.title
             if group == SIZE:

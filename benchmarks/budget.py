@@ -11,7 +11,7 @@ from torch import nn
 from benchmarks.baselines import oracle
 from models.contract import SCENE_SIDE_PX
 from scenes.mnist import load_digits
-from trainer.checkpoint import CHECKPOINT_NAME, load_checkpoint
+from trainer.checkpoint import CHECKPOINT_NAME, averaged_weights, load_checkpoint
 from trainer.flops import WHOLE, count_flops
 from trainer.method import Method, method_of
 from trainer.presets import Precision, TrainingPreset, find_training_preset
@@ -50,7 +50,7 @@ def trained(
         else:
             train(preset, run, seed=seed, device="cpu", method=method, digits=digits)
     model = method.build()
-    model.load_state_dict(load_checkpoint(run)["averaged"])
+    model.load_state_dict(averaged_weights(load_checkpoint(run)))
     return model.eval()
 
 

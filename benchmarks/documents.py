@@ -27,6 +27,11 @@ def read_out(name: str, page: Path = PAGE) -> str:
     return _split(name, page)[1].strip("\n")
 
 
+def percent(share: float) -> str:
+    """A share as tables show it: "1.47 %"."""
+    return f"{100 * share:.2f} %"
+
+
 def _split(name: str, page: Path) -> tuple[str, str, str]:
     """The page up to the first comment, what is between, and the page from the second comment on.
 

@@ -40,12 +40,14 @@ from scenes.draw import draw
 from scenes.presets import PRESETS
 from trainer import provenance
 from trainer.checkpoint import load_trained_model
+from trainer.data import SCENES_PER_HANDWRITING
 from trainer.distributed import Processes
 from trainer.evaluate import COLUMNS, Predict, evaluate, make_pictures, onnx_predict, summarise, torch_predict
 from trainer.export import count_mflops, differences, export
 from trainer.model import GlimpseModel
 from trainer.presets import TrainingPreset, find_training_preset
-from trainer.train import Trainer, train
+from trainer.steps import Trainer
+from trainer.train import train
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 BATCHES = (1, 8, 32, 128, 512)
@@ -54,12 +56,14 @@ BATCHES = (1, 8, 32, 128, 512)
 def main(arguments: list[str] | None = None) -> None:
     """Measure, print, write the result file; what was measured before an error is kept."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
-    parser.add_argument("--steps", type=int, help="training steps instead of the preset's")
+    parser.add_argument("--steps", type=int, help="training steps of a trial")
     parser.add_argument(
         "--run", type=Path, help="a new folder that keeps the trained run (default: none does)"
     )
     parser.add_argument("--trial", action="store_true", help="tiny, on any device, writes nothing")
     options = parser.parse_args(arguments)
+    if options.steps and not options.trial:
+        parser.error("--steps: expected with --trial alone, since the page shows the preset's own steps")
     if not torch.cuda.is_available() and not options.trial:
         raise SystemExit(
             "error: expected a CUDA GPU that torch can use, but there is none; --trial needs none"
@@ -126,8 +130,8 @@ def _rate_steps(
     """Steps per second once all is warm, and the seconds until it is."""
     start = time.perf_counter()
     trainer = Trainer(preset, digits, seed=0, processes=Processes(0, 1, device), recorded=recorded)
-    # Whole blocks of scenes, of which the fourth is the first that is recorded.
-    steps = min(4 * trainer.scenes.steps_per_block, preset.steps)
+    # As many as one handwriting lasts, so that each way varies it once; what is recorded is so by then.
+    steps = min(SCENES_PER_HANDWRITING // preset.batch_size, preset.steps)
     for _ in range(steps):
         trainer.advance()
     _wait(device)

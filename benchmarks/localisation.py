@@ -30,10 +30,11 @@ from benchmarks.baselines.spatial_transformer import SPATIAL_TRANSFORMER
 from benchmarks.budget import RUNS, cost, made_at, recipe, run_folder, trained
 from benchmarks.localisation_figure import draw_figure
 from benchmarks.measure import best_setting, draw_scenes, measure_draw
-from benchmarks.results import digits_or_exit, tell
+from benchmarks.results import digits_or_exit, sentence_or_exit, tell
 from scenes.digits import Digits
 from scenes.presets import find_preset
-from trainer.evaluate import COLUMNS
+from trainer import provenance
+from trainer.evaluate import COLUMNS, DRAW_SEEDS
 from trainer.memory import ask_for_huge_pages
 from trainer.metrics import Figures
 from trainer.presets import Precision, TrainingPreset
@@ -48,12 +49,13 @@ ORACLE_TITLE = "oracle at the true box (reference only, uses boxes)"
 _SHOWN = COLUMNS[: len(Figures._fields)]
 
 
+@sentence_or_exit()
 def main(arguments: list[str] | None = None) -> None:
     """Train or load every method, measure, write the table and the figure."""
     options = _parser().parse_args(arguments)
     torch.set_num_threads(options.threads)
     preset = recipe("compare", options.steps, options.precision)
-    trial = options.steps != STEPS or options.scenes < SCENES or options.draws < DRAWS
+    trial = (options.steps, options.scenes, options.draws) != (STEPS, SCENES, DRAWS)
     folder = RUNS / (f"compare-{options.steps}-steps" if options.steps != STEPS else "compare")
     digits, held_out = digits_or_exit("test"), digits_or_exit("validation")
     models = {
@@ -76,10 +78,8 @@ def main(arguments: list[str] | None = None) -> None:
         "presets": figures,
     }
     picture = draw_figure([(b.title, b, models[b.method.name][0], figures) for b in BASELINES], digits)
-    seeds = " ".join(map(str, options.seeds))
-    command = f"python -m benchmarks.localisation --seeds {seeds} --precision {preset.precision}"
     out = tell(
-        "localisation", command, content, markdown(content),
+        "localisation", provenance.command(), content, markdown(content),
         threads=options.threads, trial=folder if trial else None,
     )  # fmt: skip
     picture.save(out / "localisation.png", optimize=True)
@@ -132,7 +132,7 @@ def _oracle_draw(
     model: nn.Module, preset: str, digits: Digits, number: int, scenes: int, bar: Any
 ) -> dict[str, float]:
     wrong = []
-    for batch in draw_scenes(find_preset(preset), digits, seed=number * 2**32, scenes=scenes):
+    for batch in draw_scenes(find_preset(preset), digits, seed=number * DRAW_SEEDS, scenes=scenes):
         wrong.append(oracle.name_with_box(model, batch.pictures, batch.boxes) != batch.labels)
         bar.update(len(batch.labels))
     return {"error": float(np.concatenate(wrong).mean())}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ from benchmarks.documents import PAGE, fill_in
 from scenes.digits import Digits
 from scenes.mnist import DigitsUnavailableError, Split, load_digits
 from trainer import provenance
+from trainer.export import ParityError
+from trainer.steps import CompilerMissingError
 
 FOLDER = Path(__file__).resolve().parent / "results"
 
@@ -24,6 +28,15 @@ def digits_or_exit(split: Split) -> Digits:
         return load_digits(split)
     except DigitsUnavailableError as error:
         raise SystemExit(f"error: {error}") from None
+
+
+@contextmanager
+def sentence_or_exit() -> Iterator[None]:
+    """End the program with its sentence where an error says what was expected; also a decorator of `main`."""
+    try:
+        yield
+    except (CompilerMissingError, FileNotFoundError, ParityError, ValueError) as error:
+        raise SystemExit(f"error: {error}") from error
 
 
 def circumstances(threads: int) -> dict[str, Any]:

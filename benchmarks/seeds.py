@@ -3,8 +3,9 @@
 The median is chosen by label errors on held-out training digits: neither test digits nor boxes have a say.
 Each run's exported file is measured on test digits, and what was found is kept in the run's folder: runs can
 be measured at the same time in several shells with `--measure`, and are not measured twice.
-Writes `benchmarks/results/seeds.json`; with `--ship` the median's file becomes `models/glimpse.onnx`, with
-its figures in its sidecar and in `benchmarks/results/figures.json`, and all of it in the documents.
+With `--ship` the median's file becomes `models/glimpse.onnx`, with its figures in its sidecar and in
+`benchmarks/results/figures.json`, those of all seeds in `seeds.json` there, and all of it in the documents.
+With `--keep NAME` the figures of a recipe that is only compared become `seeds-NAME.json`.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from typing import Any
 
 import torch
 
-from benchmarks.documents import MODEL_CARD, fill_in
+from benchmarks.documents import MODEL_CARD, fill_in, percent
 from benchmarks.figures import measure, record, write_figures
-from benchmarks.results import circumstances, digits_or_exit, write_result
+from benchmarks.results import circumstances, digits_or_exit, sentence_or_exit, write_result
 from models.contract import MODEL_PATH, Contract, load_contract, sidecar_path
 from scenes.digits import Digits
 from trainer import provenance
@@ -32,7 +33,8 @@ _VALIDATION_SCENES = 40_000
 """Of each preset, eight of each held-out digit: on 10,000, two of three seeds were level once."""
 
 
-def main() -> None:
+@sentence_or_exit()
+def main(arguments: list[str] | None = None) -> None:
     """Export and measure each run, choose the median, write the result file."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.seeds", description=__doc__)
     parser.add_argument("runs", type=Path, nargs="+", help="folders of finished runs of one recipe")
@@ -42,7 +44,8 @@ def main() -> None:
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--ship", action="store_true", help="make the median the committed model")
     what.add_argument("--measure", action="store_true", help="measure these runs and write nothing else")
-    options = parser.parse_args()
+    what.add_argument("--keep", metavar="NAME", help="write the figures into seeds-NAME.json, ship nothing")
+    options = parser.parse_args(arguments)
     test, held_out = digits_or_exit("test"), digits_or_exit("validation")
     check_comparable(options.runs)
     runs = []
@@ -54,8 +57,10 @@ def main() -> None:
     chosen = median_seed(runs)
     figures = {"shipped_seed": chosen, "runs": runs}
     print(seeds_table(figures))
-    path = write_result("seeds", provenance.command(), figures, threads=options.threads)
-    print(f"the median is seed {chosen}; wrote {path}")
+    print(f"the median is seed {chosen}")
+    if options.ship or options.keep:
+        name = f"seeds-{options.keep}" if options.keep else "seeds"
+        print(f"wrote {write_result(name, provenance.command(), figures, threads=options.threads)}")
     if options.ship:
         fill_in("seeds", seeds_table(figures), MODEL_CARD)
         position = next(i for i, run in enumerate(runs) if run["seed"] == chosen)
@@ -63,7 +68,7 @@ def main() -> None:
 
 
 def check_comparable(runs: list[Path]) -> None:
-    """Make sure that runs are one recipe from different seeds.
+    """Make sure that runs are one recipe, of one commit, from different seeds.
 
     Raises:
         SystemExit: they are not; the message names two that differ.
@@ -73,6 +78,11 @@ def check_comparable(runs: list[Path]) -> None:
         changed = recipe_changes(abouts[0]["recipe"], about["recipe"])
         if changed:
             raise SystemExit(f"error: expected runs of one recipe; {runs[0]} and {run}: {'; '.join(changed)}")
+        if about["commit"] != abouts[0]["commit"]:  # not all that a recipe is stands in its fields
+            raise SystemExit(
+                f"error: expected runs of one commit; {runs[0]} is of {abouts[0]['commit']}, "
+                f"{run} of {about['commit']}"
+            )
         if about["seed"] in [other["seed"] for other in abouts[:number]]:
             raise SystemExit(f"error: expected runs of different seeds, but {run} has {about['seed']} again")
 
@@ -85,19 +95,26 @@ def measure_run(
     The run is exported anew each time, which gives the same file as long as neither run nor code has changed.
     Of another file, or of other draws, it is measured again.
     """
+    about = load_checkpoint(folder)["about"]
     onnx_path, kept_path = folder / MODEL_PATH.name, folder / "measured.json"
     export(folder, onnx_path, held_out)
     contract = load_contract(onnx_path)
+    made = {
+        "seed": contract.provenance.seed,
+        "commit": contract.provenance.commit,
+        "preset": about["preset"],
+        "steps": about["recipe"]["steps"],
+        "scenes_seen": contract.provenance.scenes_seen,
+        "seconds": contract.provenance.seconds,
+        "trained_on": contract.provenance.hardware,
+    }
     wanted = {"model_sha256": contract.sha256, "draws": draws, "scenes_per_draw": scenes}
     kept: dict[str, Any] = json.loads(kept_path.read_text(encoding="utf-8")) if kept_path.is_file() else {}
     same = wanted.items() <= kept.get("test", {}).items()
     if same and kept.get("validation_scenes") == _VALIDATION_SCENES:
-        return kept
+        return {**kept, **made}
     measured = {
-        "seed": contract.provenance.seed,
-        "commit": contract.provenance.commit,
-        "scenes_seen": contract.provenance.scenes_seen,
-        "seconds": contract.provenance.seconds,
+        **made,
         "measured_under": kept["measured_under"] if same else circumstances(threads),
         "validation_scenes": _VALIDATION_SCENES,
         "validation_error": _validation_errors(folder, held_out, threads),
@@ -110,9 +127,10 @@ def measure_run(
 def median_seed(runs: list[dict[str, Any]]) -> int:
     """The seed whose label errors on held-out training digits, summed over presets, are the median.
 
-    Of an even number of runs it is the worse of the two in the middle.
+    Of an even number of runs it is the worse of the two in the middle; of level ones the higher seed counts
+    as the worse, whatever the order in which they are given.
     """
-    ordered = sorted(runs, key=lambda run: sum(run["validation_error"].values()))
+    ordered = sorted(runs, key=lambda run: (round(sum(run["validation_error"].values()), 9), run["seed"]))
     seed: int = ordered[len(ordered) // 2]["seed"]
     return seed
 
@@ -126,7 +144,7 @@ def seeds_table(figures: dict[str, Any]) -> str:
     ]
     for run in sorted(figures["runs"], key=lambda run: int(run["seed"])):
         cells = [
-            f"{reached['error']:.2%}, {reached['mean_iou']:.3f}".replace("%", " %")
+            f"{percent(reached['error'])}, {reached['mean_iou']:.3f}"
             for reached in run["test"]["presets"].values()
         ]
         shipped = ", shipped" if run["seed"] == figures["shipped_seed"] else ""

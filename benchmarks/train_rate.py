@@ -31,7 +31,7 @@ from trainer.flops import WHOLE, count_flops
 from trainer.memory import ask_for_huge_pages, keep_freed_memory
 from trainer.model import GlimpseModel
 from trainer.presets import Precision, find_training_preset
-from trainer.train import CompilerMissingError, Trainer
+from trainer.steps import CompilerMissingError, Trainer
 
 STEPS, ROUNDS, WARM_UP = 24, 9, 8
 _PASSES = 3

@@ -14,21 +14,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.documents import ROOT, fill_in
-from benchmarks.results import digits_or_exit, write_result
+from benchmarks.documents import ROOT, fill_in, percent
+from benchmarks.results import digits_or_exit, sentence_or_exit, write_result
 from scenes.digits import Digits
 from scenes.presets import PRESETS
 from trainer import provenance
 from trainer.checkpoint import load_checkpoint, load_trained_model
-from trainer.data import TrainingScenes
 from trainer.model import VOTES, VOTES_IN_TRAINING, Votes
+from trainer.validation import held_out_batches
 
 PAGE = ROOT / "trainer" / "README.md"
 CHOICES = (Votes(0.0, 0.0), VOTES_IN_TRAINING, Votes(0.5, 0.0), VOTES, Votes(0.5, 0.3), Votes(1.0, 0.1))
 _SEED = 3  # not the scenes of `trainer.validation` nor of `trainer.calibrate`
-_BATCH = 125  # so that the scenes are whole blocks of `TrainingScenes`
 
 
+@sentence_or_exit()
 def main() -> None:
     """Measure, print, write the result file and the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.votes", description=__doc__)
@@ -36,20 +36,14 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=20_000, help="of each preset, a multiple of 125")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    if options.scenes <= 0 or options.scenes % _BATCH:
-        parser.error(f"--scenes: expected a multiple of {_BATCH}, got {options.scenes}")
     torch.set_num_threads(options.threads)
     held_out = digits_or_exit("validation")
-    content = {
-        "scenes": options.scenes,
-        "runs": [
-            {
-                **{key: load_checkpoint(run)["about"][key] for key in ("seed", "commit", "command")},
-                "errors": measure(load_trained_model(run), held_out, options.scenes),
-            }
-            for run in options.runs
-        ],
-    }
+    runs = []
+    for run in options.runs:
+        about = load_checkpoint(run)["about"]
+        made = {key: about[key] for key in ("seed", "commit", "command")}
+        runs.append({**made, "errors": measure(load_trained_model(run), held_out, options.scenes)})
+    content = {"scenes": options.scenes, "runs": runs}
     print(markdown(content))
     print(f"wrote {write_result('votes', provenance.command(), content, threads=options.threads)}")
     fill_in("votes", markdown(content), PAGE)
@@ -57,15 +51,16 @@ def main() -> None:
 
 @torch.inference_mode()
 def measure(model: nn.Module, held_out: Digits, scenes: int) -> list[dict[str, float]]:
-    """Share of wrong labels on each scene preset, for each of `CHOICES`; `scenes` is a multiple of 125."""
+    """Share of wrong labels on each scene preset, for each of `CHOICES`.
+
+    Raises:
+        ValueError: `scenes` is no positive multiple of 125.
+    """
     found: list[dict[str, float]] = [{} for _ in CHOICES]
     for name in PRESETS:
-        stream = TrainingScenes(
-            {name: 1.0}, held_out, batch_size=_BATCH, seed=_SEED, device=torch.device("cpu")
-        )
+        batches = held_out_batches(name, held_out, seed=_SEED, scenes=scenes, device=torch.device("cpu"))
         wrong = [0] * len(CHOICES)
-        for step in range(scenes // _BATCH):
-            batch = stream.batch(step)
+        for batch in batches:
             looks = model(batch.scenes)
             for i, votes in enumerate(CHOICES):
                 wrong[i] += int((recount(looks, votes).argmax(1) != batch.labels).sum())
@@ -79,7 +74,7 @@ def recount(looks: Any, votes: Votes) -> Tensor:
     logits: Tensor = (
         looks.logits
         + (votes.first_glimpse - VOTES.first_glimpse) * looks.refiner_logits
-        + (votes.gathered - VOTES.gathered) * looks.trunk_logits
+        + (votes.gathered - VOTES.gathered) * looks.gathered_logits
     )
     return logits
 
@@ -93,7 +88,7 @@ def markdown(content: dict[str, Any]) -> str:
     for i, votes in enumerate(CHOICES):
         mark = {VOTES: ", in the answer", VOTES_IN_TRAINING: ", in training"}.get(votes, "")
         errors = [run["errors"][i] for run in content["runs"]]
-        cells = [f"{100 * sum(e[name] for e in errors) / len(errors):.2f} %" for name in PRESETS]
+        cells = [percent(sum(e[name] for e in errors) / len(errors)) for name in PRESETS]
         lines.append(f"| {votes.first_glimpse:g} | {votes.gathered:g}{mark} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

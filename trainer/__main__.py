@@ -19,7 +19,8 @@ from trainer.export import ParityError, export
 from trainer.memory import ask_for_huge_pages
 from trainer.presets import PRESETS as TRAINING_PRESETS
 from trainer.presets import Precision, find_training_preset
-from trainer.train import CompilerMissingError, train
+from trainer.steps import CompilerMissingError
+from trainer.train import train
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -9,12 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from scenes.digits import Digits
-from trainer.data import TrainingScenes
-from trainer.model import Calibration
+from trainer.model import NO_DIGIT, Calibration
+from trainer.validation import held_out_batches
 
 _PRESET = "article"
 _SCENES = 5000
-_BATCH = 125
 _SEED = 1  # not the scenes of `trainer.validation`
 
 
@@ -31,7 +30,7 @@ def calibrate(model: nn.Module, held_out: Digits, *, device: torch.device) -> No
     (sharpness,) = _minimise(lambda log: functional.cross_entropy(logits * log.exp(), labels), 0.0)
     calibration.label_temperature.fill_(1.0).div_(sharpness.exp())
     _, presence, labels = _look(model, held_out, without_digit=0.5, device=device)
-    present = (labels >= 0).float()
+    present = (labels != NO_DIGIT).float()
     sharpness, shift = _minimise(
         lambda log, shift: functional.binary_cross_entropy_with_logits(presence * log.exp() + shift, present),
         0.0,
@@ -46,12 +45,10 @@ def _look(
     model: nn.Module, held_out: Digits, *, without_digit: float, device: torch.device
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Logits `[n, 10]`, presence logits `[n]` and labels `[n]` of fresh scenes, on the CPU."""
-    stream = TrainingScenes(
-        {_PRESET: 1.0}, held_out, batch_size=_BATCH, seed=_SEED, device=device, without_digit=without_digit
-    )
     logits, presence, labels = [], [], []
-    for step in range(_SCENES // _BATCH):
-        batch = stream.batch(step)
+    for batch in held_out_batches(
+        _PRESET, held_out, seed=_SEED, scenes=_SCENES, device=device, without_digit=without_digit
+    ):
         looks = model(batch.scenes)
         logits.append(looks.logits)
         presence.append(looks.presence_logit)

@@ -47,12 +47,16 @@ def load_trained_model(path: Path) -> GlimpseModel:
     if method != OWN_METHOD:
         raise ValueError(f"{path} holds a run of the method {method}, expected one of {OWN_METHOD}")
     model = GlimpseModel()
-    model.load_state_dict(_as_named_now(state["averaged"]))
+    model.load_state_dict(averaged_weights(state))
     return model.eval()
 
 
-def _as_named_now(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Weights of runs up to model 0.6, which had the first Gaussian's corrections elsewhere and unslowed."""
+def averaged_weights(state: dict[str, Any]) -> dict[str, Tensor]:
+    """The averaged weights of a checkpoint, whose layers are named as they are today.
+
+    Runs of before model 0.6 had the first Gaussian's corrections in another layer, and not slowed down.
+    """
+    weights = dict(state["averaged"])
     for name in ("weight", "bias"):
         if (before := weights.pop(f"attention_network.geometry.2.{name}", None)) is not None:
             weights[f"attention_network.corrections.{name}"] = before / CORRECTIONS_PACE

@@ -28,6 +28,8 @@ _INK_WINDOW = 2.0
 _NARROWEST_INK_WINDOW_PX = 16.0
 """Half a pixel for each sample: there is nothing to be seen between pixels."""
 _FAINTEST_INK = 0.1
+_FEWEST_SAMPLES = 0.1
+"""Added to a count of samples, whose mean stays finite where there are none."""
 _LEAST_SHARE = 0.05
 """Bounds the pull of a box that keeps almost no ink; where it keeps most, this changes next to nothing."""
 
@@ -37,7 +39,7 @@ class LossWeights:
     """What each term counts beside the cross entropy of the second glimpse, whose weight is 1."""
 
     refiner_label: float = 0.3
-    trunk_label: float = 0.3
+    gathered_label: float = 0.3
     presence: float = 0.3
     tightness: float = 0.5
     distillation: float = 0.5
@@ -50,7 +52,7 @@ class Losses(NamedTuple):
     total: Tensor
     label: Tensor
     refiner_label: Tensor
-    trunk_label: Tensor
+    gathered_label: Tensor
     presence: Tensor
     variance: Tensor
     kept_ink: Tensor
@@ -80,12 +82,12 @@ def compute_losses(
             `mean_where_present`); none where there is but one process.
     """
     variance, kept_ink = tightness_losses(looks.gaussian, scenes)
-    label, refiner_label, trunk_label, variance, kept_ink, distillation, heat_spread = (
+    label, refiner_label, gathered_label, variance, kept_ink, distillation, heat_spread = (
         mean_where_present(term, labels, present)
         for term in (
             label_loss(looks.logits, labels),
             label_loss(looks.refiner_logits, labels),
-            label_loss(looks.trunk_logits, labels),
+            label_loss(looks.gathered_logits, labels),
             variance,
             kept_ink,
             distillation_loss(looks.coarse, looks.gaussian),
@@ -96,7 +98,7 @@ def compute_losses(
     total = (
         label
         + weights.refiner_label * refiner_label
-        + weights.trunk_label * trunk_label
+        + weights.gathered_label * gathered_label
         + weights.presence * presence
         + ramp
         * (
@@ -106,7 +108,7 @@ def compute_losses(
         )
     )
     return Losses(
-        total, label, refiner_label, trunk_label, presence, variance, kept_ink, distillation, heat_spread
+        total, label, refiner_label, gathered_label, presence, variance, kept_ink, distillation, heat_spread
     )
 
 
@@ -194,7 +196,7 @@ def _connected(profile: Tensor, inside: Tensor) -> Tensor:
     A digit's strokes touch, so its profile has no gaps; what lies beyond one is a neighbour. A gap is where
     the profile is lower than half of its mean inside the box; the lower, the less counts beyond it.
     """
-    mean_inside = (profile * inside).sum(1, keepdim=True) / (inside.sum(1, keepdim=True) + _FAINTEST_INK)
+    mean_inside = (profile * inside).sum(1, keepdim=True) / (inside.sum(1, keepdim=True) + _FEWEST_SAMPLES)
     bridge = (profile / (0.5 * mean_inside + 1e-4)).clamp(max=1.0)
     left, right = bridge[:, : _INK_SIDE // 2], bridge[:, _INK_SIDE // 2 :]
     reached = torch.cat([left.flip(1).cummin(1).values.flip(1), right.cummin(1).values], dim=1)

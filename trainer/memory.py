@@ -13,18 +13,20 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from glibc's malloc.h
 _THRESHOLD_BYTES = 2**30
 
 
-def keep_freed_memory() -> bool:
-    """Raise malloc's thresholds for giving memory back; False where the C library is not glibc.
+def keep_freed_memory() -> None:
+    """Raise malloc's thresholds for giving memory back; where the C library is not glibc, nothing is done.
 
     Without this every block is handed back to the system and faulted in again, page by page.
     """
     if not sys.platform.startswith("linux"):
-        return False
+        return
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except AttributeError:  # musl has none
-        return False
-    return bool(mallopt(_M_TRIM_THRESHOLD, _THRESHOLD_BYTES) and mallopt(_M_MMAP_THRESHOLD, _THRESHOLD_BYTES))
+        return
+    for threshold in (_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD):
+        if not mallopt(threshold, _THRESHOLD_BYTES):
+            raise RuntimeError(f"malloc refuses a threshold of {_THRESHOLD_BYTES} bytes for {threshold}")
 
 
 def ask_for_huge_pages(system: Path = _HUGE_PAGES) -> None:

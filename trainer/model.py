@@ -96,7 +96,7 @@ class Looks(NamedTuple):
 
     logits: Tensor  # [batch, 10], of the second glimpse and shares of the others
     refiner_logits: Tensor  # [batch, 10], of the first glimpse
-    trunk_logits: Tensor  # [batch, 10], of the features that the heat map gathers
+    gathered_logits: Tensor  # [batch, 10], of the features that the heat map gathers
     presence_logit: Tensor  # [batch], that there is a digit at all
     heat: Tensor  # [batch, 25 · 25], sums to 1
     coarse: Gaussian
@@ -265,11 +265,11 @@ class GlimpseModel(nn.Module):
         design, votes = self.design, VOTES_IN_TRAINING if self.training else VOTES
         with torch.autocast(scenes.device.type, enabled=False):  # in bfloat16 small digits are missed
             heat, coarse, gathered_logits = self.attention_network(scenes)
-        first_window = _square_window(coarse, FIRST_WINDOW, design.glimpse_gradient, first)
-        refined = self.refiner(_read_square(scenes, first_window, FIRST_GLIMPSE_SIDE))
+        first_window = square_window(coarse, FIRST_WINDOW, design.glimpse_gradient, first)
+        refined = self.refiner(read_square(scenes, first_window, FIRST_GLIMPSE_SIDE))
         gaussian = _correct(first_window, refined[:, :4])
-        second_window = _square_window(gaussian, design.second_window, design.glimpse_gradient, second)
-        glimpse = _read_square(scenes, second_window, design.glimpse_side)
+        second_window = square_window(gaussian, design.second_window, design.glimpse_gradient, second)
+        glimpse = read_square(scenes, second_window, design.glimpse_side)
         glimpse_logits = self.classifier(glimpse)
         return Looks(
             # Those that are asked beside the second glimpse learn by their own label losses alone.
@@ -277,7 +277,7 @@ class GlimpseModel(nn.Module):
             + votes.first_glimpse * refined[:, 4:].detach()
             + votes.gathered * gathered_logits[:, :-1].detach(),
             refiner_logits=refined[:, 4:],
-            trunk_logits=gathered_logits[:, :-1],
+            gathered_logits=gathered_logits[:, :-1],
             # A glimpse shows a small clutter digit as large as a true one: the gathered features know sizes.
             presence_logit=glimpse_logits[:, -1] + gathered_logits[:, -1],
             heat=heat,
@@ -304,8 +304,20 @@ class GlimpseModel(nn.Module):
         )
 
 
-def _square_window(gaussian: Gaussian, sides: float, gradient: float, change: Windows | None) -> Tensor:
-    """A square window around a Gaussian's box, so that glimpses keep the digit's shape: `[batch, 3]`."""
+def square_window(
+    gaussian: Gaussian, sides: float, gradient: float = 1.0, change: Windows | None = None
+) -> Tensor:
+    """A square window around a Gaussian's box, so that glimpses keep the digit's shape.
+
+    Args:
+        gaussian: of each scene.
+        sides: the window's side in longer sides of the box.
+        gradient: how much of the window's gradient reaches the Gaussian's centre; none reaches its sides.
+        change: how the window is moved and scaled.
+
+    Returns:
+        Centre x, centre y and side in scene px, `[batch, 3]`.
+    """
     side = (gaussian.longer_px.detach() * sides).clamp(min=NARROWEST_WINDOW_PX)
     x, y = _damp(gaussian.centre_x_px, gradient), _damp(gaussian.centre_y_px, gradient)
     if change is not None:
@@ -319,7 +331,8 @@ def _damp(value: Tensor, share: float) -> Tensor:
     return share * value + (1 - share) * value.detach()
 
 
-def _read_square(scenes: Tensor, window: Tensor, side: int) -> Tensor:
+def read_square(scenes: Tensor, window: Tensor, side: int) -> Tensor:
+    """The glimpses `[batch, side, side]` of windows `[batch, 3]` of scenes `[batch, 1, h, w]`."""
     x, y, extent = window.unbind(1)
     return read_glimpse(scenes[:, 0], x, y, extent, extent, side)
 

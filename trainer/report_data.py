@@ -17,11 +17,11 @@ from models.contract import GLIMPSE_SIDE_PX
 from scenes.digits import Digits
 from scenes.draw import SceneParameters, draw
 from scenes.presets import Preset, find_preset
-from trainer.attention import Gaussian, attention_maps, read_glimpse, reported_boxes
+from trainer.attention import Gaussian, attention_maps, reported_boxes
 from trainer.data import SEEDS_PER_RUN
 from trainer.evaluate import BATCH, ink_boxes_in_frame, make_pictures
 from trainer.metrics import intersection_over_union
-from trainer.model import NARROWEST_WINDOW_PX, SECOND_WINDOW, GlimpseModel
+from trainer.model import SECOND_WINDOW, GlimpseModel, read_square, square_window
 from trainer.monitor import LOOKS_NAME, METRICS_NAME
 from trainer.validation import WATCHED_PRESET, WATCHED_SCENES, WATCHED_SEED
 
@@ -121,10 +121,8 @@ def looks_over_time(run: Path, held_out: Digits, most: int = 8) -> list[list[Loo
 def _looks_at(line: dict[str, Any], pictures: npt.NDArray[np.uint8], truth: Floats) -> list[Look]:
     """Everything follows from the Gaussian: the box, the map, and the glimpse."""
     gaussian = Gaussian(*torch.tensor(line["attention"]).unbind(1))
-    side = (gaussian.longer_px * SECOND_WINDOW).clamp(min=NARROWEST_WINDOW_PX)
-    scenes = torch.from_numpy(pictures[:, 0]).float() / 255
-    x, y = gaussian.centre_x_px, gaussian.centre_y_px
-    glimpses = read_glimpse(scenes, x, y, side, side, GLIMPSE_SIDE_PX).clamp(0, 1).numpy()
+    scenes, window = torch.from_numpy(pictures).float() / 255, square_window(gaussian, SECOND_WINDOW)
+    glimpses = read_square(scenes, window, GLIMPSE_SIDE_PX).clamp(0, 1).numpy()
     maps, found = attention_maps(gaussian, pictures.shape[-1]).numpy(), reported_boxes(gaussian).numpy()
     return [
         Look(line["step"], pictures[i, 0], truth[i], found[i], maps[i], glimpses[i])

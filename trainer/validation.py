@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 
 from scenes.digits import Digits
-from trainer.data import TrainingScenes
+from trainer.data import LabelledBatch, TrainingScenes
 
 _PRESETS = ("article", "cluttered-100")
 _SCENES = 1000
-_BATCH = 125  # so that the scenes are whole blocks of `TrainingScenes`
+_BATCH = 125
 WATCHED_PRESET = "article"
 WATCHED_SCENES = 6
 WATCHED_SEED = 2
@@ -30,20 +32,46 @@ def label_errors(
         scenes: how many of each preset, a multiple of 125; without it as many as a run looks at now and then.
 
     Raises:
-        ValueError: `scenes` is no multiple of 125.
+        ValueError: `scenes` is no positive multiple of 125.
     """
-    scenes = scenes or _SCENES
-    if scenes % _BATCH:
-        raise ValueError(f"scenes: expected a multiple of {_BATCH}, got {scenes}")
+    scenes = _SCENES if scenes is None else scenes
     errors = {}
     for name in _PRESETS:
-        stream = TrainingScenes({name: 1.0}, held_out, batch_size=_BATCH, seed=0, device=device)
         wrong = 0
-        for step in range(scenes // _BATCH):
-            batch = stream.batch(step)
+        for batch in held_out_batches(name, held_out, seed=0, scenes=scenes, device=device):
             wrong += int((model(batch.scenes).logits.argmax(1) != batch.labels).sum())
         errors[name] = wrong / scenes
     return errors
+
+
+def held_out_batches(
+    preset: str,
+    held_out: Digits,
+    *,
+    seed: int,
+    scenes: int,
+    device: torch.device,
+    without_digit: float = 0.0,
+) -> Iterator[LabelledBatch]:
+    """Scenes of one preset, of digits that training never sees, 125 at once: always the same for a seed.
+
+    Args:
+        preset: the scene preset's name.
+        held_out: the digits.
+        seed: others give other scenes; each look that decides something has its own.
+        scenes: how many, a multiple of 125.
+        device: where they are made.
+        without_digit: share of the scenes that have no digit.
+
+    Raises:
+        ValueError: `scenes` is no positive multiple of 125.
+    """
+    if scenes < 1 or scenes % _BATCH:
+        raise ValueError(f"scenes: expected a positive multiple of {_BATCH}, got {scenes}")
+    stream = TrainingScenes(
+        {preset: 1.0}, held_out, batch_size=_BATCH, seed=seed, device=device, without_digit=without_digit
+    )
+    return (stream.batch(step) for step in range(scenes // _BATCH))
 
 
 def watched_scenes(held_out: Digits, *, device: torch.device) -> Tensor:

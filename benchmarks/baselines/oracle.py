@@ -22,19 +22,19 @@ from scenes.digits import Digits
 from scenes.draw import draw
 from scenes.frame import frame_offset_px
 from scenes.truth import ink_boxes
-from trainer.attention import read_glimpse
+from trainer.attention import gaussian_of_box
 from trainer.checkpoint import save_checkpoint
 from trainer.data import LabelledBatch, TrainingScenes
 from trainer.distributed import Processes
 from trainer.losses import LossWeights, label_loss, mean_where_present
 from trainer.memory import keep_freed_memory
 from trainer.method import Method
-from trainer.model import NARROWEST_WINDOW_PX, SECOND_WINDOW, GlimpseNetwork, Windows
+from trainer.model import SECOND_WINDOW, GlimpseNetwork, Windows, read_square, square_window
 from trainer.presets import TrainingPreset
-from trainer.train import Trainer, describe, resume
+from trainer.steps import Trainer
+from trainer.train import describe, resume
 
 NAME = "oracle"
-CHECKPOINT_EVERY = 500
 
 
 class Oracle(nn.Module):
@@ -52,11 +52,8 @@ class Oracle(nn.Module):
         del first
         x, width = _middle_and_extent(scenes[:, 1].amax(dim=1))
         y, height = _middle_and_extent(scenes[:, 1].amax(dim=2))
-        side = (torch.maximum(width, height) * SECOND_WINDOW).clamp(min=NARROWEST_WINDOW_PX)
-        if second is not None:
-            side = side * torch.exp(second.log_scale)
-            x, y = x + second.shift_x * side, y + second.shift_y * side
-        outputs = self.classifier(read_glimpse(scenes[:, 0], x, y, side, side, GLIMPSE_SIDE_PX))
+        window = square_window(gaussian_of_box(x, y, width, height), SECOND_WINDOW, change=second)
+        outputs = self.classifier(read_square(scenes, window, GLIMPSE_SIDE_PX))
         return Pass(outputs[:, :-1], outputs[:, -1])
 
 
@@ -83,8 +80,8 @@ class ScenesWithBoxes(TrainingScenes):
         return made._replace(scenes=torch.cat([made.scenes, masks], dim=1))
 
 
-def train_oracle(preset: TrainingPreset, run: Path, digits: Digits, *, seed: int) -> Oracle:
-    """Train into the folder `run`, going on from its checkpoint where there is one; the averaged model.
+def train_oracle(preset: TrainingPreset, run: Path, digits: Digits, *, seed: int) -> None:
+    """Train into the folder `run`, going on from its checkpoint where there is one.
 
     Raises:
         ValueError: the folder holds a run of another seed or recipe.
@@ -102,12 +99,9 @@ def train_oracle(preset: TrainingPreset, run: Path, digits: Digits, *, seed: int
         while trainer.step < preset.steps:
             trainer.advance()
             bar.update()
-            if trainer.step % CHECKPOINT_EVERY == 0 or trainer.step == preset.steps:
+            if trainer.step % preset.checkpoint_every == 0 or trainer.step == preset.steps:
                 state = {"about": about, "seconds": time.perf_counter() - began, **trainer.state()}
                 save_checkpoint(state, run)
-    model = trainer.averaged
-    assert isinstance(model, Oracle)
-    return model
 
 
 def box_masks(boxes: Tensor, offset_px: int) -> Tensor:

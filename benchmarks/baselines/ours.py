@@ -8,7 +8,7 @@ from torch import nn
 from benchmarks.baselines.common import Baseline, Candidates, Pictures
 from trainer.evaluate import torch_predict
 from trainer.model import GlimpseModel
-from trainer.train import own_method
+from trainer.steps import own_method
 
 
 def answer(model: nn.Module, pictures: Pictures) -> Candidates:

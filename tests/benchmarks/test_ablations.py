@@ -17,7 +17,7 @@ from benchmarks.variants import OURS, TRAINING, VARIANTS
 from tests.trainer.tiny import ALONE, TINY, bar_digits
 from trainer.losses import Losses
 from trainer.model import HEADS, GlimpseModel
-from trainer.train import Trainer
+from trainer.steps import Trainer
 
 SMALL = dataclasses.replace(TINY, steps=3, ramp=(0, 1))
 

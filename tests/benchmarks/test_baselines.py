@@ -23,9 +23,10 @@ from scenes.presets import find_preset
 from tests.trainer.test_labels_only import TRUTH, reachable
 from tests.trainer.tiny import ALONE, ROOT, TINY, bar_digits
 from trainer.attention import gaussian_of_box
-from trainer.checkpoint import load_checkpoint, load_trained_model
-from trainer.model import NO_DIGIT, Calibration
-from trainer.train import Trainer
+from trainer.checkpoint import load_checkpoint, load_trained_model, save_checkpoint
+from trainer.method import OWN_METHOD
+from trainer.model import CORRECTIONS_PACE, NO_DIGIT, Calibration
+from trainer.steps import Trainer
 
 LABELS_ONLY = [cam.METHOD, spatial_transformer.METHOD, draw_regression.METHOD]
 RECIPE = dataclasses.replace(TINY, steps=2)
@@ -90,12 +91,23 @@ def test_it_trains_resumes_and_is_loaded_by_one_road(name: str, tmp_path: Path, 
         trained(method, RECIPE, run, seed=1)
 
 
+def test_a_finished_run_of_an_earlier_model_is_loaded(tmp_path: Path, bars: None) -> None:
+    method = METHODS[OWN_METHOD]
+    expected = trained(method, RECIPE, tmp_path / "run", seed=0).state_dict()
+    state = load_checkpoint(tmp_path / "run")
+    for name in ("weight", "bias"):
+        now = state["averaged"].pop(f"attention_network.corrections.{name}")
+        state["averaged"][f"attention_network.geometry.2.{name}"] = CORRECTIONS_PACE * now
+    save_checkpoint(state, tmp_path / "run")
+    found = trained(method, RECIPE, tmp_path / "run", seed=0).state_dict()
+    for name, values in expected.items():
+        torch.testing.assert_close(found[name], values)
+
+
 @pytest.mark.parametrize("name", ["cam", "oracle"])
 def test_a_killed_run_goes_on_as_if_it_had_not_been(name: str, tmp_path: Path, bars: None) -> None:
-    whole = trained(
-        METHODS[name], dataclasses.replace(TINY, steps=4, checkpoint_every=2), tmp_path / "a", seed=0
-    )
     preset = dataclasses.replace(TINY, steps=4, checkpoint_every=2)
+    whole = trained(METHODS[name], preset, tmp_path / "a", seed=0)
     with pytest.MonkeyPatch.context() as patch:
         advance = Trainer.advance
         taken: list[int] = []
@@ -107,7 +119,6 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(name: str, tmp_path: Path, b
             return advance(self)
 
         patch.setattr(Trainer, "advance", advance_twice)
-        patch.setattr("benchmarks.baselines.oracle.CHECKPOINT_EVERY", 2)
         with pytest.raises(KeyboardInterrupt):
             trained(METHODS[name], preset, tmp_path / "b", seed=0)
     assert load_checkpoint(tmp_path / "b")["step"] == 2

@@ -29,7 +29,8 @@ from scenes.mnist import Split
 from scenes.presets import PRESETS
 from tests.trainer.tiny import ALONE, TINY, bar_digits
 from trainer.data import TrainingScenes
-from trainer.train import Trainer, TrainingDigits
+from trainer.steps import Trainer
+from trainer.train import TrainingDigits
 
 SMALL = dataclasses.replace(TINY, steps=3, ramp=(0, 1), precision="bfloat16")
 
@@ -161,6 +162,12 @@ def test_training_takes_the_digits_that_it_is_given(
     setting = SETTINGS[OURS]
     trained(setting.method, SMALL, tmp_path / "run", seed=0, digits=given)
     assert seen == [given.held_out]
+
+
+def test_digits_that_are_kept_for_the_end_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choices, "look_at_fresh", lambda *_: pytest.fail("looked again"))
+    with pytest.raises(SystemExit, match=r"error: --whole: the digits .* have been looked at once"):
+        choices.main(["--whole"])
 
 
 def test_a_trial_chooses_measures_and_leaves_the_results_alone(

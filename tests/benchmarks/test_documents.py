@@ -13,7 +13,7 @@ from benchmarks.documents import read_out
 from benchmarks.results import FOLDER, load_result
 from trainer.data import TrainingScenes
 from trainer.presets import find_training_preset
-from trainer.train import own_method
+from trainer.steps import own_method
 
 
 @pytest.mark.parametrize(

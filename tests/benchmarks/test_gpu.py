@@ -40,9 +40,14 @@ def test_a_trial_measures_everything_and_writes_nothing(
     assert not (tmp_path / "results").exists()
 
 
-def test_it_asks_for_a_gpu_and_for_a_new_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_asks_for_a_gpu_and_for_a_new_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(SystemExit, match="expected a CUDA GPU that torch can use, but there is none"):
         gpu.main([])
+    with pytest.raises(SystemExit):
+        gpu.main(["--steps", "4"])
+    assert "--steps: expected with --trial alone" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="--run: expected a folder that is not there yet"):
         gpu.main(["--trial", "--run", str(tmp_path)])

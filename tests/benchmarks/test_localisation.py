@@ -22,7 +22,7 @@ from scenes.presets import find_preset
 from tests.trainer.tiny import bar_digits
 from trainer.evaluate import evaluate, torch_predict
 from trainer.model import GlimpseModel
-from trainer.train import own_method
+from trainer.steps import own_method
 
 DIGITS = bar_digits()
 

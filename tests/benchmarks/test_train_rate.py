@@ -14,7 +14,7 @@ from scenes.digits import Digits
 from tests.trainer.tiny import bar_digits
 from trainer.export import count_mflops
 from trainer.model import GlimpseModel
-from trainer.train import CompilerMissingError, Trainer
+from trainer.steps import CompilerMissingError, Trainer
 
 
 def test_the_floor_is_three_passes_at_the_better_of_the_two_peaks_of_each_precision(

@@ -19,7 +19,8 @@ from tests.trainer.tiny import ALONE, TINY, bar_digits
 from trainer.__main__ import main
 from trainer.losses import Losses
 from trainer.presets import TrainingPreset
-from trainer.train import CompilerMissingError, InPrecision, Trainer, train
+from trainer.steps import CompilerMissingError, InPrecision, Trainer
+from trainer.train import train
 
 COMPILED = dataclasses.replace(TINY, compiled=True, ramp=(0, 4), without_digit=0.25)
 

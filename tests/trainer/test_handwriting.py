@@ -200,8 +200,32 @@ def test_another_recipe_or_seed_is_refused(tmp_path: Path, preset: WriterPreset,
         train(preset, tmp_path, seed=seed)
 
 
-def test_what_is_not_there_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["export", str(tmp_path)]) == 1
-    assert "has none" in capsys.readouterr().err
+@pytest.mark.usefixtures("bars")
+def test_a_stage_that_could_not_be_saved_is_no_finished_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_off(state: object, path: Path) -> None:
+        path.write_bytes(b"half of it")
+        raise OSError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("trainer.handwriting.train.torch.save", break_off)
+        with pytest.raises(OSError, match="no space left"):
+            train(SMOKE, tmp_path, seed=0)
+    assert not list(tmp_path.iterdir())
+    train(SMOKE, tmp_path, seed=0)
+
+
+@pytest.mark.usefixtures("bars")
+def test_what_is_not_there_or_not_finished_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "digits.onnx"
+    train(SMOKE, tmp_path / "run", seed=0)
+    (tmp_path / "run" / "2-prior.pt").unlink()
+    for run in (tmp_path, tmp_path / "run"):
+        assert main(["export", str(run), "--out", str(out)]) == 1
+        assert f"expected a finished run, but {run} has no 2-prior.pt" in capsys.readouterr().err
+    assert not out.exists()
     with pytest.raises(ValueError, match="expected one of smoke, "):
         find_writer_preset("large")

@@ -18,7 +18,7 @@ import pytest
 import torch
 
 import trainer.data
-import trainer.train
+import trainer.steps
 from scenes.digits import Digits
 from scenes.draw import SceneParameters
 from scenes.draw import draw as draw_scenes
@@ -29,7 +29,8 @@ from tests.trainer.tiny import ALONE, ROOT, TINY, bar_digits
 from trainer.data import LabelledBatch, TrainingScenes
 from trainer.losses import LossWeights, compute_losses
 from trainer.model import NO_DIGIT, Looks
-from trainer.train import Trainer, train
+from trainer.steps import Trainer
+from trainer.train import train
 
 TRUTH = {"scenes.truth", "trainer.metrics", "trainer.evaluate"}
 
@@ -164,7 +165,7 @@ def test_the_loss_is_given_pictures_labels_and_what_the_model_made_of_the_pictur
         seen.append(args)
         return original(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(trainer.train, "compute_losses", record)
+    monkeypatch.setattr(trainer.steps, "compute_losses", record)
     made: list[tuple[object, ...]] = []
     learner = Trainer(TINY, bar_digits(), seed=0, processes=ALONE)
     learner.model.register_forward_pre_hook(lambda _module, args: made.append(args))

@@ -158,7 +158,7 @@ def tensors_of(looks: Looks) -> dict[str, Tensor]:
 
 
 WEIGHTS = LossWeights(
-    refiner_label=2, trunk_label=3, presence=13, tightness=5, distillation=7, heat_spread=11
+    refiner_label=2, gathered_label=3, presence=13, tightness=5, distillation=7, heat_spread=11
 )
 SOME_ABSENT = torch.tensor([3, -1, 4, 1, -1])
 
@@ -198,7 +198,7 @@ def test_a_box_rests_within_a_third_of_a_canvas_px_of_where_soft_edges_have_half
 def test_the_total_is_the_weighted_sum_and_the_ramp_switches_the_shaping_terms(scenes: Tensor) -> None:
     looks, labels = pass_over(scenes), torch.tensor([3, 1, 4, 1, 5])
     off, half = (detached(compute_losses(looks, scenes, labels, WEIGHTS, ramp)) for ramp in (0.0, 0.5))
-    no_shaping = off.label + 2 * off.refiner_label + 3 * off.trunk_label + 13 * off.presence
+    no_shaping = off.label + 2 * off.refiner_label + 3 * off.gathered_label + 13 * off.presence
     torch.testing.assert_close(off.total, no_shaping)
     shaping = (
         5 * (VARIANCE_PER_INK * half.variance + half.kept_ink) + 7 * half.distillation + 11 * half.heat_spread
@@ -207,7 +207,7 @@ def test_the_total_is_the_weighted_sum_and_the_ramp_switches_the_shaping_terms(s
     for found, logits in (
         (off.label, looks.logits),
         (off.refiner_label, looks.refiner_logits),
-        (off.trunk_label, looks.trunk_logits),
+        (off.gathered_label, looks.gathered_logits),
     ):
         expected = -torch.log_softmax(logits, 1)[torch.arange(5), labels].mean()
         torch.testing.assert_close(found, expected.detach())
@@ -240,7 +240,7 @@ def test_nothing_pulls_at_the_attention_where_there_is_no_digit(scenes: Tensor) 
     compute_losses(looks, scenes, SOME_ABSENT, WEIGHTS, 1.0).total.backward()
     pulled = {name: tensor.grad for name, tensor in tensors_of(looks).items() if tensor.grad is not None}
     assert set(pulled) == {
-        *("logits", "refiner_logits", "trunk_logits", "presence_logit", "heat"),
+        *("logits", "refiner_logits", "gathered_logits", "presence_logit", "heat"),
         *(f"{which}.{part}" for which in ("coarse", "gaussian") for part in Gaussian._fields),
     }
     for name, gradient in pulled.items():

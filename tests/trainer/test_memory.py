@@ -1,8 +1,9 @@
-"""Huge pages are asked for once, by a program that keeps its arguments, and only where asking is needed."""
+"""Freed memory is kept; huge pages are asked for once, by a program that keeps its arguments."""
 
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,32 @@ print("started", *sys.argv[1:], flush=True)
 ask_for_huge_pages(Path(sys.argv[1]))
 print("goes on with", os.environ.get("GLIBC_TUNABLES"))
 """
+
+
+FAULTS = """
+import resource, sys
+from trainer.memory import keep_freed_memory
+if sys.argv[1] == "keep":
+    keep_freed_memory()
+for _ in range(4):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    bytearray(2**26)  # is freed at once
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc alone has these thresholds")
+def test_memory_that_is_freed_and_taken_again_is_not_faulted_in_again() -> None:
+    def faults(how: str) -> list[int]:
+        # Pages of 4 kB, for with huge ones there is little to be counted.
+        environment = {**os.environ, "GLIBC_TUNABLES": "glibc.malloc.hugetlb=0"}
+        command = [sys.executable, "-c", FAULTS, how]
+        said = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+        return [int(line) for line in said.splitlines()]
+
+    kept, given_back = faults("keep"), faults("give back")
+    assert min(given_back) > 1000
+    assert max(kept[1:]) < 100
 
 
 def _said_by_a_program(system: Path, tunables: str | None) -> list[str]:

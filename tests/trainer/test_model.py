@@ -86,7 +86,7 @@ def test_the_last_of_a_prediction_is_that_there_is_a_digit(model: GlimpseModel, 
             head.bias[-1] += 1
         raised = model.look(scenes.float() / 255)
         torch.testing.assert_close(raised.presence_logit, looks.presence_logit + 1)
-        for name in ("logits", "refiner_logits", "trunk_logits"):
+        for name in ("logits", "refiner_logits", "gathered_logits"):
             assert torch.equal(getattr(raised, name), getattr(looks, name))
         looks = raised
 
@@ -178,7 +178,7 @@ def test_each_glimpse_has_its_vote_and_other_votes_in_training(scenes: Tensor) -
     for training, votes in ((False, VOTES), (True, VOTES_IN_TRAINING)):
         looks = model.train(training).look(pictures)
         expected = (
-            guesses[-1] + votes.first_glimpse * looks.refiner_logits + votes.gathered * looks.trunk_logits
+            guesses[-1] + votes.first_glimpse * looks.refiner_logits + votes.gathered * looks.gathered_logits
         )
         torch.testing.assert_close(looks.logits, expected)
         assert looks.refiner_logits.requires_grad
@@ -199,5 +199,5 @@ def test_in_bfloat16_what_finds_the_digit_and_what_reads_it_stay_in_float32(
         found = model.look(pixels)
     assert of_convolutions == [torch.float32, torch.bfloat16, torch.bfloat16]
     assert {values.dtype for values in (found.logits, found.refiner_logits, found.glimpse)} == {torch.float32}
-    for name in ("heat", "coarse", "trunk_logits", "first_window"):
+    for name in ("heat", "coarse", "gathered_logits", "first_window"):
         torch.testing.assert_close(getattr(found, name), getattr(expected, name), rtol=0, atol=0)

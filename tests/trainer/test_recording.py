@@ -11,7 +11,7 @@ from tests.trainer.tiny import TINY, bar_digits
 from trainer.distributed import Processes
 from trainer.losses import Losses
 from trainer.recording import Recorded
-from trainer.train import Trainer
+from trainer.steps import Trainer
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="only a CUDA GPU records steps")
 STEPS = 10

@@ -19,8 +19,11 @@ from trainer.__main__ import main
 from trainer.attention import boxes
 from trainer.checkpoint import CHECKPOINT_NAME, load_checkpoint, load_trained_model, save_checkpoint
 from trainer.losses import compute_losses
-from trainer.presets import find_training_preset
-from trainer.train import Trainer, train
+from trainer.model import GlimpseModel
+from trainer.presets import PRESETS, find_training_preset
+from trainer.steps import Trainer
+from trainer.train import train
+from trainer.validation import label_errors
 
 
 def lines_of(run: Path) -> list[dict[str, Any]]:
@@ -59,6 +62,12 @@ def test_a_run_writes_what_it_did(tiny_run: Path) -> None:
     assert not list(tiny_run.glob("*partial*"))
 
 
+@pytest.mark.parametrize("scenes", [0, -25, 30])
+def test_held_out_scenes_are_whole_batches(bars: None, scenes: int) -> None:
+    with pytest.raises(ValueError, match=f"scenes: expected a positive multiple of 25, got {scenes}"):
+        label_errors(GlimpseModel().eval(), bar_digits(), device=torch.device("cpu"), scenes=scenes)
+
+
 def test_a_run_killed_at_once_and_resumed_ends_with_the_very_same_weights(
     tmp_path: Path, tiny_run: Path, bars: None
 ) -> None:
@@ -86,6 +95,7 @@ def test_a_run_killed_at_once_and_resumed_ends_with_the_very_same_weights(
     found, expected = load_checkpoint(run), load_checkpoint(tiny_run)
     for part in ("step", "model", "averaged", "optimiser"):
         assert_same(found[part], expected[part])
+    assert (expected["about"]["starts"], found["about"]["starts"]) == (1, 2)
     assert without_times(lines_of(run)) == without_times(lines_of(tiny_run))
 
 
@@ -297,7 +307,7 @@ def test_a_typo_names_the_choices(
 
 
 def test_an_unknown_training_preset_is_refused_with_the_choices() -> None:
-    with pytest.raises(ValueError, match="training preset: expected one of smoke, cpu, cuda, got 'gpu'"):
+    with pytest.raises(ValueError, match=f"training preset: expected one of {', '.join(PRESETS)}, got 'gpu'"):
         find_training_preset("gpu")
 
 

@@ -20,7 +20,7 @@ from trainer.data import LabelledBatch, TrainingScenes
 from trainer.distributed import Processes
 from trainer.model import GlimpseModel
 from trainer.presets import PRESETS, TrainingPreset
-from trainer.train import own_method
+from trainer.steps import own_method
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 300
@@ -59,9 +59,9 @@ def bar_digits(split: str = "train") -> Digits:
 def train_on_bars(patch: pytest.MonkeyPatch) -> None:
     """Let `train` need no data set, and look at few held-out scenes: one block for each figure."""
     patch.setattr("trainer.train.load_digits", bar_digits)
+    patch.setattr("trainer.validation._BATCH", 25)
     for module in ("trainer.validation", "trainer.calibrate"):
         patch.setattr(f"{module}._SCENES", 200)
-        patch.setattr(f"{module}._BATCH", 25)
 
 
 def train_in_double(patch: pytest.MonkeyPatch) -> None:
@@ -74,7 +74,7 @@ def train_in_double(patch: pytest.MonkeyPatch) -> None:
 
     method = dataclasses.replace(own_method(), build=lambda: GlimpseModel().double())
     patch.setattr(TrainingScenes, "batch", double_batch)
-    patch.setattr("trainer.train.own_method", lambda: method)
+    patch.setattr("trainer.steps.own_method", lambda: method)
     patch.setattr(torch.Tensor, "float", torch.Tensor.double)  # the model asks for at least single precision
 
 

@@ -19,6 +19,7 @@ from trainer.files import replacing
 from trainer.flops import WHOLE, count_flops
 from trainer.handwriting.graph import build_graph
 from trainer.handwriting.model import Flow, Gaussians, Writer
+from trainer.handwriting.train import LAST_STAGE
 
 VERSION = "0.1.0"
 _PARITY_DIGITS = 1000
@@ -34,7 +35,7 @@ def export(run: Path, out: Path) -> None:
     The file appears only once every pixel of 1,000 digits was the same as torch writes in double precision.
 
     Raises:
-        FileNotFoundError: the run has no checkpoint.
+        FileNotFoundError: the run has no checkpoint of its last stage.
         WriterParityError: a pixel differs.
     """
     writer, state = load_writer(run)
@@ -46,11 +47,15 @@ def export(run: Path, out: Path) -> None:
 
 
 def load_writer(run: Path) -> tuple[Writer, dict[str, Any]]:
-    """The writer of a run as its last stage left it, and the checkpoint that it comes from."""
-    stages = sorted(run.glob("*.pt"))
-    if not stages:
-        raise FileNotFoundError(f"run: expected a folder with a checkpoint, but {run} has none")
-    state: dict[str, Any] = torch.load(stages[-1], weights_only=True)
+    """The writer of a run as its last stage left it, and the checkpoint that it comes from.
+
+    Raises:
+        FileNotFoundError: there is no such run, or its last stage is still to come.
+    """
+    path = run / f"{LAST_STAGE}.pt"
+    if not path.is_file():
+        raise FileNotFoundError(f"run: expected a finished run, but {run} has no {path.name}")
+    state: dict[str, Any] = torch.load(path, weights_only=True)
     writer = Writer(Flow() if state["recipe"]["flow_steps"] else Gaussians())
     writer.load_state_dict(state["writer"])
     return writer.eval().requires_grad_(False), state

@@ -21,11 +21,13 @@ from tqdm import tqdm
 from scenes.mnist import load_digits
 from trainer import provenance
 from trainer.averaging import renewal, take_into_average
+from trainer.files import replacing
 from trainer.handwriting.losses import divergence, reconstruction, velocity_error
 from trainer.handwriting.model import Codes, Encoder, Flow, Gaussians, Writer
 from trainer.handwriting.presets import WriterPreset
 from trainer.memory import keep_freed_memory
 
+LAST_STAGE = "2-prior"
 _WARM_UP = 300
 
 
@@ -138,7 +140,7 @@ def train(preset: WriterPreset, run: Path, *, seed: int = 0) -> Path:
     state = {**_describe(preset, seed), "seconds": 0.0}
     stages: dict[str, Callable[[], None]] = {
         "1-codes": trainer.learn_codes,
-        "2-prior": trainer.learn_prior,
+        LAST_STAGE: trainer.learn_prior,
     }
     run.mkdir(parents=True, exist_ok=True)
     for number, (name, learn) in enumerate(stages.items(), start=1):
@@ -151,7 +153,8 @@ def train(preset: WriterPreset, run: Path, *, seed: int = 0) -> Path:
             state["seconds"] += time.perf_counter() - began
             state["encoder"] = trainer.encoder.state_dict()
             state["writer"] = trainer.writer.state_dict()
-            torch.save(state, path)
+            with replacing(path) as partial:
+                torch.save(state, partial)
         torch.manual_seed(seed + number)  # so that a run that goes on here is the same
     return run
 
