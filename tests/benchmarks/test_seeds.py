@@ -136,10 +136,7 @@ def test_the_median_is_shipped_and_all_seeds_are_told_of(
     assert (contract.sha256, set(contract.metrics)) == (file_sha256(shipped), set(committed.metrics))
     told = json.loads((tmp_path / "results" / "seeds.json").read_text(encoding="utf-8"))["figures"]
     assert (told["shipped_seed"], [each["seed"] for each in told["runs"]]) == (2, [0, 1, 2])
-    assert sorted(pages) == [("figures", "README.md")] * 2 + [
-        ("provenance", "README.md"),
-        ("seeds", "README.md"),
-    ]
+    assert sorted(pages) == ["figures", "figures", "provenance", "seeds"]
 
 
 def test_runs_of_one_recipe_and_several_seeds_are_comparable(tmp_path: Path) -> None:
