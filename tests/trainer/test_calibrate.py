@@ -128,7 +128,7 @@ def test_it_looks_at_article_scenes_that_nothing_else_sees(
     model: GlimpseModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(calibrating, "_SCENES", 200)
-    monkeypatch.setattr(calibrating, "_BATCH", 25)
+    monkeypatch.setattr("trainer.validation._BATCH", 25)
     made: list[tuple[Any, dict[str, Any]]] = []
     streams = TrainingScenes
 
@@ -136,7 +136,7 @@ def test_it_looks_at_article_scenes_that_nothing_else_sees(
         made.append((args, options))
         return streams(*args, **options)
 
-    monkeypatch.setattr(calibrating, "TrainingScenes", keep)
+    monkeypatch.setattr("trainer.validation.TrainingScenes", keep)
     held_out = bar_digits("validation")
     _, _, labels = calibrating._look(model, held_out, without_digit=0.0, device=ALONE.device)
     logits, presence, some = calibrating._look(model, held_out, without_digit=0.5, device=ALONE.device)
