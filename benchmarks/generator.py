@@ -22,7 +22,7 @@ import torch
 from PIL import Image
 
 from benchmarks.classifier import cached_classifier, digit_features, name_digits, train_classifier
-from benchmarks.documents import MODEL_CARD, fill_in
+from benchmarks.documents import MODEL_CARD, fill_in, percent
 from benchmarks.likeness import distances_among, nearest_distances, precision_recall
 from benchmarks.results import FOLDER, digits_or_exit, write_result
 from models.digits_contract import DIGITS_PATH, LATENT_SIZE, load_digits_contract
@@ -125,22 +125,22 @@ def markdown_table(real: dict[str, Any], generators: dict[str, dict[str, Any]]) 
         ("---",) * 8,
         (
             "real digits",
-            _percent(real["fidelity"]),
+            percent(real["fidelity"]),
             "",
             f"{real['precision']:.3f}",
             f"{real['recall']:.3f}",
-            _percent(real["no_copy"]),
+            percent(real["no_copy"]),
             "",
             "",
         ),
         *(
             (
                 f"`{name}`",
-                _percent(found["fidelity"]),
-                _percent(found["cas"]),
+                percent(found["fidelity"]),
+                percent(found["cas"]),
                 f"{found['precision']:.3f}",
                 f"{found['recall']:.3f}",
-                _percent(found["no_copy"]),
+                percent(found["no_copy"]),
                 f"{found['bytes'] / 1e6:.2f} MB",
                 f"{found['one_digit_ms']:.2f} ms",
             )
@@ -148,10 +148,6 @@ def markdown_table(real: dict[str, Any], generators: dict[str, dict[str, Any]]) 
         ),
     ]
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
-
-
-def _percent(share: float) -> str:
-    return f"{share:.2%}".replace("%", " %")
 
 
 def _name(path: Path) -> str:
