@@ -22,7 +22,7 @@ from torch import nn
 
 from benchmarks.budget import RUNS, cost, made_at, recipe, run_folder, trained
 from benchmarks.documents import percent
-from benchmarks.results import digits_or_exit, sentence_or_exit, tell
+from benchmarks.results import sentence_or_exit, tell
 from benchmarks.variants import (
     OURS,
     SAMPLES,
@@ -36,6 +36,7 @@ from benchmarks.variants import (
     our_settings,
 )
 from scenes.digits import Digits
+from scenes.mnist import load_digits
 from scenes.presets import find_preset
 from trainer import provenance
 from trainer.evaluate import evaluate, summarise, torch_predict
@@ -57,7 +58,7 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(options.threads)
     trial = options.steps != STEPS or options.scenes != SCENES
     folder = RUNS / (f"ablations-{options.steps}-steps" if options.steps != STEPS else "ablations")
-    held_out = digits_or_exit("validation")
+    held_out = load_digits("validation")
     budget = recipe("ablation", options.steps, options.precision)
     models = {
         name: [train_variant(VARIANTS[name], folder, budget, seed) for seed in options.seeds]

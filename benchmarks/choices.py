@@ -7,7 +7,8 @@ made again by labels alone, on digits that had been trained upon but never been 
 
 1. The 55,000 training digits end with two sets of 5,000: CHOICE and FRESH. Every run here learns from the
    other 45,000 and from the 5,000 that all else in this project is developed on.
-2. The recipe and each alternative (`SETTINGS`) are trained for 5,000 steps from seeds 0 and 1, in bfloat16.
+2. The recipe and each alternative (`choices_settings.py`) are trained for 5,000 steps from seeds 0 and 1, in
+   bfloat16.
 3. A run's figure is the sum of its label errors on `article` and `cluttered-100`, on 10,000 scenes each of
    CHOICE digits. The setting whose figure is lower in the mean over seeds is chosen, however little lower.
 4. If an alternative is chosen, the recipe changes, and the committed model is trained anew.
@@ -26,33 +27,30 @@ With other steps or scenes it is a trial, which stays under `runs/`.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from benchmarks.budget import RUNS, made_at, recipe, run_folder, trained
+from benchmarks.choices_settings import OURS, SETTINGS, Setting
 from benchmarks.documents import ROOT, percent
 from benchmarks.figures import markdown_table, measure_presets
-from benchmarks.results import FOLDER, digits_or_exit, load_result, sentence_or_exit, tell
+from benchmarks.results import FOLDER, load_result, sentence_or_exit, tell
 from scenes.digits import Digits, make_digits
-from trainer.data import LabelledBatch, TrainingScenes
+from scenes.mnist import load_digits
 from trainer.evaluate import torch_predict
-from trainer.losses import compute_losses
 from trainer.memory import ask_for_huge_pages
-from trainer.method import OWN_METHOD, Method
-from trainer.model import HEADS, GlimpseModel
+from trainer.method import Method
+from trainer.model import GlimpseModel
 from trainer.presets import TrainingPreset, find_training_preset
 from trainer.steps import own_method
 from trainer.train import TrainingDigits
 from trainer.validation import label_errors
-from trainer.warp import Interpolation
 
 PAGE = ROOT / "trainer" / "README.md"
 KEPT = 5_000
@@ -60,116 +58,7 @@ KEPT = 5_000
 STEPS, SEEDS = 5_000, (0, 1)
 SCENES = 10_000
 DRAWS = 10
-SHARES = {"article": 0.28, "wide": 0.12, "cluttered-100": 0.47, "cluttered-60": 0.08, "clean": 0.05}
-FORMER_SHARES = {"article": 0.34, "wide": 0.13, "cluttered-100": 0.38, "cluttered-60": 0.10, "clean": 0.05}
-OURS, WHOLE = "ours", "whole"
-
-
-class InHalf(nn.Module):
-    """A part of the attention network that follows the recipe's bfloat16 in training."""
-
-    def __init__(self, part: nn.Module) -> None:
-        super().__init__()
-        self.part = part
-
-    def forward(self, x: Tensor) -> Tensor:
-        """As the part itself, to float32."""
-        with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self.training):
-            y: Tensor = self.part(x)
-        return y.float()
-
-
-class CubicallySampled(TrainingScenes):
-    """Training scenes whose varied handwriting is sampled cubically, which keeps strokes sharp."""
-
-    interpolation: ClassVar[Interpolation] = "bicubic"
-
-
-class AsWrittenAmongDigits(CubicallySampled):
-    """The same that keep the handwriting as it is where clutter is whole digits."""
-
-    def _render_part(self, part: Any, seeds: Tensor) -> LabelledBatch:
-        varied = self._digits
-        self._digits = self._as_written if part.preset.clutter[1] else varied
-        try:
-            return super()._render_part(part, seeds)
-        finally:
-            self._digits = varied
-
-
-class LinearlySampled(AsWrittenAmongDigits):
-    """Those with varied handwriting sampled linearly, which softens strokes."""
-
-    interpolation: ClassVar[Interpolation] = "bilinear"
-
-
-@dataclass(frozen=True)
-class Setting:
-    """An answer to one of the four questions, or the recipe as it is."""
-
-    name: str
-    question: str
-    title: str
-    method: Method
-    change: Callable[[TrainingPreset], TrainingPreset] = lambda preset: preset
-
-
-def _half_precision_attention() -> GlimpseModel:
-    """Ours, with the attention network's convolutions in bfloat16; heat map, places and heads are not."""
-    model = GlimpseModel()
-    network = model.attention_network
-    for name in ("fine", "coarse", "lateral", "upward"):
-        setattr(network, name, InHalf(getattr(network, name)))
-    return model
-
-
-def _shares(mixture: dict[str, float]) -> Callable[[TrainingPreset], TrainingPreset]:
-    return lambda preset: dataclasses.replace(preset, mixture=mixture)
-
-
-def _method(
-    name: str = OWN_METHOD,
-    build: Callable[[], GlimpseModel] = GlimpseModel,
-    scenes: type[TrainingScenes] = AsWrittenAmongDigits,
-) -> Method:
-    return Method(name, build, compute_losses, HEADS, scenes)
-
-
-# Shares, handwriting and sampling stand here as they were when the rule was written; the rest is today's.
-SETTINGS = {
-    setting.name: setting
-    for setting in (
-        Setting(OURS, "", "the recipe as it was", _method(), _shares(SHARES)),
-        Setting(
-            "attention-in-bfloat16",
-            "the attention network's convolutions",
-            "bfloat16 instead of float32",
-            _method(f"{OWN_METHOD}, attention in bfloat16", build=_half_precision_attention),
-            _shares(SHARES),
-        ),
-        Setting(
-            "varied-everywhere",
-            "handwriting where clutter is whole digits",
-            "varied instead of as it is",
-            _method(f"{OWN_METHOD}, varied everywhere", scenes=CubicallySampled),
-            _shares(SHARES),
-        ),
-        Setting(
-            "former-shares",
-            "shares of the scenes",
-            "`cluttered-100` 38 %, `article` 34 % instead of 47 % and 28 %",
-            _method(),
-            _shares(FORMER_SHARES),
-        ),
-        Setting(
-            "linear-interpolation",
-            "sampling of varied handwriting",
-            "linear instead of cubic",
-            _method(f"{OWN_METHOD}, sampled linearly", scenes=LinearlySampled),
-            _shares(SHARES),
-        ),
-    )
-}
+WHOLE = "whole"
 
 
 @sentence_or_exit()
@@ -260,7 +149,7 @@ def look_at_fresh(folder: Path, steps: int, scenes: int) -> dict[str, Any]:
 @cache
 def digits() -> tuple[TrainingDigits, Digits]:
     """What every run here learns from and is chosen by, and the digits that are kept for the end."""
-    known, developed_on = digits_or_exit("train"), digits_or_exit("validation")
+    known, developed_on = load_digits("train"), load_digits("validation")
     count = len(known.labels)
 
     def part(start: int, stop: int) -> Digits:

@@ -31,10 +31,11 @@ import numpy.typing as npt
 import torch
 from matplotlib.figure import Figure
 
-from benchmarks.results import FOLDER, digits_or_exit, write_result
+from benchmarks.results import FOLDER, sentence_or_exit, write_result
 from benchmarks.serving.accounting import MARK
 from benchmarks.serving.running import free_ports
 from benchmarks.torchrun import NODES, Node, nothing_left_behind
+from scenes.mnist import load_digits
 from trainer.checkpoint import load_checkpoint
 from trainer.monitor import METRICS_NAME
 from trainer.presets import TrainingPreset, find_training_preset
@@ -52,6 +53,7 @@ _POLL_S = 0.1
 Curve = npt.NDArray[np.float64]
 
 
+@sentence_or_exit()
 def main(arguments: list[str] | None = None) -> None:
     """Train the four runs, compare them, write the result file and the picture."""
     options = _parser().parse_args(arguments)
@@ -59,7 +61,7 @@ def main(arguments: list[str] | None = None) -> None:
     if options.into:
         train(recipe, options.into, device="cpu")
         return
-    digits_or_exit("train")
+    load_digits("train")
     mark = uuid.uuid4().hex
     with tempfile.TemporaryDirectory() as name, nothing_left_behind(mark):
         folder = Path(name)

@@ -14,13 +14,15 @@ from typing import Any
 from tqdm import tqdm
 
 from benchmarks.documents import FRONT_PAGE, MODEL_CARD, fill_in
-from benchmarks.results import digits_or_exit, write_result
+from benchmarks.results import sentence_or_exit, write_result
 from models.contract import MODEL_PATH, load_contract, write_contract
 from scenes.digits import Digits
+from scenes.mnist import load_digits
 from scenes.presets import PRESETS
 from trainer.evaluate import COLUMNS, Predict, evaluate, load_predict, summarise
 
 
+@sentence_or_exit()
 def main() -> None:
     """Evaluate, print a Markdown table, write the result file."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.figures", description=__doc__)
@@ -30,7 +32,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--record", action="store_true", help="write the figures into the model's sidecar")
     options = parser.parse_args()
-    measured = measure(options.model, digits_or_exit("test"), options.draws, options.scenes, options.threads)
+    measured = measure(options.model, load_digits("test"), options.draws, options.scenes, options.threads)
     print(markdown_table(measured["presets"]))
     if options.model.resolve() == MODEL_PATH.resolve():
         print(f"wrote {write_figures(measured, options.threads)}")

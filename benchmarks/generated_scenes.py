@@ -15,9 +15,10 @@ from tqdm import tqdm
 from benchmarks.documents import MODEL_CARD, fill_in
 from benchmarks.figures import figures_table
 from benchmarks.generator import generate_digits
-from benchmarks.results import digits_or_exit, write_result
+from benchmarks.results import sentence_or_exit, write_result
 from models.contract import MODEL_PATH, load_contract
 from models.digits_contract import DIGITS_PATH, load_digits_contract
+from scenes.mnist import load_digits
 from scenes.presets import find_preset
 from trainer.evaluate import evaluate, load_predict, summarise
 
@@ -25,6 +26,7 @@ PRESET = "article"
 DIGITS = 10_000
 
 
+@sentence_or_exit()
 def main() -> None:
     """Evaluate on both kinds of digits, print a Markdown table, write the result file."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.generated_scenes", description=__doc__)
@@ -34,7 +36,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     predict = load_predict(options.model, threads=options.threads)
-    banks = {"MNIST's test digits": digits_or_exit("test"), "generated": generate_digits(DIGITS_PATH, DIGITS)}
+    banks = {"MNIST's test digits": load_digits("test"), "generated": generate_digits(DIGITS_PATH, DIGITS)}
     figures = {}
     with tqdm(total=len(banks) * options.draws * options.scenes, unit="scene") as bar:
         for name, digits in banks.items():

@@ -24,9 +24,10 @@ from PIL import Image
 from benchmarks.classifier import cached_classifier, digit_features, name_digits, train_classifier
 from benchmarks.documents import MODEL_CARD, fill_in, percent
 from benchmarks.likeness import distances_among, nearest_distances, precision_recall
-from benchmarks.results import FOLDER, digits_or_exit, write_result
+from benchmarks.results import FOLDER, sentence_or_exit, write_result
 from models.digits_contract import DIGITS_PATH, LATENT_SIZE, load_digits_contract
 from scenes.digits import CLASS_COUNT, Digits, make_digits
+from scenes.mnist import load_digits
 from scenes.styles import style_latents
 
 DIGITS = 10_000
@@ -38,6 +39,7 @@ _JUDGE_SEED, _PUPIL_SEED = 0, 1
 Images = npt.NDArray[np.uint8]
 
 
+@sentence_or_exit()
 def main() -> None:
     """Measure one or more generators, print a Markdown table, write the result file and the sheet."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.generator", description=__doc__)
@@ -48,10 +50,10 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.set_flush_denormal(True)
-    training = [digits_or_exit("train"), digits_or_exit("validation")]
+    training = [load_digits("train"), load_digits("validation")]
     images = np.concatenate([part.images for part in training])
     labels = np.concatenate([part.labels for part in training])
-    test = digits_or_exit("test")
+    test = load_digits("test")
     judge = cached_classifier(images, labels, seed=_JUDGE_SEED, path=CACHE / "judge.pt")
     test_features = digit_features(judge, test.images)
     among = _cached_distances(images, CACHE / "distances.npy")

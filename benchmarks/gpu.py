@@ -17,42 +17,36 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import math
 import os
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import onnxruntime
 import torch
 
 from benchmarks.documents import fill_in
-from benchmarks.results import circumstances, digits_or_exit, write_result
-from models.contract import MODEL_PATH, OUTPUTS, SCENE_SIDE_PX, load_contract
+from benchmarks.gpu_answers import measure_provider, measure_serving
+from benchmarks.gpu_peaks import peak_flops, wait
+from benchmarks.results import circumstances, sentence_or_exit, write_result
+from models.contract import MODEL_PATH
 from scenes.digits import Digits
-from scenes.draw import draw
+from scenes.mnist import load_digits
 from scenes.presets import PRESETS
 from trainer import provenance
 from trainer.checkpoint import load_trained_model
 from trainer.data import SCENES_PER_HANDWRITING
 from trainer.distributed import Processes
-from trainer.evaluate import COLUMNS, Predict, evaluate, make_pictures, onnx_predict, summarise, torch_predict
-from trainer.export import count_mflops, differences, export
+from trainer.evaluate import COLUMNS, evaluate, summarise, torch_predict
+from trainer.export import count_mflops, export
 from trainer.model import GlimpseModel
 from trainer.presets import TrainingPreset, find_training_preset
 from trainer.steps import Trainer
 from trainer.train import train
 
-CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
-BATCHES = (1, 8, 32, 128, 512)
 
-
+@sentence_or_exit()
 def main(arguments: list[str] | None = None) -> None:
     """Measure, print, write the result file; what was measured before an error is kept."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
@@ -65,18 +59,16 @@ def main(arguments: list[str] | None = None) -> None:
     if options.steps and not options.trial:
         parser.error("--steps: expected with --trial alone, since the page shows the preset's own steps")
     if not torch.cuda.is_available() and not options.trial:
-        raise SystemExit(
-            "error: expected a CUDA GPU that torch can use, but there is none; --trial needs none"
-        )
+        raise ValueError("expected a CUDA GPU that torch can use, but there is none; --trial needs none")
     if options.run and options.run.exists():
-        raise SystemExit(f"error: --run: expected a folder that is not there yet, got {options.run}")
+        raise ValueError(f"--run: expected a folder that is not there yet, got {options.run}")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device.type == "cuda":
         onnxruntime.preload_dlls()
     preset = find_training_preset("smoke" if options.trial else "cuda")
     if options.steps:
         preset = dataclasses.replace(preset, steps=options.steps)
-    digits = digits_or_exit("test")
+    digits = load_digits("test")
     figures: dict[str, Any] = {}
 
     def keep(name: str, found: Any) -> None:
@@ -93,7 +85,7 @@ def main(arguments: list[str] | None = None) -> None:
         keep("provider", measure_provider(digits, device, Path(folder)))
         keep("training", measure_training(preset, run, device))
         keep("test", measure_test(run, device, digits, scenes=100 if options.trial else 5_000))
-        export(run, onnx_path, digits_or_exit("validation"))
+        export(run, onnx_path, load_digits("validation"))
         keep("serving", measure_serving(run, onnx_path, device, seconds=0.05 if options.trial else 1.0))
     if not options.trial:
         fill_in("gpu", markdown(figures))
@@ -101,7 +93,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def measure_training(preset: TrainingPreset, run: Path, device: torch.device) -> dict[str, Any]:
     """Seconds from nothing to a trained model, and the rates of steps by the ways to start their kernels."""
-    digits = digits_or_exit("train")
+    digits = load_digits("train")
     start = time.perf_counter()
     train(preset, run, device=device.type)
     seconds = time.perf_counter() - start
@@ -113,7 +105,7 @@ def measure_training(preset: TrainingPreset, run: Path, device: torch.device) ->
         compiled = dataclasses.replace(preset, compiled=True)
         ways["compiled and recorded"] = _rate_steps(compiled, digits, device, recorded=True)
     flops = 3e6 * count_mflops(GlimpseModel()) * preset.batch_size  # backward costs twice the pass
-    floor_s = flops / _peak_flops(device, getattr(torch, preset.precision))
+    floor_s = flops / peak_flops(device, getattr(torch, preset.precision))
     return {
         "preset": preset.name,
         "steps": preset.steps,
@@ -134,11 +126,11 @@ def _rate_steps(
     steps = min(SCENES_PER_HANDWRITING // preset.batch_size, preset.steps)
     for _ in range(steps):
         trainer.advance()
-    _wait(device)
+    wait(device)
     warm = time.perf_counter()
     for _ in range(steps):
         trainer.advance()
-    _wait(device)
+    wait(device)
     return {
         "steps_per_second": round(steps / (time.perf_counter() - warm), 1),
         "seconds_until_warm": round(warm - start, 1),
@@ -152,90 +144,6 @@ def measure_test(run: Path, device: torch.device, digits: Digits, *, scenes: int
         preset.name: summarise(evaluate(predict, preset, digits, draws=1, scenes=scenes))
         for preset in PRESETS.values()
     }
-
-
-def measure_provider(digits: Digits, device: torch.device, folder: Path) -> dict[str, Any]:
-    """Of the committed model: how many nodes each provider really runs, and how far CUDA is from the CPU.
-
-    By default onnxruntime multiplies in TF32 on CUDA, 10 bits behind the point: measured with it and without.
-    """
-    pictures = make_pictures(draw(PRESETS["article"], np.arange(200), digits), digits)
-    provider = CUDA if device.type == "cuda" else CPU
-    found: dict[str, Any] = {
-        "name": provider,
-        "model_sha256": load_contract().sha256,
-        "nodes": count_nodes(MODEL_PATH, provider, pictures, folder),
-    }
-    on_cpu = onnx_predict(_session(MODEL_PATH, CPU))
-    for name, use_tf32 in (("tf32", "1"), ("float32", "0")):
-        session = _session(MODEL_PATH, provider, **({"use_tf32": use_tf32} if provider == CUDA else {}))
-        apart = differences(onnx_predict(session), on_cpu, pictures)
-        found[name] = {
-            "largest_difference_of_a_probability": apart.probability,
-            "largest_difference_of_a_box_px": apart.box_px,
-        }
-    return found
-
-
-def count_nodes(
-    onnx_path: Path, provider: str, pictures: npt.NDArray[np.uint8], folder: Path
-) -> dict[str, int]:
-    """How many nodes of the optimised graph each provider ran, from onnxruntime's own profile."""
-    options = onnxruntime.SessionOptions()
-    options.enable_profiling = True
-    options.profile_file_prefix = str(folder / "profile")
-    # Here a fall-back to the CPU is allowed, so that it is seen.
-    session = onnxruntime.InferenceSession(onnx_path, options, providers=list(dict.fromkeys([provider, CPU])))
-    if session.get_providers()[0] != provider:
-        raise SystemExit(f"error: expected {provider}, but onnxruntime uses {session.get_providers()[0]}")
-    session.run(None, {"scene": pictures[:1]})
-    events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
-    return dict(
-        Counter(
-            event["args"]["provider"]
-            for event in events
-            if event.get("cat") == "Node" and event["name"].endswith("_kernel_time")
-        )
-    )
-
-
-def measure_serving(
-    run: Path, onnx_path: Path, device: torch.device, *, seconds: float
-) -> list[dict[str, Any]]:
-    """Latency and scenes per second for each batch size, and the shares of what the device allows."""
-    model = load_trained_model(run)
-    scene_flops = count_mflops(model) * 1e6
-    model.to(device)
-    provider = CUDA if device.type == "cuda" else CPU
-    ways: dict[str, Predict] = {
-        "onnxruntime": onnx_predict(_session(onnx_path, provider)),
-        "torch": torch_predict(model),
-    }
-    flops, bytes_per_second = _peak_flops(device), _peak_bytes(device)
-    weights = sum(p.numel() * p.element_size() for p in model.parameters())
-    numbers = sum(math.prod(size for size in output.shape if isinstance(size, int)) for output in OUTPUTS)
-    scene_bytes = SCENE_SIDE_PX**2 + 4 * numbers
-    rows = []
-    for batch in BATCHES:
-        pictures = np.random.default_rng(0).integers(0, 256, (batch, 1, 100, 100), np.uint8)
-        floor_s = max(
-            scene_flops * batch / flops,
-            (weights + scene_bytes * batch) / bytes_per_second,
-        )
-        for name, predict in ways.items():
-            took = _time(partial(predict, pictures), seconds)
-            median = float(np.median(took))
-            rows.append(
-                {
-                    "way": name,
-                    "batch": batch,
-                    "p50_ms": round(1e3 * median, 3),
-                    "p99_ms": round(1e3 * float(np.quantile(took, 0.99)), 3),
-                    "scenes_per_second": round(batch / median),
-                    "times_the_floor": round(median / floor_s, 1),
-                }
-            )
-    return rows
 
 
 def markdown(figures: dict[str, Any]) -> str:
@@ -271,67 +179,6 @@ def markdown(figures: dict[str, Any]) -> str:
         probability = apart["largest_difference_of_a_probability"]
         lines.append(f"| {precision} | {probability:.1e} | {apart['largest_difference_of_a_box_px']:.1e} |")
     return "\n".join(lines)
-
-
-def _time(call: Callable[[], object], seconds: float) -> list[float]:
-    """Seconds of each call; answers are on the CPU when a call returns, so nothing is left to wait for."""
-    for _ in range(5):
-        call()
-    took: list[float] = []
-    while sum(took) < seconds:
-        start = time.perf_counter()
-        call()
-        took.append(time.perf_counter() - start)
-    return took
-
-
-def _session(onnx_path: Path, provider: str, **settings: str) -> onnxruntime.InferenceSession:
-    """A session on that provider alone: a node that cannot run there is an error, not the CPU's."""
-    options = onnxruntime.SessionOptions()
-    if provider == CUDA:
-        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-    session = onnxruntime.InferenceSession(onnx_path, options, providers=[(provider, settings)])
-    if session.get_providers()[0] != provider:
-        raise SystemExit(f"error: expected {provider}, but onnxruntime uses {session.get_providers()[0]}")
-    return session
-
-
-def _peak_flops(device: torch.device, precision: torch.dtype = torch.float32) -> float:
-    """What a large product of matrices reaches, in floating-point operations a second.
-
-    Of float32 in TF32 where the GPU has it, since convolutions and onnxruntime use it there.
-    """
-    side = 8192 if device.type == "cuda" else 1024
-    a, b = torch.randn(2, side, side, device=device, dtype=precision)
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("high")
-    try:
-        return 2.0 * side**3 / _best(lambda: a @ b, device)
-    finally:
-        torch.set_float32_matmul_precision(before)
-
-
-def _peak_bytes(device: torch.device) -> float:
-    """What copying a large array reaches, in bytes a second read and written."""
-    source = torch.zeros(2**28 if device.type == "cuda" else 2**24, device=device)
-    target = torch.empty_like(source)
-    return 2.0 * source.numel() * 4 / _best(lambda: target.copy_(source), device)
-
-
-def _best(call: Callable[[], object], device: torch.device) -> float:
-    took = []
-    for _ in range(8):
-        _wait(device)
-        start = time.perf_counter()
-        call()
-        _wait(device)
-        took.append(time.perf_counter() - start)
-    return min(took)
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
 
 
 if __name__ == "__main__":

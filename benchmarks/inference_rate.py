@@ -18,10 +18,11 @@ import numpy.typing as npt
 import torch
 
 from benchmarks.documents import fill_in
-from benchmarks.results import digits_or_exit, write_result
+from benchmarks.results import sentence_or_exit, write_result
 from benchmarks.train_rate import measure_peak
 from models.contract import MODEL_PATH, load_contract
 from scenes.draw import draw
+from scenes.mnist import load_digits
 from scenes.presets import find_preset
 from trainer.evaluate import Predict, load_predict, make_pictures
 
@@ -29,13 +30,14 @@ BATCHES = (1, 8, 32, 64)
 ROUNDS, SECONDS = 7, 0.5
 
 
+@sentence_or_exit()
 def main() -> None:
     """Measure, print, write the result file and the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.inference_rate", description=__doc__)
     parser.add_argument("--model", type=Path, default=MODEL_PATH)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    digits = digits_or_exit("validation")
+    digits = load_digits("validation")
     pictures = make_pictures(draw(find_preset("article"), np.arange(max(BATCHES)), digits), digits)
     predict, contract = load_predict(options.model, threads=1), load_contract(options.model)
     rates: dict[int, list[float]] = {batch: [] for batch in BATCHES}

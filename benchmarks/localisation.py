@@ -30,8 +30,9 @@ from benchmarks.baselines.spatial_transformer import SPATIAL_TRANSFORMER
 from benchmarks.budget import RUNS, cost, made_at, recipe, run_folder, trained
 from benchmarks.localisation_figure import draw_figure
 from benchmarks.measure import best_setting, draw_scenes, measure_draw
-from benchmarks.results import digits_or_exit, sentence_or_exit, tell
+from benchmarks.results import sentence_or_exit, tell
 from scenes.digits import Digits
+from scenes.mnist import load_digits
 from scenes.presets import find_preset
 from trainer import provenance
 from trainer.evaluate import COLUMNS, DRAW_SEEDS
@@ -57,7 +58,7 @@ def main(arguments: list[str] | None = None) -> None:
     preset = recipe("compare", options.steps, options.precision)
     trial = (options.steps, options.scenes, options.draws) != (STEPS, SCENES, DRAWS)
     folder = RUNS / (f"compare-{options.steps}-steps" if options.steps != STEPS else "compare")
-    digits, held_out = digits_or_exit("test"), digits_or_exit("validation")
+    digits, held_out = load_digits("test"), load_digits("validation")
     models = {
         name: [train_one(name, preset, folder, seed) for seed in options.seeds]
         for name in options.only or METHODS

@@ -13,21 +13,13 @@ import onnxruntime
 import torch
 
 from benchmarks.documents import PAGE, fill_in
-from scenes.digits import Digits
-from scenes.mnist import DigitsUnavailableError, Split, load_digits
+from scenes.mnist import DigitsUnavailableError
 from trainer import provenance
 from trainer.export import ParityError
 from trainer.steps import CompilerMissingError
 
 FOLDER = Path(__file__).resolve().parent / "results"
-
-
-def digits_or_exit(split: Split) -> Digits:
-    """The digits of a split, or the end of the program with the sentence that says how to get them."""
-    try:
-        return load_digits(split)
-    except DigitsUnavailableError as error:
-        raise SystemExit(f"error: {error}") from None
+_EXPLAINED = (CompilerMissingError, DigitsUnavailableError, FileNotFoundError, ParityError, ValueError)
 
 
 @contextmanager
@@ -35,7 +27,13 @@ def sentence_or_exit() -> Iterator[None]:
     """End the program with its sentence where an error says what was expected; also a decorator of `main`."""
     try:
         yield
-    except (CompilerMissingError, FileNotFoundError, ParityError, ValueError) as error:
+    except (
+        CompilerMissingError,
+        DigitsUnavailableError,
+        FileNotFoundError,
+        ParityError,
+        ValueError,
+    ) as error:
         raise SystemExit(f"error: {error}") from error
 
 

@@ -9,10 +9,11 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from benchmarks.results import digits_or_exit, write_result
+from benchmarks.results import sentence_or_exit, write_result
 from scenes.backend import Array
 from scenes.digits import Digits, digits_like
 from scenes.draw import draw
+from scenes.mnist import load_digits
 from scenes.presets import PRESETS, Preset
 from scenes.render import render
 from trainer.memory import keep_freed_memory
@@ -22,11 +23,12 @@ ROUNDS = 7
 BATCHES_PER_ROUND = 8
 
 
+@sentence_or_exit()
 def main() -> None:
     """Measure NumPy and torch on every scene preset and write the result file."""
     torch.set_num_threads(1)
     keep_freed_memory()
-    digits = digits_or_exit("validation")
+    digits = load_digits("validation")
     figures = {}
     for preset in PRESETS.values():
         figures[preset.name] = {

@@ -20,9 +20,10 @@ import torch
 
 from benchmarks.documents import MODEL_CARD, fill_in, percent
 from benchmarks.figures import measure, record, write_figures
-from benchmarks.results import circumstances, digits_or_exit, sentence_or_exit, write_result
+from benchmarks.results import circumstances, sentence_or_exit, write_result
 from models.contract import MODEL_PATH, Contract, load_contract, sidecar_path
 from scenes.digits import Digits
+from scenes.mnist import load_digits
 from trainer import provenance
 from trainer.checkpoint import load_checkpoint, load_trained_model
 from trainer.export import export
@@ -46,7 +47,7 @@ def main(arguments: list[str] | None = None) -> None:
     what.add_argument("--measure", action="store_true", help="measure these runs and write nothing else")
     what.add_argument("--keep", metavar="NAME", help="write the figures into seeds-NAME.json, ship nothing")
     options = parser.parse_args(arguments)
-    test, held_out = digits_or_exit("test"), digits_or_exit("validation")
+    test, held_out = load_digits("test"), load_digits("validation")
     check_comparable(options.runs)
     runs = []
     for folder in options.runs:
@@ -71,20 +72,20 @@ def check_comparable(runs: list[Path]) -> None:
     """Make sure that runs are one recipe, of one commit, from different seeds.
 
     Raises:
-        SystemExit: they are not; the message names two that differ.
+        ValueError: they are not; the message names two that differ.
     """
     abouts = [load_checkpoint(run)["about"] for run in runs]
     for number, (run, about) in enumerate(zip(runs, abouts, strict=True)):
         changed = recipe_changes(abouts[0]["recipe"], about["recipe"])
         if changed:
-            raise SystemExit(f"error: expected runs of one recipe; {runs[0]} and {run}: {'; '.join(changed)}")
+            raise ValueError(f"expected runs of one recipe; {runs[0]} and {run}: {'; '.join(changed)}")
         if about["commit"] != abouts[0]["commit"]:  # not all that a recipe is stands in its fields
-            raise SystemExit(
-                f"error: expected runs of one commit; {runs[0]} is of {abouts[0]['commit']}, "
+            raise ValueError(
+                f"expected runs of one commit; {runs[0]} is of {abouts[0]['commit']}, "
                 f"{run} of {about['commit']}"
             )
         if about["seed"] in [other["seed"] for other in abouts[:number]]:
-            raise SystemExit(f"error: expected runs of different seeds, but {run} has {about['seed']} again")
+            raise ValueError(f"expected runs of different seeds, but {run} has {about['seed']} again")
 
 
 def measure_run(

@@ -17,11 +17,12 @@ import numpy.typing as npt
 import onnxruntime
 from PIL import Image, ImageDraw, ImageFont
 
-from benchmarks.results import FOLDER, digits_or_exit
+from benchmarks.results import FOLDER, sentence_or_exit
 from models.contract import MODEL_PATH, OUTPUTS, load_contract
 from models.digits_contract import DIGITS_PATH
 from scenes.digits import Digits
 from scenes.draw import SceneParameters, draw
+from scenes.mnist import load_digits
 from scenes.presets import find_preset
 from scenes.truth import ink_boxes
 from service.synthesis.generator import OnnxGenerator
@@ -49,6 +50,7 @@ SCENES = (
 )
 
 
+@sentence_or_exit()
 def main() -> None:
     """Draw the picture and save it."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.showcase", description=__doc__)
@@ -57,7 +59,7 @@ def main() -> None:
     options = parser.parse_args()
     load_contract(options.model)
     session = onnxruntime.InferenceSession(options.model, providers=["CPUExecutionProvider"])
-    digits = digits_or_exit("test")
+    digits = load_digits("test")
     options.out.mkdir(parents=True, exist_ok=True)
     columns = []
     for column in SCENES:

@@ -16,8 +16,9 @@ from typing import Any
 
 from benchmarks.documents import fill_in
 from benchmarks.figures import markdown_table
-from benchmarks.results import digits_or_exit, sentence_or_exit, write_result
+from benchmarks.results import sentence_or_exit, write_result
 from benchmarks.seeds import measure_run
+from scenes.mnist import load_digits
 from trainer import provenance
 from trainer.checkpoint import load_checkpoint
 
@@ -34,7 +35,7 @@ def main(arguments: list[str] | None = None) -> None:
     about = load_checkpoint(options.run)["about"]
     if about.get("starts") != 1:
         raise ValueError(f"expected a run that was made in one go, but {options.run} was stopped and resumed")
-    test, held_out = digits_or_exit("test"), digits_or_exit("validation")
+    test, held_out = load_digits("test"), load_digits("validation")
     reached = measure_run(options.run, test, held_out, options.draws, options.scenes, options.threads)
     content = {"trained": about, **reached}
     print(markdown(content))

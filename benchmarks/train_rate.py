@@ -23,9 +23,10 @@ from typing import NamedTuple, get_args
 import torch
 from torch.nn import functional
 
-from benchmarks.results import digits_or_exit, write_result
+from benchmarks.results import sentence_or_exit, write_result
 from models.contract import SCENE_SIDE_PX
 from scenes.digits import Digits
+from scenes.mnist import load_digits
 from trainer.distributed import Processes
 from trainer.flops import WHOLE, count_flops
 from trainer.memory import ask_for_huge_pages, keep_freed_memory
@@ -58,12 +59,13 @@ class Work(NamedTuple):
     in_precision: float
 
 
+@sentence_or_exit()
 def main() -> None:
     """Measure eager and compiled steps on one and two threads and write the result file."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.train_rate", description=__doc__)
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     options = parser.parse_args()
-    digits = digits_or_exit("train")
+    digits = load_digits("train")
     keep_freed_memory()
     torch.set_flush_denormal(True)
     batch = find_training_preset("cpu").batch_size

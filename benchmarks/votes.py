@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.documents import ROOT, fill_in, percent
-from benchmarks.results import digits_or_exit, sentence_or_exit, write_result
+from benchmarks.results import sentence_or_exit, write_result
 from scenes.digits import Digits
+from scenes.mnist import load_digits
 from scenes.presets import PRESETS
 from trainer import provenance
 from trainer.checkpoint import load_checkpoint, load_trained_model
@@ -37,7 +38,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    held_out = digits_or_exit("validation")
+    held_out = load_digits("validation")
     runs = []
     for run in options.runs:
         about = load_checkpoint(run)["about"]

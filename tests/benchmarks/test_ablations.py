@@ -88,7 +88,7 @@ def test_a_trial_runs_from_training_to_the_curve_and_leaves_the_results_alone(
     tmp_path: Path, bars: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(ablations, "digits_or_exit", bar_digits)
+    monkeypatch.setattr(ablations, "load_digits", bar_digits)
     kept = (OURS, "no-variance", "no-kept-ink", "variance-1", "side-20", "adamw")
     monkeypatch.setattr(ablations, "VARIANTS", {name: VARIANTS[name] for name in kept})
     monkeypatch.setattr(ablations, "recipe", lambda *what: dataclasses.replace(recipe(*what), batch_size=8))

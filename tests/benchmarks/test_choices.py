@@ -13,16 +13,8 @@ import torch
 
 from benchmarks import choices
 from benchmarks.budget import recipe, trained
-from benchmarks.choices import (
-    OURS,
-    SETTINGS,
-    AsWrittenAmongDigits,
-    CubicallySampled,
-    InHalf,
-    choose,
-    fresh_markdown,
-    markdown,
-)
+from benchmarks.choices import choose, fresh_markdown, markdown
+from benchmarks.choices_settings import OURS, SETTINGS, AsWrittenAmongDigits, CubicallySampled, InHalf
 from benchmarks.results import FOLDER
 from scenes.digits import Digits, make_digits
 from scenes.mnist import Split
@@ -38,7 +30,7 @@ SMALL = dataclasses.replace(TINY, steps=3, ramp=(0, 1), precision="bfloat16")
 @pytest.fixture
 def few_kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Bar digits, of which twenty each are kept back, instead of MNIST's."""
-    monkeypatch.setattr(choices, "digits_or_exit", bar_digits)
+    monkeypatch.setattr(choices, "load_digits", bar_digits)
     monkeypatch.setattr(choices, "KEPT", 20)
     choices.digits.cache_clear()
     yield
@@ -54,7 +46,7 @@ def test_no_digit_is_learnt_from_chosen_by_and_kept_for_the_end_at_once(
         images[:, 0, 0] = np.arange(60) + (100 if split == "validation" else 0)
         return make_digits(images, np.arange(60) % 10)
 
-    monkeypatch.setattr(choices, "digits_or_exit", numbered)
+    monkeypatch.setattr(choices, "load_digits", numbered)
     learnt, fresh = choices.digits()
     numbers = [set(part.images[:, 0, 0].tolist()) for part in (*learnt, fresh)]
     assert numbers == [{*range(20), *range(100, 160)}, set(range(20, 40)), set(range(40, 60))]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import ablations, choices, gpu, inference_rate, localisation, timed_run
+from benchmarks import ablations, choices, choices_settings, gpu, inference_rate, localisation, timed_run
 from benchmarks.documents import read_out
 from benchmarks.results import FOLDER, load_result
 from trainer.data import TrainingScenes
@@ -45,10 +45,10 @@ def test_the_recipes_choices_are_shown_where_the_recipe_is(
 
 def test_the_recipe_is_the_one_that_was_chosen() -> None:
     chosen = load_result("choices")["figures"]["chosen"]
-    attention, handwriting, shares, _ = (choices.SETTINGS[name] for name in chosen.values())
+    attention, handwriting, shares, _ = (choices_settings.SETTINGS[name] for name in chosen.values())
     ours, preset = own_method(), find_training_preset("cpu")
     assert ours.build is attention.method.build
-    assert not issubclass(handwriting.method.scenes, choices.AsWrittenAmongDigits)
+    assert not issubclass(handwriting.method.scenes, choices_settings.AsWrittenAmongDigits)
     assert ours.scenes is TrainingScenes
     assert preset.mixture == shares.change(preset).mixture
     # The sampling was asked for once more, of whole runs.

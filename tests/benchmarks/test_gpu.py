@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import gpu, results
+from benchmarks import gpu, gpu_answers, results
 from models.contract import load_contract
 from scenes.presets import PRESETS
 from tests.trainer.tiny import bar_digits
@@ -18,8 +18,8 @@ def test_a_trial_measures_everything_and_writes_nothing(
     bars: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(results, "FOLDER", tmp_path / "results")
-    monkeypatch.setattr(gpu, "digits_or_exit", bar_digits)
-    monkeypatch.setattr(gpu, "BATCHES", (1, 8))
+    monkeypatch.setattr(gpu, "load_digits", bar_digits)
+    monkeypatch.setattr(gpu_answers, "BATCHES", (1, 8))
     monkeypatch.setattr("trainer.export.PARITY_SCENES", 20)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     gpu.main(["--trial", "--steps", "4", "--run", str(tmp_path / "run")])
@@ -27,7 +27,7 @@ def test_a_trial_measures_everything_and_writes_nothing(
     found = {name: part for text in told for name, part in json.loads(text).items()}
     assert list(found) == ["provider", "training", "test", "serving"]
     assert found["provider"]["model_sha256"] == load_contract().sha256
-    assert set(found["provider"]["nodes"]) == {gpu.CPU}
+    assert set(found["provider"]["nodes"]) == {gpu_answers.CPU}
     for precision in ("tf32", "float32"):  # the CPU provider against itself
         assert set(found["provider"][precision].values()) == {0.0}
     assert found["training"]["steps"] == 4

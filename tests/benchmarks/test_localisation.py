@@ -90,7 +90,7 @@ def test_a_trial_runs_from_training_to_the_figure_and_leaves_the_results_alone(
     tmp_path: Path, bars: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(localisation, "digits_or_exit", bar_digits)
+    monkeypatch.setattr(localisation, "load_digits", bar_digits)
     monkeypatch.setattr(localisation, "PRESETS", ("article", "cluttered-100"))
     monkeypatch.setattr(
         localisation, "recipe", lambda *what: dataclasses.replace(recipe(*what), batch_size=8)

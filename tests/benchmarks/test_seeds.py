@@ -115,7 +115,7 @@ def test_the_median_is_shipped_and_all_seeds_are_told_of(
     shipped.parent.mkdir()
     monkeypatch.setattr(seeds, "MODEL_PATH", shipped)
     monkeypatch.setattr(seeds, "measure_run", measure_run)
-    monkeypatch.setattr(seeds, "digits_or_exit", bar_digits)
+    monkeypatch.setattr(seeds, "load_digits", bar_digits)
     monkeypatch.setattr("benchmarks.results.FOLDER", tmp_path / "results")
     for module in ("benchmarks.seeds", "benchmarks.figures"):
         monkeypatch.setattr(f"{module}.fill_in", lambda name, text, page: pages.append(name))
@@ -164,5 +164,5 @@ def test_runs_of_one_recipe_and_several_seeds_are_comparable(tmp_path: Path) -> 
     ],
 )
 def test_other_runs_are_refused(tmp_path: Path, other: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(SystemExit, match=sentence):
+    with pytest.raises(ValueError, match=sentence):
         seeds.check_comparable([run_of(tmp_path / "a"), run_of(tmp_path / "b", **other)])

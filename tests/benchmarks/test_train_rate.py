@@ -35,7 +35,7 @@ def test_the_floor_is_three_passes_at_the_better_of_the_two_peaks_of_each_precis
         return Five()
 
     monkeypatch.setattr(results, "FOLDER", tmp_path)
-    monkeypatch.setattr(train_rate, "digits_or_exit", bar_digits)
+    monkeypatch.setattr(train_rate, "load_digits", bar_digits)
     monkeypatch.setattr(train_rate, "warmed_up", warmed_up)
     monkeypatch.setattr(time, "perf_counter", lambda: now)
     monkeypatch.setattr(
