@@ -60,11 +60,12 @@ def test_the_recipe_is_the_one_that_was_chosen() -> None:
     assert ours.scenes.interpolation == min(errors, key=lambda how: sum(errors[how]))
 
 
-def test_the_preset_says_what_its_seeds_reached() -> None:
-    preset = find_training_preset("cpu")
-    runs = load_result("seeds")["figures"]["runs"]
-    for name, words in {"article": "error on article", "cluttered-100": "on cluttered-100"}.items():
-        errors = sorted(100 * run["test"]["presets"][name]["error"] for run in runs)
+@pytest.mark.parametrize(("name", "result"), [("cpu", "seeds-cubic-sampling"), ("long", "seeds")])
+def test_a_preset_says_what_its_seeds_reached(name: str, result: str) -> None:
+    preset = find_training_preset(name)
+    runs = load_result(result)["figures"]["runs"]
+    for scenes, words in {"article": "error on article", "cluttered-100": "on cluttered-100"}.items():
+        errors = sorted(100 * run["test"]["presets"][scenes]["error"] for run in runs)
         assert f"{errors[0]:.2f} to {errors[-1]:.2f} % {words}" in preset.reach
 
 
