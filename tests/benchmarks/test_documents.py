@@ -60,13 +60,25 @@ def test_the_recipe_is_the_one_that_was_chosen() -> None:
     assert ours.scenes.interpolation == min(errors, key=lambda how: sum(errors[how]))
 
 
-@pytest.mark.parametrize(("name", "result"), [("cpu", "seeds-cubic-sampling"), ("long", "seeds")])
-def test_a_preset_says_what_its_seeds_reached(name: str, result: str) -> None:
-    preset = find_training_preset(name)
-    runs = load_result(result)["figures"]["runs"]
-    for scenes, words in {"article": "error on article", "cluttered-100": "on cluttered-100"}.items():
+_REACHED = {"article": "error on article", "cluttered-100": "on cluttered-100"}
+
+
+def test_the_preset_long_says_what_its_seeds_reached() -> None:
+    preset = find_training_preset("long")
+    runs = load_result("seeds")["figures"]["runs"]
+    assert {(run["preset"], run["steps"]) for run in runs} == {(preset.name, preset.steps)}
+    for scenes, words in _REACHED.items():
         errors = sorted(100 * run["test"]["presets"][scenes]["error"] for run in runs)
         assert f"{errors[0]:.2f} to {errors[-1]:.2f} % {words}" in preset.reach
+
+
+def test_the_preset_cpu_says_what_its_timed_run_took_and_reached() -> None:
+    preset = find_training_preset("cpu")
+    run = load_result("timed_run")["figures"]
+    assert (run["preset"], run["steps"]) == (preset.name, preset.steps)
+    assert preset.cost.startswith(f"{run['seconds'] / 60:.0f} minutes on two cores")
+    for scenes, words in _REACHED.items():
+        assert f"{100 * run['test']['presets'][scenes]['error']:.2f} % {words}" in preset.reach
 
 
 @pytest.mark.parametrize("name", ["localisation", "ablations"])
