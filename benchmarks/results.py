@@ -13,13 +13,10 @@ import onnxruntime
 import torch
 
 from benchmarks.documents import PAGE, fill_in
-from scenes.mnist import DigitsUnavailableError
 from trainer import provenance
-from trainer.export import ParityError
-from trainer.steps import CompilerMissingError
+from trainer.errors import EXPLAINED
 
 FOLDER = Path(__file__).resolve().parent / "results"
-_EXPLAINED = (CompilerMissingError, DigitsUnavailableError, FileNotFoundError, ParityError, ValueError)
 
 
 @contextmanager
@@ -27,13 +24,7 @@ def sentence_or_exit() -> Iterator[None]:
     """End the program with its sentence where an error says what was expected; also a decorator of `main`."""
     try:
         yield
-    except (
-        CompilerMissingError,
-        DigitsUnavailableError,
-        FileNotFoundError,
-        ParityError,
-        ValueError,
-    ) as error:
+    except EXPLAINED as error:
         raise SystemExit(f"error: {error}") from error
 
 

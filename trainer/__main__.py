@@ -11,15 +11,15 @@ from typing import get_args
 from tqdm import tqdm
 
 from models.contract import MODEL_PATH
-from scenes.mnist import SPLITS, DigitsUnavailableError, load_digits
+from scenes.mnist import SPLITS, load_digits
 from scenes.presets import PRESETS as SCENE_PRESETS
 from scenes.presets import find_preset
+from trainer.errors import EXPLAINED
 from trainer.evaluate import COLUMNS, evaluate, load_predict, summarise
-from trainer.export import ParityError, export
+from trainer.export import export
 from trainer.memory import ask_for_huge_pages
 from trainer.presets import PRESETS as TRAINING_PRESETS
 from trainer.presets import Precision, find_training_preset
-from trainer.steps import CompilerMissingError
 from trainer.train import train
 
 
@@ -28,13 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.run_command(options)
-    except (
-        CompilerMissingError,
-        DigitsUnavailableError,
-        FileNotFoundError,
-        ParityError,
-        ValueError,
-    ) as error:
+    except EXPLAINED as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

@@ -67,6 +67,8 @@ def test_the_preset_long_says_what_its_seeds_reached() -> None:
     preset = find_training_preset("long")
     runs = load_result("seeds")["figures"]["runs"]
     assert {(run["preset"], run["steps"]) for run in runs} == {(preset.name, preset.steps)}
+    minutes = sorted(run["seconds"] / 60 for run in runs)
+    assert preset.cost.startswith(f"{minutes[0]:.0f} to {minutes[-1]:.0f} minutes on one core")
     for scenes, words in _REACHED.items():
         errors = sorted(100 * run["test"]["presets"][scenes]["error"] for run in runs)
         assert f"{errors[0]:.2f} to {errors[-1]:.2f} % {words}" in preset.reach
