@@ -84,7 +84,7 @@ VARIANTS = {
         Variant(OURS, "", "ours"),
         Variant("no-refiner-label", TERMS, "without the label of the first glimpse",
                 change=_weights(refiner_label=0.0)),
-        Variant("no-trunk-label", TERMS, "without the label of the gathered features",
+        Variant("no-gathered-label", TERMS, "without the label of the gathered features",
                 change=_weights(gathered_label=0.0)),
         Variant("no-presence", TERMS, "without the presence of a digit", change=_weights(presence=0.0)),
         Variant("no-variance", TERMS, "without the variance penalty", variance=0.0),
