@@ -36,9 +36,9 @@ from benchmarks.variants import (
     our_settings,
 )
 from scenes.digits import Digits
-from scenes.mnist import load_digits
 from scenes.presets import find_preset
 from trainer import provenance
+from trainer.digits import TrainingDigits, mnist_digits
 from trainer.evaluate import evaluate, summarise, torch_predict
 from trainer.memory import ask_for_huge_pages
 from trainer.model import GlimpseModel
@@ -58,10 +58,10 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(options.threads)
     trial = options.steps != STEPS or options.scenes != SCENES
     folder = RUNS / (f"ablations-{options.steps}-steps" if options.steps != STEPS else "ablations")
-    held_out = load_digits("validation")
+    digits = mnist_digits()
     budget = recipe("ablation", options.steps, options.precision)
     models = {
-        name: [train_variant(VARIANTS[name], folder, budget, seed) for seed in options.seeds]
+        name: [train_variant(VARIANTS[name], folder, budget, seed, digits) for seed in options.seeds]
         for name in options.only or [v.name for v in VARIANTS.values() if v.group not in options.without]
     }
     if options.only:
@@ -76,7 +76,7 @@ def main(arguments: list[str] | None = None) -> None:
         "made_at": {name: made_at(run_folder(folder, name, options.seeds[0])) for name in models},
         "cost": {name: cost(trained_models[0]) for name, trained_models in models.items()},
         "variants": {
-            name: [measure(model, held_out, options.scenes) for model in trained_models]
+            name: [measure(model, digits.held_out, options.scenes) for model in trained_models]
             for name, trained_models in models.items()
         },
     }
@@ -87,9 +87,12 @@ def main(arguments: list[str] | None = None) -> None:
     draw_trade_off(content, out / "ablations.png")
 
 
-def train_variant(variant: Variant, folder: Path, budget: TrainingPreset, seed: int) -> nn.Module:
+def train_variant(
+    variant: Variant, folder: Path, budget: TrainingPreset, seed: int, digits: TrainingDigits
+) -> nn.Module:
     """The variant's averaged model, trained or loaded."""
-    return trained(variant.method, variant.change(budget), run_folder(folder, variant.name, seed), seed=seed)
+    run = run_folder(folder, variant.name, seed)
+    return trained(variant.method, variant.change(budget), run, seed=seed, digits=digits)
 
 
 def measure(model: nn.Module, held_out: Digits, scenes: int) -> dict[str, dict[str, float]]:

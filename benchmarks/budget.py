@@ -10,12 +10,12 @@ from torch import nn
 
 from benchmarks.baselines import oracle
 from models.contract import SCENE_SIDE_PX
-from scenes.mnist import load_digits
 from trainer.checkpoint import CHECKPOINT_NAME, averaged_weights, load_checkpoint
+from trainer.digits import TrainingDigits, name_digits
 from trainer.flops import WHOLE, count_flops
 from trainer.method import Method, method_of
 from trainer.presets import Precision, TrainingPreset, find_training_preset
-from trainer.train import TrainingDigits, recipe_changes, train
+from trainer.train import recipe_changes, train
 
 RUNS = Path("runs")
 _STEPS_WORTH_COMPILING = 500
@@ -35,18 +35,18 @@ def recipe(name: str, steps: int, precision: Precision = "float32") -> TrainingP
 
 
 def trained(
-    method: Method, preset: TrainingPreset, run: Path, *, seed: int, digits: TrainingDigits | None = None
+    method: Method, preset: TrainingPreset, run: Path, *, seed: int, digits: TrainingDigits
 ) -> nn.Module:
     """The method's averaged model, trained by that recipe; a finished run is loaded, a killed one goes on.
 
     `digits` are what scenes are made of, as `train` has them.
 
     Raises:
-        ValueError: the folder holds a run of another method, seed or recipe.
+        ValueError: the folder holds a run of another method, seed or recipe, or on other digits.
     """
-    if not _finished(method, preset, run, seed):
+    if not _finished(method, preset, run, seed, name_digits(digits)):
         if method.name == oracle.NAME:
-            oracle.train_oracle(preset, run, digits.train if digits else load_digits("train"), seed=seed)
+            oracle.train_oracle(preset, run, digits, seed=seed)
         else:
             train(preset, run, seed=seed, device="cpu", method=method, digits=digits)
     model = method.build()
@@ -74,12 +74,14 @@ def cost(model: nn.Module, channels: int = 1) -> dict[str, float]:
     }
 
 
-def _finished(method: Method, preset: TrainingPreset, run: Path, seed: int) -> bool:
+def _finished(method: Method, preset: TrainingPreset, run: Path, seed: int, digits: dict[str, str]) -> bool:
     if not (run / CHECKPOINT_NAME).is_file():
         return False
     state = load_checkpoint(run)
     about = state["about"]
     changed = recipe_changes(about["recipe"], dataclasses.asdict(preset))
+    if (learnt_from := about.get("digits")) != digits:
+        changed.append(f"digits were {learnt_from}, expected {digits}")
     if changed or (method_of(about), about["seed"]) != (method.name, seed):
         raise ValueError(
             f"{run} holds a run of {method_of(about)}, seed {about['seed']}, expected {method.name}, seed "

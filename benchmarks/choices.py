@@ -43,13 +43,13 @@ from benchmarks.figures import markdown_table, measure_presets
 from benchmarks.results import FOLDER, load_result, sentence_or_exit, tell
 from scenes.digits import Digits, make_digits
 from scenes.mnist import load_digits
+from trainer.digits import TrainingDigits
 from trainer.evaluate import torch_predict
 from trainer.memory import ask_for_huge_pages
 from trainer.method import Method
 from trainer.model import GlimpseModel
 from trainer.presets import TrainingPreset, find_training_preset
 from trainer.steps import own_method
-from trainer.train import TrainingDigits
 from trainer.validation import label_errors
 
 PAGE = ROOT / "trainer" / "README.md"
@@ -160,7 +160,8 @@ def digits() -> tuple[TrainingDigits, Digits]:
         np.concatenate([known.labels[: count - 2 * KEPT], developed_on.labels]),
     )
     choice, fresh = part(count - 2 * KEPT, count - KEPT), part(count - KEPT, count)
-    return TrainingDigits(rest, choice), fresh
+    source = f"MNIST training digits without {count - 2 * KEPT:,} to {count - 1:,} (CC BY-SA 3.0)"
+    return TrainingDigits(rest, choice, source), fresh
 
 
 def train_setting(setting: Setting, folder: Path, steps: int, seed: int) -> nn.Module:

@@ -35,6 +35,7 @@ from scenes.digits import Digits
 from scenes.mnist import load_digits
 from scenes.presets import find_preset
 from trainer import provenance
+from trainer.digits import TrainingDigits, mnist_digits
 from trainer.evaluate import COLUMNS, DRAW_SEEDS
 from trainer.memory import ask_for_huge_pages
 from trainer.metrics import Figures
@@ -58,15 +59,15 @@ def main(arguments: list[str] | None = None) -> None:
     preset = recipe("compare", options.steps, options.precision)
     trial = (options.steps, options.scenes, options.draws) != (STEPS, SCENES, DRAWS)
     folder = RUNS / (f"compare-{options.steps}-steps" if options.steps != STEPS else "compare")
-    digits, held_out = load_digits("test"), load_digits("validation")
+    digits, learnt_from = load_digits("test"), mnist_digits()
     models = {
-        name: [train_one(name, preset, folder, seed) for seed in options.seeds]
+        name: [train_one(name, preset, folder, seed, learnt_from) for seed in options.seeds]
         for name in options.only or METHODS
     }
     if options.only:
         print(f"trained or loaded: {', '.join(models)}; without --only all are measured")
         return
-    figures = measure_all(models, digits, held_out, scenes=options.scenes, draws=options.draws)
+    figures = measure_all(models, digits, learnt_from.held_out, scenes=options.scenes, draws=options.draws)
     content = {
         "steps": preset.steps,
         "precision": preset.precision,
@@ -86,9 +87,11 @@ def main(arguments: list[str] | None = None) -> None:
     picture.save(out / "localisation.png", optimize=True)
 
 
-def train_one(name: str, preset: TrainingPreset, folder: Path, seed: int) -> nn.Module:
+def train_one(
+    name: str, preset: TrainingPreset, folder: Path, seed: int, digits: TrainingDigits
+) -> nn.Module:
     """The method of that name, trained or loaded."""
-    return trained(METHODS[name], preset, run_folder(folder, name, seed), seed=seed)
+    return trained(METHODS[name], preset, run_folder(folder, name, seed), seed=seed, digits=digits)
 
 
 def measure_all(

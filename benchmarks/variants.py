@@ -43,8 +43,11 @@ class Variant:
 
     @property
     def method(self) -> Method:
-        """How it is trained; the name tells runs of different variants apart."""
-        name = OWN_METHOD if self.name == OURS else f"{OWN_METHOD}, {self.name}"
+        """How it is trained; the name tells of all that differs, but for the recipe, which runs tell of."""
+        own = {**DESIGN._asdict(), "variance": VARIANCE_PER_INK, "kept ink": 1.0}
+        here = {**self.design._asdict(), "variance": self.variance, "kept ink": self.kept_ink}
+        changed = [f"{key} {here[key]:g}" for key, value in own.items() if here[key] != value]
+        name = ", ".join([OWN_METHOD, *([] if self.name == OURS else [self.name]), *changed])
         return Method(name, partial(GlimpseModel, self.design), self._losses, self.heads)
 
     def _losses(

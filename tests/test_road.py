@@ -43,7 +43,7 @@ def test_a_model_trained_exported_and_served_says_what_its_file_says(
     monkeypatch.setattr("trainer.calibrate._SCENES", 250)
     monkeypatch.setattr("trainer.export.PARITY_SCENES", 128)
     held = {"train": train_digits, "validation": validation_digits}
-    monkeypatch.setattr("trainer.train.load_digits", held.__getitem__)  # read once for all tests
+    monkeypatch.setattr("trainer.digits.load_digits", held.__getitem__)  # read once for all tests
     recipe = dataclasses.replace(PRESETS["smoke"], steps=20, batch_size=16, checkpoint_every=20, ramp=(5, 15))
     run = train(recipe, tmp_path / "run", device="cpu")
     model = tmp_path / "road.onnx"

@@ -6,24 +6,24 @@ import torch
 from torch import Tensor, nn
 
 
-def renewal(step: int, keep: float) -> float:
-    """How much of the average is taken anew at a step, quick at first.
+def average_weight(step: int, decay: float) -> float:
+    """The weight of a step's module in the average, 1 − decay; larger at first.
 
     Args:
         step: how many steps were taken in before, from 0.
-        keep: how much of the average stays at each step once it is no longer quick.
+        decay: what share of the average stays at each step in the end.
     """
-    return 1 - min(keep, (1 + step) / (10 + step))
+    return 1 - min(decay, (1 + step) / (10 + step))
 
 
 @torch.no_grad()
-def take_into_average(average: nn.Module, module: nn.Module, new: float | Tensor) -> None:
+def take_into_average(average: nn.Module, module: nn.Module, weight: float | Tensor) -> None:
     """Exponential moving average of weights and normalisation statistics, in place.
 
     Args:
         average: a copy of the module, which becomes the average.
         module: as it is after the step.
-        new: how much of the average is taken anew (`renewal`).
+        weight: of the module in the average (`average_weight`).
     """
     current = module.state_dict()
     moving, towards = [], []
@@ -34,5 +34,5 @@ def take_into_average(average: nn.Module, module: nn.Module, new: float | Tensor
         else:
             value.copy_(current[name])
     change = torch._foreach_sub(towards, moving)
-    torch._foreach_mul_(change, new)
+    torch._foreach_mul_(change, weight)
     torch._foreach_add_(moving, change)

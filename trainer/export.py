@@ -31,6 +31,7 @@ from scenes.draw import draw
 from scenes.presets import find_preset
 from trainer.attention import BOX_WIDTH_PER_SIGMA, FAINT_EDGE_PER_SIDE
 from trainer.checkpoint import load_checkpoint, load_trained_model
+from trainer.digits import source_of
 from trainer.evaluate import Predict, load_predict, make_pictures, torch_predict
 from trainer.files import replacing
 from trainer.flops import WHOLE, count_flops
@@ -184,7 +185,7 @@ def _describe(model: GlimpseModel, state: dict[str, Any], out: Path) -> Contract
             command=about["command"],
             preset=about["preset"],
             seed=about["seed"],
-            data=f"MNIST training digits 0 to 54,999 (CC BY-SA 3.0); scenes {json.dumps(recipe['mixture'])}",
+            data=f"{source_of(about)}; scenes {json.dumps(recipe['mixture'])}",
             scenes_seen=state["step"] * recipe["batch_size"],
             seconds=round(state["seconds"], 1),
             hardware=about["hardware"],

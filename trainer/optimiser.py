@@ -158,11 +158,11 @@ class Optimiser:
         for part in self._parts.values():
             part.zero_grad()
 
-    def step(self, pace: float | Tensor) -> None:
-        """One step at `pace`, 0 to 1, of the highest learning rates; a scalar tensor in a recorded step."""
+    def step(self, factor: float | Tensor) -> None:
+        """One step at `factor`, 0 to 1, of the highest learning rates; a scalar tensor in a recorded step."""
         for name, part in self._parts.items():
             for group in part.param_groups:
-                group["lr"] = pace * self._highest[name]
+                group["lr"] = factor * self._highest[name]
             part.step()
 
     def state_dict(self) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class TrainingPreset:
     ramp: tuple[int, int] = (150, 500)
     weight_decay: float = 0.01
     gradient_clip: float = 2.0
-    averaging: float = 0.998
+    ema_decay: float = 0.998
     pasted: float = 0.5
     without_digit: float = 1 / 16
     warped: bool = True

@@ -18,7 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils._pytree import tree_map_only
 
 from scenes.digits import Digits
-from trainer.averaging import renewal, take_into_average
+from trainer.averaging import average_weight, take_into_average
 from trainer.distributed import Processes
 from trainer.losses import compute_losses
 from trainer.method import OWN_METHOD, Method
@@ -46,9 +46,9 @@ class _Given(NamedTuple):
     labels: Tensor  # [batch]
     first: Windows
     second: Windows
-    pace: Tensor  # of the learning rate; these four are scalars
+    learning_rate_factor: Tensor  # this and what follows are scalars
     ramp: Tensor
-    renewal: Tensor
+    average_weight: Tensor
     present: Tensor | None
 
 
@@ -125,9 +125,9 @@ class Trainer:
             batch.before_pasting,
             batch.labels,
             *self.scenes.windows(self.step),
-            pace=self._scalar(self._pace()),
+            learning_rate_factor=self._scalar(self._learning_rate_factor()),
             ramp=self._scalar(self._ramp()),
-            renewal=self._scalar(renewal(self.step, self.preset.averaging)),
+            average_weight=self._scalar(average_weight(self.step, self.preset.ema_decay)),
             present=self.scenes.present(self.step),
         )
         learnt: tuple[Any, Any] = self._learn(given)
@@ -145,8 +145,8 @@ class Trainer:
         self._optimiser.zero_grad()
         losses.total.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), self.preset.gradient_clip)
-        self._optimiser.step(given.pace)
-        take_into_average(self.averaged, self.model, given.renewal)
+        self._optimiser.step(given.learning_rate_factor)
+        take_into_average(self.averaged, self.model, given.average_weight)
         found: tuple[Any, Any] = tree_map_only(Tensor, Tensor.detach, (losses, looks))
         return found
 
@@ -166,8 +166,8 @@ class Trainer:
         self.averaged.load_state_dict(state["averaged"])
         self._optimiser.load_state_dict(state["optimiser"])
 
-    def _pace(self) -> float:
-        """Of the learning rate: linear warm-up, then half a cosine down to nothing."""
+    def _learning_rate_factor(self) -> float:
+        """Of the highest learning rates: linear warm-up, then half a cosine down to nothing."""
         done = self.step / self.preset.steps
         warm = min(1.0, (self.step + 1) / self.preset.warm_up)
         return warm * 0.5 * (1 + math.cos(math.pi * done))

@@ -16,10 +16,10 @@ import torch
 from tqdm import tqdm
 
 from scenes.digits import Digits
-from scenes.mnist import load_digits
 from trainer import provenance
 from trainer.calibrate import calibrate
 from trainer.checkpoint import CHECKPOINT_NAME, load_checkpoint, save_checkpoint
+from trainer.digits import TrainingDigits, mnist_digits, name_digits
 from trainer.distributed import join_processes
 from trainer.memory import keep_freed_memory
 from trainer.method import Method, method_of
@@ -31,13 +31,6 @@ from trainer.validation import label_errors, watched_scenes
 
 RUN_NAME = "run.json"
 _BETWEEN_COMMITS = ", "
-
-
-class TrainingDigits(NamedTuple):
-    """What scenes are made of: of `train` to learn from, of `held_out` to watch a run and to calibrate."""
-
-    train: Digits
-    held_out: Digits
 
 
 def train(
@@ -62,23 +55,24 @@ def train(
         digits: what scenes are made of; none are MNIST's training digits, of which the last are held out.
 
     Raises:
-        ValueError: the folder holds a run of another preset, method or seed, or is not one folder for all
-            processes.
+        ValueError: the folder holds a run of another preset, method or seed or on other digits, or is not
+            one folder for all processes.
         scenes.mnist.DigitsUnavailableError: MNIST is not to be had.
     """
-    digits = digits or TrainingDigits(load_digits("train"), load_digits("validation"))
+    digits = digits or mnist_digits()
+    named = name_digits(digits)
     with join_processes(device) as processes:
         torch.set_flush_denormal(True)
         keep_freed_memory()
         trainer = Trainer(preset, digits.train, seed=seed, processes=processes, method=method)
-        earlier = resume(trainer, run, seed)
+        earlier = resume(trainer, run, seed, named)
         if trainer.step == preset.steps:
             return run
         if not processes.leads:
             _follow(trainer)
             return run
         run.mkdir(parents=True, exist_ok=True)
-        _lead(trainer, run, describe(trainer, seed, earlier), digits.held_out, earlier.seconds)
+        _lead(trainer, run, describe(trainer, seed, earlier, named), digits.held_out, earlier.seconds)
     return run
 
 
@@ -145,13 +139,20 @@ class Earlier(NamedTuple):
     starts: int = 0
 
 
-def resume(trainer: Trainer, run: Path, seed: int) -> Earlier:
+def resume(trainer: Trainer, run: Path, seed: int, digits: dict[str, str]) -> Earlier:
     """Load the run's checkpoint where there is one.
 
+    Args:
+        trainer: what goes on from there.
+        run: the run's folder.
+        seed: of the run.
+        digits: what the run learns from, as `name_digits` names it.
+
     Raises:
-        ValueError: it is of another preset, seed, method or recipe, or not all processes found the same.
+        ValueError: it is of another preset, seed, method or recipe or on other digits, or not all processes
+            found the same.
     """
-    earlier = _load(trainer, run, seed)
+    earlier = _load(trainer, run, seed, digits)
     steps = trainer.processes.gather(trainer.step)
     if len(set(steps)) > 1:
         raise ValueError(
@@ -160,7 +161,7 @@ def resume(trainer: Trainer, run: Path, seed: int) -> Earlier:
     return earlier
 
 
-def _load(trainer: Trainer, run: Path, seed: int) -> Earlier:
+def _load(trainer: Trainer, run: Path, seed: int, digits: dict[str, str]) -> Earlier:
     if not (run / CHECKPOINT_NAME).is_file():
         return Earlier()
     state = load_checkpoint(run)
@@ -179,6 +180,10 @@ def _load(trainer: Trainer, run: Path, seed: int) -> Earlier:
     changed = recipe_changes(about["recipe"], dataclasses.asdict(trainer.preset))
     if changed:
         raise ValueError(f"{run} holds a run of another recipe: {'; '.join(changed)}. Choose another --run")
+    if (learnt_from := about.get("digits")) != digits:
+        raise ValueError(
+            f"{run} holds a run on other digits: {learnt_from}, expected {digits}; choose another --run"
+        )
     try:
         trainer.load_state(state)
     except RuntimeError as error:  # torch names the layers
@@ -202,13 +207,14 @@ def recipe_changes(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[
     ]
 
 
-def describe(trainer: Trainer, seed: int, earlier: Earlier) -> dict[str, Any]:
-    """What a run's files say of it: method, recipe, code, machine and versions."""
+def describe(trainer: Trainer, seed: int, earlier: Earlier, digits: dict[str, str]) -> dict[str, Any]:
+    """What a run's files say of it: method, recipe, digits, code, machine and versions."""
     processes = trainer.processes
     return {
         "method": trainer.method,
         "preset": trainer.preset.name,
         "seed": seed,
+        "digits": digits,
         "commit": _BETWEEN_COMMITS.join(dict.fromkeys([*earlier.commits, provenance.commit()])),
         "command": provenance.command(),
         "hardware": provenance.hardware(processes.device, torch.get_num_threads()),

@@ -18,13 +18,13 @@ from tqdm import tqdm
 
 from benchmarks.baselines.common import OUTPUTS, LabelLosses, Pass, Pictures, intensities
 from models.contract import GLIMPSE_SIDE_PX, SCENE_SIDE_PX
-from scenes.digits import Digits
 from scenes.draw import draw
 from scenes.frame import frame_offset_px
 from scenes.truth import ink_boxes
 from trainer.attention import gaussian_of_box
 from trainer.checkpoint import save_checkpoint
 from trainer.data import LabelledBatch, TrainingScenes
+from trainer.digits import TrainingDigits, name_digits
 from trainer.distributed import Processes
 from trainer.losses import LossWeights, label_loss, mean_where_present
 from trainer.memory import keep_freed_memory
@@ -80,20 +80,21 @@ class ScenesWithBoxes(TrainingScenes):
         return made._replace(scenes=torch.cat([made.scenes, masks], dim=1))
 
 
-def train_oracle(preset: TrainingPreset, run: Path, digits: Digits, *, seed: int) -> None:
+def train_oracle(preset: TrainingPreset, run: Path, digits: TrainingDigits, *, seed: int) -> None:
     """Train into the folder `run`, going on from its checkpoint where there is one.
 
     Raises:
-        ValueError: the folder holds a run of another seed or recipe.
+        ValueError: the folder holds a run of another seed or recipe, or on other digits.
     """
     torch.set_flush_denormal(True)
     keep_freed_memory()
     processes = Processes(0, 1, torch.device("cpu"))
     # Not in `METHOD` itself, which others may train: none but this loop gets boxes.
     method = dataclasses.replace(METHOD, scenes=ScenesWithBoxes)
-    trainer = Trainer(preset, digits, seed=seed, processes=processes, method=method)
-    earlier = resume(trainer, run, seed)
-    about, began = describe(trainer, seed, earlier), time.perf_counter() - earlier.seconds
+    trainer = Trainer(preset, digits.train, seed=seed, processes=processes, method=method)
+    named = name_digits(digits)
+    earlier = resume(trainer, run, seed, named)
+    about, began = describe(trainer, seed, earlier, named), time.perf_counter() - earlier.seconds
     run.mkdir(parents=True, exist_ok=True)
     with tqdm(total=preset.steps, initial=trainer.step, unit="step", desc="train oracle") as bar:
         while trainer.step < preset.steps:

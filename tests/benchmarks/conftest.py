@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.trainer.tiny import bar_digits, one_thread, train_on_bars
+from tests.trainer.tiny import one_thread, train_on_bars
 
 __all__ = ["one_thread"]  # a fixture of every test here
 
@@ -11,4 +11,3 @@ __all__ = ["one_thread"]  # a fixture of every test here
 def bars(monkeypatch: pytest.MonkeyPatch) -> None:
     """Training and measuring on bar digits, and with little of them, so that no data set is needed."""
     train_on_bars(monkeypatch)
-    monkeypatch.setattr("benchmarks.budget.load_digits", bar_digits)

@@ -79,6 +79,14 @@ def test_no_two_variants_share_a_run() -> None:
     assert VARIANTS[OURS].heads == HEADS
 
 
+def test_a_run_of_a_variant_with_another_number_is_not_taken_for_it() -> None:
+    wide = VARIANTS["window-1.8"]
+    wider = dataclasses.replace(wide, design=wide.design._replace(second_window=2.0))
+    assert wide.method.name == "glimpse, window-1.8, second_window 1.8"
+    assert wider.method.name == "glimpse, window-1.8, second_window 2"
+    assert VARIANTS["no-kept-ink"].method.name == "glimpse, no-kept-ink, kept ink 0"
+
+
 def test_with_every_layer_a_head_nothing_is_left_for_muon() -> None:
     learner = Trainer(SMALL, bar_digits(), seed=0, processes=ALONE, method=VARIANTS["adamw"].method)
     assert list(learner.state()["optimiser"]) == ["adamw"]
@@ -88,7 +96,6 @@ def test_a_trial_runs_from_training_to_the_curve_and_leaves_the_results_alone(
     tmp_path: Path, bars: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(ablations, "load_digits", bar_digits)
     kept = (OURS, "no-variance", "no-kept-ink", "variance-1", "side-20", "adamw")
     monkeypatch.setattr(ablations, "VARIANTS", {name: VARIANTS[name] for name in kept})
     monkeypatch.setattr(ablations, "recipe", lambda *what: dataclasses.replace(recipe(*what), batch_size=8))

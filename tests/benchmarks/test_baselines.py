@@ -24,6 +24,7 @@ from tests.trainer.test_labels_only import TRUTH, reachable
 from tests.trainer.tiny import ALONE, ROOT, TINY, bar_digits
 from trainer.attention import gaussian_of_box
 from trainer.checkpoint import load_checkpoint, load_trained_model, save_checkpoint
+from trainer.digits import TrainingDigits, mnist_digits
 from trainer.method import OWN_METHOD
 from trainer.model import CORRECTIONS_PACE, NO_DIGIT, Calibration
 from trainer.steps import Trainer
@@ -79,27 +80,30 @@ def test_a_scene_without_a_digit_counts_for_its_presence_alone(method) -> None:
 @pytest.mark.parametrize("name", sorted(METHODS))
 def test_it_trains_resumes_and_is_loaded_by_one_road(name: str, tmp_path: Path, bars: None) -> None:
     method, run = METHODS[name], tmp_path / name
-    first = trained(method, RECIPE, run, seed=0)
+    first = trained(method, RECIPE, run, seed=0, digits=mnist_digits())
     state = load_checkpoint(run)
     assert (state["step"], state["about"]["method"]) == (2, name)
     written = (run / "checkpoint.pt").stat().st_mtime_ns
-    again = trained(method, RECIPE, run, seed=0)
+    again = trained(method, RECIPE, run, seed=0, digits=mnist_digits())
     assert (run / "checkpoint.pt").stat().st_mtime_ns == written  # loaded, not trained
     for key, value in first.state_dict().items():
         assert torch.equal(value, again.state_dict()[key])
     with pytest.raises(ValueError, match=f"holds a run of {name}, seed 0"):
-        trained(method, RECIPE, run, seed=1)
+        trained(method, RECIPE, run, seed=1, digits=mnist_digits())
+    others = TrainingDigits(bar_digits("validation"), bar_digits(), "others")
+    with pytest.raises(ValueError, match=r"digits were .*MNIST.*, expected .*others"):
+        trained(method, RECIPE, run, seed=0, digits=others)
 
 
 def test_a_finished_run_of_an_earlier_model_is_loaded(tmp_path: Path, bars: None) -> None:
     method = METHODS[OWN_METHOD]
-    expected = trained(method, RECIPE, tmp_path / "run", seed=0).state_dict()
+    expected = trained(method, RECIPE, tmp_path / "run", seed=0, digits=mnist_digits()).state_dict()
     state = load_checkpoint(tmp_path / "run")
     for name in ("weight", "bias"):
         now = state["averaged"].pop(f"attention_network.corrections.{name}")
         state["averaged"][f"attention_network.geometry.2.{name}"] = CORRECTIONS_PACE * now
     save_checkpoint(state, tmp_path / "run")
-    found = trained(method, RECIPE, tmp_path / "run", seed=0).state_dict()
+    found = trained(method, RECIPE, tmp_path / "run", seed=0, digits=mnist_digits()).state_dict()
     for name, values in expected.items():
         torch.testing.assert_close(found[name], values)
 
@@ -107,7 +111,7 @@ def test_a_finished_run_of_an_earlier_model_is_loaded(tmp_path: Path, bars: None
 @pytest.mark.parametrize("name", ["cam", "oracle"])
 def test_a_killed_run_goes_on_as_if_it_had_not_been(name: str, tmp_path: Path, bars: None) -> None:
     preset = dataclasses.replace(TINY, steps=4, checkpoint_every=2)
-    whole = trained(METHODS[name], preset, tmp_path / "a", seed=0)
+    whole = trained(METHODS[name], preset, tmp_path / "a", seed=0, digits=mnist_digits())
     with pytest.MonkeyPatch.context() as patch:
         advance = Trainer.advance
         taken: list[int] = []
@@ -120,15 +124,15 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(name: str, tmp_path: Path, b
 
         patch.setattr(Trainer, "advance", advance_twice)
         with pytest.raises(KeyboardInterrupt):
-            trained(METHODS[name], preset, tmp_path / "b", seed=0)
+            trained(METHODS[name], preset, tmp_path / "b", seed=0, digits=mnist_digits())
     assert load_checkpoint(tmp_path / "b")["step"] == 2
-    resumed = trained(METHODS[name], preset, tmp_path / "b", seed=0)
+    resumed = trained(METHODS[name], preset, tmp_path / "b", seed=0, digits=mnist_digits())
     for key, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[key]), key
 
 
 def test_a_run_of_another_method_is_not_taken_for_ours(tmp_path: Path, bars: None) -> None:
-    trained(cam.METHOD, RECIPE, tmp_path, seed=0)
+    trained(cam.METHOD, RECIPE, tmp_path, seed=0, digits=mnist_digits())
     with pytest.raises(ValueError, match="holds a run of the method cam, expected one of glimpse"):
         load_trained_model(tmp_path)
 

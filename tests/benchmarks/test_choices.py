@@ -21,8 +21,8 @@ from scenes.mnist import Split
 from scenes.presets import PRESETS
 from tests.trainer.tiny import ALONE, TINY, bar_digits
 from trainer.data import TrainingScenes
+from trainer.digits import TrainingDigits
 from trainer.steps import Trainer
-from trainer.train import TrainingDigits
 
 SMALL = dataclasses.replace(TINY, steps=3, ramp=(0, 1), precision="bfloat16")
 
@@ -48,8 +48,9 @@ def test_no_digit_is_learnt_from_chosen_by_and_kept_for_the_end_at_once(
 
     monkeypatch.setattr(choices, "load_digits", numbered)
     learnt, fresh = choices.digits()
-    numbers = [set(part.images[:, 0, 0].tolist()) for part in (*learnt, fresh)]
+    numbers = [set(part.images[:, 0, 0].tolist()) for part in (learnt.train, learnt.held_out, fresh)]
     assert numbers == [{*range(20), *range(100, 160)}, set(range(20, 40)), set(range(40, 60))]
+    assert learnt.source == "MNIST training digits without 20 to 59 (CC BY-SA 3.0)"
 
 
 def test_the_lower_sum_of_label_errors_is_chosen_and_a_tie_keeps_the_recipe() -> None:
@@ -147,8 +148,8 @@ def test_an_alternative_trains_and_becomes_another_model(name: str) -> None:
 def test_training_takes_the_digits_that_it_is_given(
     tmp_path: Path, bars: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = TrainingDigits(bar_digits(), bar_digits("validation"))
-    monkeypatch.setattr("trainer.train.load_digits", lambda split: pytest.fail(f"asked for {split}"))
+    given = TrainingDigits(bar_digits(), bar_digits("validation"), "bars")
+    monkeypatch.setattr("trainer.digits.load_digits", lambda split: pytest.fail(f"asked for {split}"))
     seen = []
     monkeypatch.setattr("trainer.train.calibrate", lambda model, held_out, device: seen.append(held_out))
     setting = SETTINGS[OURS]

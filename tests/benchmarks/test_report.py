@@ -43,7 +43,7 @@ PICTURES = {"curves", "looks", "iou", "hard", "confusion", "worst"}
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("trainer.train.load_digits", bar_digits)
+        patch.setattr("trainer.digits.load_digits", bar_digits)
         patch.setattr("trainer.validation._SCENES", 125)
         patch.setattr("trainer.calibrate._SCENES", 250)
         return train(TINY, tmp_path_factory.mktemp("runs") / "tiny", device="cpu")

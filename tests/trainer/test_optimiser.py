@@ -145,20 +145,20 @@ def test_what_has_no_gradient_vanishes_in_matrices_and_stays_in_biases() -> None
         torch.testing.assert_close(parameter.detach(), kept.get(name, 1.0) * before[name])
 
 
-@pytest.mark.parametrize("pace", [1.0, 0.25, 0.0])
-def test_the_pace_scales_both_halves_steps(pace: float) -> None:
-    def change(pace: float) -> Tensor:
+@pytest.mark.parametrize("factor", [1.0, 0.25, 0.0])
+def test_the_factor_scales_both_halves_steps(factor: float) -> None:
+    def change(factor: float) -> Tensor:
         torch.manual_seed(0)
         model = nn.Sequential(nn.Linear(3, 5), nn.Linear(5, 2))
         before = nn.utils.parameters_to_vector(model.parameters()).detach()
         optimiser = make(model, ("1",), weight_decay=0.0)
         model(torch.ones(4, 3)).square().sum().backward()
-        optimiser.step(pace)
+        optimiser.step(factor)
         return nn.utils.parameters_to_vector(model.parameters()).detach() - before
 
     whole = change(1.0)
     assert (whole != 0).all()
-    torch.testing.assert_close(change(pace), pace * whole, rtol=0, atol=1e-6)
+    torch.testing.assert_close(change(factor), factor * whole, rtol=0, atol=1e-6)
 
 
 def quadratic(model: nn.Sequential) -> Tensor:

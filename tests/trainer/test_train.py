@@ -18,6 +18,7 @@ from trainer import provenance
 from trainer.__main__ import main
 from trainer.attention import boxes
 from trainer.checkpoint import CHECKPOINT_NAME, load_checkpoint, load_trained_model, save_checkpoint
+from trainer.digits import TrainingDigits, name_digits, source_of
 from trainer.losses import compute_losses
 from trainer.model import GlimpseModel
 from trainer.presets import PRESETS, find_training_preset
@@ -198,6 +199,24 @@ def test_another_seed_preset_or_recipe_does_not_go_on_with_a_run(
     assert_same(load_checkpoint(tmp_path), load_checkpoint(tiny_run))
 
 
+def test_a_run_does_not_go_on_with_other_digits(tmp_path: Path, tiny_run: Path, bars: None) -> None:
+    (tmp_path / CHECKPOINT_NAME).write_bytes((tiny_run / CHECKPOINT_NAME).read_bytes())
+    others = TrainingDigits(bar_digits("validation"), bar_digits(), "others")
+    with pytest.raises(ValueError, match=r"a run on other digits: .*MNIST.*, expected .*others"):
+        train(TINY, tmp_path, device="cpu", digits=others)
+    assert_same(load_checkpoint(tmp_path), load_checkpoint(tiny_run))
+
+
+def test_a_run_names_the_digits_that_it_learns_from(tmp_path: Path, bars: None) -> None:
+    digits = TrainingDigits(bar_digits(), bar_digits("validation"), "bars")
+    about = load_checkpoint(train(dataclasses.replace(TINY, steps=1), tmp_path, digits=digits))["about"]
+    assert source_of(about) == "bars"
+    assert about["digits"] == name_digits(digits)
+    relabelled = digits.train._replace(labels=digits.train.labels[::-1].copy())
+    assert name_digits(digits._replace(train=relabelled))["sha256"] != about["digits"]["sha256"]
+    assert source_of({}) == "digits that the run does not name"
+
+
 def test_a_checkpoint_that_could_not_be_written_leaves_the_former(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -241,18 +260,18 @@ def test_an_earlier_models_run_is_still_read_and_not_gone_on_with(
 def test_the_average_and_the_schedules_are_what_they_say() -> None:
     recipe = dataclasses.replace(TINY, steps=100, warm_up=10, ramp=(20, 40))
     learner = Trainer(recipe, bar_digits(), seed=0, processes=ALONE)
-    paces, ramps = {}, {}
+    factors, ramps = {}, {}
     for learner.step in (0, 4, 9, 20, 25, 50, 99, 100):
-        paces[learner.step], ramps[learner.step] = learner._pace(), learner._ramp()
+        factors[learner.step], ramps[learner.step] = learner._learning_rate_factor(), learner._ramp()
     # Warm-up over 10 steps: a tenth, a half, all of it, times half a cosine that is 1 at 0 and ½ at 50.
-    assert paces[0] == pytest.approx(0.1)
-    assert paces[4] == pytest.approx(0.5, rel=5e-3)
-    assert paces[50] == pytest.approx(0.5)
-    assert paces[100] == pytest.approx(0)
-    assert max(paces.values()) <= 1
+    assert factors[0] == pytest.approx(0.1)
+    assert factors[4] == pytest.approx(0.5, rel=5e-3)
+    assert factors[50] == pytest.approx(0.5)
+    assert factors[100] == pytest.approx(0)
+    assert max(factors.values()) <= 1
     assert [ramps[step] for step in (0, 20, 25, 50, 100)] == [0, 0, 0.25, 1, 1]
 
-    # Both optimisers go at that pace of their own highest rates.
+    # Both optimisers go at that factor of their own highest rates.
     learner.step = 4
     learner.advance()
     rates = {
@@ -260,8 +279,8 @@ def test_the_average_and_the_schedules_are_what_they_say() -> None:
         for name, part in learner._optimiser._parts.items()
     }
     assert rates == {
-        "muon": [pytest.approx(recipe.muon_learning_rate * paces[4])],
-        "adamw": 2 * [pytest.approx(2e-3 * paces[4])],
+        "muon": [pytest.approx(recipe.muon_learning_rate * factors[4])],
+        "adamw": 2 * [pytest.approx(2e-3 * factors[4])],
     }
 
     learner = Trainer(recipe, bar_digits(), seed=0, processes=ALONE)

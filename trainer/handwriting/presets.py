@@ -21,7 +21,7 @@ class WriterPreset:
     batch_size: int = 128
     flow_batch_size: int = 512
     learning_rate: float = 2e-3
-    averaging: float = 0.999
+    ema_decay: float = 0.999
 
 
 PRESETS = {

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from scenes.mnist import load_digits
 from trainer import provenance
-from trainer.averaging import renewal, take_into_average
+from trainer.averaging import average_weight, take_into_average
 from trainer.files import replacing
 from trainer.handwriting.losses import divergence, reconstruction, velocity_error
 from trainer.handwriting.model import Codes, Encoder, Flow, Gaussians, Writer
@@ -87,7 +87,7 @@ class WriterTrainer:
             drawn = Codes(codes.mean[chosen], codes.log_variance[chosen]).sample()
             error = velocity_error(flow, drawn, self.known.classes[chosen])
             descent.step(error, error=error)
-            take_into_average(average, flow, renewal(step, preset.averaging))
+            take_into_average(average, flow, average_weight(step, preset.ema_decay))
         flow.load_state_dict(average.state_dict())
 
     @torch.no_grad()

@@ -1,0 +1,45 @@
+"""What a run's scenes are made of, and how the run's files name it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from scenes.digits import Digits
+from scenes.mnist import load_digits
+
+
+class TrainingDigits(NamedTuple):
+    """Digits of `train` to learn from, of `held_out` to watch a run and to calibrate.
+
+    `source` says in words what those of `train` are; the model's sidecar has it from there.
+    """
+
+    train: Digits
+    held_out: Digits
+    source: str
+
+
+def mnist_digits() -> TrainingDigits:
+    """MNIST's training digits, the last of them held out.
+
+    Raises:
+        scenes.mnist.DigitsUnavailableError: MNIST is not to be had.
+    """
+    train = load_digits("train")
+    source = f"MNIST training digits 0 to {len(train.labels) - 1:,} (CC BY-SA 3.0)"
+    return TrainingDigits(train, load_digits("validation"), source)
+
+
+def name_digits(digits: TrainingDigits) -> dict[str, str]:
+    """What a run says of the digits that it learns from: their source, and a SHA-256 of images and labels."""
+    content = hashlib.sha256(digits.train.images.tobytes())
+    content.update(digits.train.labels.tobytes())
+    return {"source": digits.source, "sha256": content.hexdigest()}
+
+
+def source_of(about: Mapping[str, Any]) -> str:
+    """What a run learnt from, in words; earlier runs do not name it."""
+    source: str = about.get("digits", {}).get("source", "digits that the run does not name")
+    return source
