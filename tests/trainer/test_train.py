@@ -209,7 +209,8 @@ def test_a_run_does_not_go_on_with_other_digits(tmp_path: Path, tiny_run: Path, 
 
 def test_a_run_names_the_digits_that_it_learns_from(tmp_path: Path, bars: None) -> None:
     digits = TrainingDigits(bar_digits(), bar_digits("validation"), "bars")
-    about = load_checkpoint(train(dataclasses.replace(TINY, steps=1), tmp_path, digits=digits))["about"]
+    run = train(dataclasses.replace(TINY, steps=1), tmp_path, device="cpu", digits=digits)
+    about = load_checkpoint(run)["about"]
     assert source_of(about) == "bars"
     assert about["digits"] == name_digits(digits)
     relabelled = digits.train._replace(labels=digits.train.labels[::-1].copy())
