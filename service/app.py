@@ -6,12 +6,12 @@ import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from time import perf_counter
 from typing import Annotated
 
 import anyio
 import orjson
-from anyio import to_thread
 from fastapi import FastAPI, Query, Request, Response
 
 from scenes.digits import Digits
@@ -38,6 +38,7 @@ from service.schemas import (
 )
 from service.settings import Settings
 from service.synthesis.handwriting import DigitSource, GeneratedDigits, Generator, MnistDigits
+from service.synthesis.limiter import SynthesisLimiter
 from service.synthesis.synthesize import Scene, Synthesizer
 from service.v2.infer import Served
 from service.v2.routes import add_open_inference
@@ -126,7 +127,10 @@ def create_app(
         "generated": GeneratedDigits(generator),
         "mnist": MnistDigits(mnist),
     }
-    _add_synthesis(app, engine, Synthesizer(sources))
+    limiter = SynthesisLimiter()
+    _add_synthesis(app, engine, Synthesizer(sources), limiter)
+    # The load shedder asks them before the app is asked (shedding.py).
+    app.state.gates = {("POST", "/predict"): engine.is_full, ("GET", "/synthesize"): limiter.is_full}
     _add_health(app, engine)
     if settings.metrics:
         add_metrics(app, metrics)
@@ -188,7 +192,11 @@ def _add_prediction(app: FastAPI, engine: Engine, metrics: Metrics, limits: Limi
         openapi_extra={"requestBody": _many_images(limits.files)},
     )
     async def predict_batch(request: Request, query: Annotated[PredictQuery, Query()]) -> Response:
-        """A list in the files' order, each an answer as of `/predict` or a `detail` that says why not."""
+        """A list in the files' order, each an answer as of `/predict` or a `detail` that says why not.
+
+        A few pictures are in flight at a time, and single ones go before them. Where the service is too busy
+        to get on with the list, the pictures that are left say so; where none was answered, it is a 503.
+        """
         refuse_repeats(request.scope["query_string"])
         answers = await engine.answer_many(await read_images(request, limits), query.maps)
         whole = [
@@ -198,7 +206,7 @@ def _add_prediction(app: FastAPI, engine: Engine, metrics: Metrics, limits: Limi
         return _JSON(to_json(whole))
 
 
-def _add_synthesis(app: FastAPI, engine: Engine, synthesizer: Synthesizer) -> None:
+def _add_synthesis(app: FastAPI, engine: Engine, synthesizer: Synthesizer, limiter: SynthesisLimiter) -> None:
     def draw_scene(query: SynthesizeQuery) -> tuple[Scene, bytes]:
         scene = synthesizer.make(query)
         return scene, png(scene.picture)
@@ -215,7 +223,7 @@ def _add_synthesis(app: FastAPI, engine: Engine, synthesizer: Synthesizer) -> No
     async def synthesize(request: Request, query: Annotated[SynthesizeQuery, Query()]) -> Response:
         """A 100 x 100 px scene of digits that nobody wrote; what is not given is drawn from the seed."""
         refuse_repeats(request.scope["query_string"])
-        scene, picture = await to_thread.run_sync(draw_scene, query)
+        scene, picture = await limiter.run(partial(draw_scene, query))
         headers = {"Cache-Control": "no-store"}  # without a seed, each is another
         if query.format == "png":
             headers["Content-Security-Policy"] = PICTURE_POLICY

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.inference.batching import BUCKETS, Batcher, OverloadedError, Policy, WorkerError
+from service.inference.batching import Batcher, OverloadedError, WorkerError
 from service.inference.images import ImageError
+from service.inference.policy import BUCKETS, Policy
 from service.inference.predictor import PredictorError
 from service.inference.work import Done, IsLarge, Job, PictureJob, TensorJob
 
@@ -58,7 +59,7 @@ def picture(name: int | bytes) -> PictureJob:
     return PictureJob(name if isinstance(name, bytes) else b"%d" % name, "none", 100, 0.0)
 
 
-def asked(batcher: Batcher, *names: int | bytes, **how: bool) -> list[asyncio.Task[Any]]:
+def asked(batcher: Batcher, *names: int | bytes, **how: Any) -> list[asyncio.Task[Any]]:
     return [asyncio.create_task(batcher.ask(picture(name), **how)) for name in names]
 
 
@@ -158,7 +159,7 @@ def test_a_full_queue_refuses_at_once_and_takes_again_when_there_is_room():
             await batcher.ask(picture(4))
         assert caught.value.retry_after_s == 1
         assert refused == ["queue_full"]
-        tasks += asked(batcher, 5, patient=True)
+        tasks += asked(batcher, 5, many=batcher.many_parts())
         worker.gate.set()
         assert await asyncio.gather(*tasks) == [b"0", b"1", b"2", b"3", b"5"]
         assert await batcher.ask(picture(6)) == b"6"
