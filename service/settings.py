@@ -227,8 +227,9 @@ def name_unknown_variables(names: Iterable[str]) -> list[str]:
         variable = name.upper()  # settings are read whatever the case of their letters
         if not variable.startswith(_PREFIX) or variable in known or _SERVICE_LINK_NAME.fullmatch(variable):
             continue
-        nearest = get_close_matches(variable, known, n=1)
-        hint = f"; the nearest is {nearest[0]}" if nearest else ""
+        own = [other.removeprefix(_PREFIX) for other in known]
+        nearest = get_close_matches(variable.removeprefix(_PREFIX), own, n=1)
+        hint = f"; the nearest is {_PREFIX}{nearest[0]}" if nearest else ""
         sentences.append(f"{name} is no setting and is ignored{hint}")
     return sentences
 

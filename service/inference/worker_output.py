@@ -11,6 +11,7 @@ import asyncio
 import fcntl
 import logging
 import os
+from typing import cast
 
 _PIPE_BYTES = 16_384
 _PAUSE_S = 0.25
@@ -29,8 +30,7 @@ class OutputLog(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The pipe is open."""
-        assert isinstance(transport, asyncio.ReadTransport)
-        self._transport = transport
+        self._transport = cast("asyncio.ReadTransport", transport)  # uvloop's is of no class of asyncio's
 
     def data_received(self, data: bytes) -> None:
         """Some output has come: log its lines, then read no more for a while."""
