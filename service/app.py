@@ -22,7 +22,7 @@ from service.http.layers import LayeredApp
 from service.http.metrics import Metrics, add_metrics
 from service.http.uploads import IMAGE_TYPES, MULTIPART, Limits, read_image, read_images
 from service.inference.answer import data_uri, model_of, png, to_json
-from service.inference.batching import Batch
+from service.inference.batching import Batch, OverloadedError
 from service.inference.engine import Engine
 from service.pages import add_page
 from service.queries import PredictQuery, SourceName, SynthesizeQuery, refuse_repeats
@@ -128,9 +128,9 @@ def create_app(
         "mnist": MnistDigits(mnist),
     }
     limiter = SynthesisLimiter()
-    _add_synthesis(app, engine, Synthesizer(sources), limiter)
+    _add_synthesis(app, engine, metrics, Synthesizer(sources), limiter)
     # The load shedder asks them before the app is asked (shedding.py).
-    app.state.gates = {("POST", "/predict"): engine.is_full, ("GET", "/synthesize"): limiter.is_full}
+    app.state.gates = {("POST", "/predict"): engine.is_full, ("GET", "/synthesize"): limiter.is_flooded}
     _add_health(app, engine)
     if settings.metrics:
         add_metrics(app, metrics)
@@ -206,7 +206,9 @@ def _add_prediction(app: FastAPI, engine: Engine, metrics: Metrics, limits: Limi
         return _JSON(to_json(whole))
 
 
-def _add_synthesis(app: FastAPI, engine: Engine, synthesizer: Synthesizer, limiter: SynthesisLimiter) -> None:
+def _add_synthesis(
+    app: FastAPI, engine: Engine, metrics: Metrics, synthesizer: Synthesizer, limiter: SynthesisLimiter
+) -> None:
     def draw_scene(query: SynthesizeQuery) -> tuple[Scene, bytes]:
         scene = synthesizer.make(query)
         return scene, png(scene.picture)
@@ -221,9 +223,16 @@ def _add_synthesis(app: FastAPI, engine: Engine, synthesizer: Synthesizer, limit
         },
     )
     async def synthesize(request: Request, query: Annotated[SynthesizeQuery, Query()]) -> Response:
-        """A 100 x 100 px scene of digits that nobody wrote; what is not given is drawn from the seed."""
+        """A 100 x 100 px scene of digits that nobody wrote; what is not given is drawn from the seed.
+
+        One scene is made at a time and few requests may wait for it: the others get a 503 with `Retry-After`.
+        """
         refuse_repeats(request.scope["query_string"])
-        scene, picture = await limiter.run(partial(draw_scene, query))
+        try:
+            scene, picture = await limiter.run(partial(draw_scene, query))
+        except OverloadedError:
+            metrics.rejected("queue_full")
+            raise
         headers = {"Cache-Control": "no-store"}  # without a seed, each is another
         if query.format == "png":
             headers["Content-Security-Policy"] = PICTURE_POLICY

@@ -49,13 +49,18 @@ class OutputLog(asyncio.Protocol):
 
 
 async def open_output() -> int:
-    """A file descriptor for a worker's output; whoever starts the worker closes it then."""
+    """A file descriptor for a worker's output, for `hand_over` once the worker has been started."""
     readable, writable = os.pipe()
-    os.set_blocking(writable, False)
     if hasattr(fcntl, "F_SETPIPE_SZ"):
         fcntl.fcntl(writable, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
     await asyncio.get_running_loop().connect_read_pipe(OutputLog, os.fdopen(readable, "rb"))
     return writable
+
+
+def hand_over(writable: int) -> None:
+    """Leave a worker's output to the worker, which shall not wait where nobody reads it fast enough."""
+    os.set_blocking(writable, False)  # only now: libuv makes a child's output blocking as it starts it
+    os.close(writable)
 
 
 def _write(line: bytes) -> None:

@@ -16,7 +16,7 @@ from service.inference.loop_clock import LoopClock
 from service.inference.predictor import PredictorError
 from service.inference.wire import Orders, Started, WireError, pack, receive
 from service.inference.work import Done, IsLarge, Job, PictureJob
-from service.inference.worker_output import open_output
+from service.inference.worker_output import hand_over, open_output
 
 _START_S = 120.0
 _STOP_S = 5.0
@@ -59,7 +59,7 @@ class WorkerProcess:
                 env={name: value for name, value in os.environ.items() if not name.startswith(_SECRETS)},
             )
         finally:
-            os.close(output)
+            hand_over(output)
             theirs.close()
         self._reader, self._writer = await asyncio.open_connection(sock=ours, limit=_BUFFER_BYTES)
         started = await self._ask(self._orders, _START_S)

@@ -203,8 +203,8 @@ if "service.inference.worker" in sys.orig_argv:
 
 def test_what_native_code_in_a_worker_prints_is_a_few_lines_of_the_log(model_path, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(TALKATIVE)
-    settings = {"GLIMPSE_MODEL_PATH": str(model_path), "GLIMPSE_WORKERS": "1", "PYTHONPATH": str(tmp_path)}
-    with server(**settings) as (process, address, _):
+    settings = {"GLIMPSE_MODEL_PATH": str(model_path), "GLIMPSE_PROVIDER": "cpu", "GLIMPSE_WORKERS": "1"}
+    with server(**settings, PYTHONPATH=str(tmp_path)) as (process, address, _):
         assert httpx2.get(f"{address}/readyz", timeout=PATIENCE_S).status_code == 200
         process.send_signal(signal.SIGTERM)
         output, errors = process.communicate(timeout=PATIENCE_S)
@@ -214,7 +214,8 @@ def test_what_native_code_in_a_worker_prints_is_a_few_lines_of_the_log(model_pat
     assert {line["logger"] for line in lines} == {"service.worker"}
     printed = [line for line in lines if "Unknown field with tag" in line["event"]]
     assert 1 < len(printed) < 20
-    assert sum(line.get("repeated", 1) for line in printed) > 50
+    # It did not wait for the log: what came too fast is lost.
+    assert 50 < sum(line.get("repeated", 1) for line in printed) < 10_000
     assert any(line["event"] == "to stdout" for line in lines)
 
 
