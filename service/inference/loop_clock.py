@@ -8,7 +8,7 @@ blame workers and requests for the service's own silence; this clock does not.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -22,11 +22,23 @@ class Deadline:
     """The end of a timeout, which may be moved while it is waited for."""
 
     at_s: float
+    _excused: Callable[[], float]
     _scope: asyncio.Timeout
+    _excused_s: float = 0.0
 
-    def expire(self) -> None:
-        """Let the timeout raise TimeoutError."""
+    def expire(self) -> bool:
+        """Let the timeout raise TimeoutError; or move it by the time that was excused, and return false."""
+        more_s = self._excused() - self._excused_s
+        if more_s > 0:
+            self._excused_s += more_s
+            self.at_s += more_s
+            return False
         self._scope.reschedule(asyncio.get_running_loop().time())
+        return True
+
+
+def _nothing() -> float:
+    return 0.0
 
 
 class LoopClock:
@@ -57,10 +69,17 @@ class LoopClock:
             self._timer = None
 
     @asynccontextmanager
-    async def timeout(self, seconds: float) -> AsyncIterator[Deadline]:
-        """Raise TimeoutError in the body of the `async with` once it has taken `seconds` of this clock."""
+    async def timeout(
+        self, seconds: float, excused: Callable[[], float] = _nothing
+    ) -> AsyncIterator[Deadline]:
+        """Raise TimeoutError in the body of the `async with` once it has taken `seconds` of this clock.
+
+        Args:
+            seconds: how long the body may take.
+            excused: how many seconds since the beginning shall not count; asked when the time is over.
+        """
         async with asyncio.timeout(None) as scope:
-            deadline = Deadline(self._now_s + seconds, scope)
+            deadline = Deadline(self._now_s + seconds, excused, scope)
             self._deadlines.add(deadline)
             try:
                 yield deadline
@@ -77,7 +96,7 @@ class LoopClock:
         # them.
         if not late or self._was_late:
             for deadline in [deadline for deadline in self._deadlines if deadline.at_s <= self._now_s]:
-                self._deadlines.discard(deadline)
-                deadline.expire()
+                if deadline.expire():
+                    self._deadlines.discard(deadline)
         self._was_late = late
         self._timer = loop.call_later(_TICK_S, self._tick, loop)

@@ -49,7 +49,8 @@ class Queue:
 
     So a request with hundreds of parts delays a single one by no more than what a worker is at. That the
     parts get on under a steady load of single requests, one of them goes first where none was taken for
-    `part_turn_s`. Requests of many parts take turns, so that each gets on.
+    `part_turn_s`, but never two of them before a single request that waits. Requests of many parts take
+    turns, so that each gets on.
     """
 
     def __init__(self, clock: LoopClock, part_turn_s: float) -> None:
@@ -58,6 +59,7 @@ class Queue:
         self._singles: deque[PendingRequest] = deque()
         self._parts: dict[ManyParts, deque[PendingRequest]] = {}  # in the order of their turns
         self._part_taken_at_s = 0.0
+        self._single_taken = False  # since then
 
     def __len__(self) -> int:
         return len(self._singles) + self.parts
@@ -78,7 +80,7 @@ class Queue:
             self._singles.append(request)
         else:
             if not self._parts:
-                self._part_taken_at_s = self._clock.now()
+                self._part_taken_at_s, self._single_taken = self._clock.now(), False
             self._parts.setdefault(request.many, deque()).append(request)
 
     def remove(self, request: PendingRequest) -> None:
@@ -92,7 +94,7 @@ class Queue:
         """The next requests in their order, at most so many, with or without parts; they go on waiting."""
         self._drop_gone()
         in_turns = self._in_turns() if parts else iter(())
-        overdue = self._clock.now() - self._part_taken_at_s >= self._part_turn_s
+        overdue = self._single_taken and self._clock.now() - self._part_taken_at_s >= self._part_turn_s
         before = islice(in_turns, 1 if overdue else 0)
         return list(islice(chain(before, self._singles, in_turns), most))
 
@@ -102,8 +104,9 @@ class Queue:
         for request in taken:
             if request.many is None:
                 self._singles.popleft()
+                self._single_taken = True
             else:
-                self._part_taken_at_s = self._clock.now()
+                self._part_taken_at_s, self._single_taken = self._clock.now(), False
                 rest = self._parts.pop(request.many)
                 rest.popleft()
                 if rest:

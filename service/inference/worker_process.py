@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -99,8 +100,15 @@ class WorkerProcess:
     async def _ask(self, message: object, patience_s: float) -> object:
         if self._reader is None or self._writer is None or self._process is None:
             raise WorkerError("a worker has not been started")
+        pid = self._process.pid
+        ready_s = _waited_for_a_core_s(pid)
+
+        def starved_s() -> float:
+            return _waited_for_a_core_s(pid) - ready_s
+
         try:
-            async with self._clock.timeout(patience_s) as deadline:
+            # A worker is not blamed for the time that the machine has not given it.
+            async with self._clock.timeout(patience_s, excused=starved_s) as deadline:
 
                 def begun() -> None:
                     deadline.at_s = self._clock.now() + patience_s
@@ -136,6 +144,15 @@ class WorkerProcess:
             except TimeoutError:
                 self._process.kill()
                 await self._process.wait()
+
+
+def _waited_for_a_core_s(pid: int) -> float:
+    """How long a process has been ready to run while others ran; 0 where the system does not tell."""
+    try:
+        _, waited_ns, _ = Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()
+    except (OSError, ValueError):
+        return 0.0
+    return int(waited_ns) / 1e9
 
 
 def _fits(done: Done, jobs: Sequence[Job]) -> bool:

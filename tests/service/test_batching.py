@@ -15,8 +15,10 @@ import pytest
 
 from service.inference.batching import Batcher, OverloadedError, WorkerError
 from service.inference.images import ImageError
+from service.inference.loop_clock import LoopClock
 from service.inference.policy import BUCKETS, Policy
 from service.inference.predictor import PredictorError
+from service.inference.queue import ManyParts, PendingRequest, Queue
 from service.inference.work import Done, IsLarge, Job, PictureJob, TensorJob
 
 PATIENCE_S = 10
@@ -518,8 +520,25 @@ def test_single_requests_go_before_the_parts_of_one_with_many_which_get_on_never
         await asyncio.sleep(0.25)
         worker.gate.set()
         await asyncio.gather(*tasks)
-        assert [data for (data,) in worker.batches] == [b"L0", b"a0", b"L1", b"L2", b"a1"]
+        assert [data for (data,) in worker.batches] == [b"L0", b"L1", b"a0", b"L2", b"a1"]
         await batcher.stop()
+
+    run(test)
+
+
+def test_no_two_parts_go_before_a_single_request_however_long_each_takes():
+    async def test() -> None:
+        queue = Queue(LoopClock(), part_turn_s=0.0)
+        many = ManyParts(0.0)
+        for name, parts in ((b"S", None), (b"p", many)):
+            for _ in range(4):
+                result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+                queue.append(PendingRequest(picture(name), result, 0.0, many=parts))
+        taken = [request for _ in range(8) for request in queue.take(1)]
+        assert b"".join(request.job.data for request in taken if isinstance(request.job, PictureJob)) == (
+            b"SpSpSpSp"
+        )
+        assert len(queue) == 0
 
     run(test)
 

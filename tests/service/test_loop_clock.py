@@ -86,3 +86,14 @@ def test_a_deadline_may_be_moved():
             await asyncio.sleep(0.4)
 
     run(test, asyncio.new_event_loop)
+
+
+def test_time_that_is_excused_does_not_count():
+    async def test(clock: LoopClock) -> None:
+        begin_s = clock.now()
+        with pytest.raises(TimeoutError):
+            async with clock.timeout(0.1, excused=lambda: min(0.5, clock.now() - begin_s)):
+                await asyncio.Event().wait()
+        assert clock.now() - begin_s >= 0.6
+
+    run(test, asyncio.new_event_loop)

@@ -23,6 +23,7 @@ import pytest
 
 from models.contract import sidecar_path
 from service.inference.wire import Orders, pack
+from service.inference.worker_process import _waited_for_a_core_s
 from tests.service.fakes import encode
 from tests.service.proxy import Backend, Proxy, read_message
 from tests.service.test_server import PATIENCE_S, server
@@ -172,6 +173,25 @@ def test_a_stall_of_the_service_alone_costs_no_worker_and_no_request(service):
         assert {task.result(PATIENCE_S).status_code for task in asking} == {200}
     assert is_ready(client)
     assert workers_of(process) == workers
+
+
+STARVE = "while True: pass"
+
+
+def test_a_worker_that_the_machine_gives_no_time_is_not_blamed():
+    """It is ready to run all the while: that is what the system counts, and what it is excused for."""
+    if not Path("/proc/self/schedstat").exists():
+        pytest.skip("this system does not tell how long a process has waited for a core")
+    core = str(min(os.sched_getaffinity(0)))
+    busy = [subprocess.Popen(["taskset", "-c", core, sys.executable, "-c", STARVE]) for _ in range(3)]
+    try:
+        before = _waited_for_a_core_s(busy[0].pid)
+        until(lambda: _waited_for_a_core_s(busy[0].pid) - before > 0.5)
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+    assert _waited_for_a_core_s(busy[0].pid) == 0.0  # it is no more
 
 
 def test_workers_that_die_again_and_again_do_not_end_the_service(service):
