@@ -15,7 +15,7 @@ from service.inference.work import Job, Result
 
 @dataclass(eq=False)
 class ManyParts:
-    """A request of many parts: when, by the loop's clock, one of its parts was last answered."""
+    """A request of many parts: when, by the loop's clock, one of them was last answered or taken by a worker."""
 
     progressed_at_s: float
 
@@ -107,6 +107,7 @@ class Queue:
                 self._single_taken = True
             else:
                 self._part_taken_at_s, self._single_taken = self._clock.now(), False
+                request.many.progressed_at_s = self._clock.now()
                 rest = self._parts.pop(request.many)
                 rest.popleft()
                 if rest:
