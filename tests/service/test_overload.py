@@ -22,7 +22,7 @@ from service.inference.policy import Policy
 from service.inference.predictor import Prediction
 from service.settings import Settings
 from service.synthesis.limiter import SynthesisLimiter
-from tests.service.fakes import BarGenerator, BlobPredictor
+from tests.service.fakes import BarGenerator, BlobPredictor, encode
 from tests.service.listening import listening
 from tests.service.test_headers import ORIGIN
 from tests.service.test_server import PATIENCE_S
@@ -111,6 +111,36 @@ def test_who_has_hung_up_is_not_worked_for():
             predictor.gate.set()
         assert client.post("/predict", content=PICTURE, headers=KIND).status_code == 200
     assert len(predictor.batches) <= 2
+
+
+def test_in_a_batch_an_overload_is_an_error_of_single_files_and_what_is_done_is_kept():
+    predictor = WaitingPredictor()
+    policy = Policy(max_batch=2, deadline_s=0.3, heartbeat_s=600)
+    app = create_app(engine_in_process(predictor, workers=1, policy=policy), Settings(), BarGenerator())
+    with (
+        listening(app, patience_s=PATIENCE_S) as listener,
+        httpx2.Client(base_url=f"http://127.0.0.1:{listener.address[1]}", timeout=PATIENCE_S) as client,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        photo = encode(np.random.default_rng(0).integers(0, 255, (600, 600), np.uint8))  # over 256 KiB
+        try:
+            asked = pool.submit(client.post, "/predict/batch", files=[("images", photo)] * 20)
+            # The first is with the worker, which gets no further: all others are given up, none waits in vain.
+            with httpx2.Client(base_url=client.base_url, timeout=PATIENCE_S) as other:
+                until(lambda: counted(other, "glimpse_queue_depth") == 1)
+                until(lambda: counted(other, "glimpse_rejections_total", reason="deadline") >= 1)
+                until(lambda: counted(other, "glimpse_queue_depth") == 0)
+        finally:
+            predictor.gate.set()
+        answer = asked.result(PATIENCE_S)
+        assert answer.status_code == 200
+        first, *others = answer.json()
+        assert "label" in first
+        assert len(others) == 19
+        assert all("no worker was free for 0.3 s" in other["detail"] for other in others)
+        # Where nothing holds them up, all are answered, though two at a time wait at most.
+        whole = client.post("/predict/batch", files=[("images", photo)] * 20)
+        assert all("label" in each for each in whole.json())
 
 
 class WaitingGenerator(BarGenerator):

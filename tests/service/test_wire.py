@@ -6,6 +6,7 @@ import asyncio
 import pickle
 import socket
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -165,7 +166,7 @@ def test_the_answer_of_an_honest_worker_is_taken():
         assert len(found.results) == len(answer.results)
 
 
-async def ask_a_liar(jobs: list[Job], answer: bytes) -> Done:
+async def ask_a_liar(jobs: Sequence[Job], answer: bytes) -> Done:
     """Ask a worker process that gives this answer, whatever it is asked."""
     ours, theirs = socket.socketpair()
     clock = LoopClock()

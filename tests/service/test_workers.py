@@ -223,8 +223,8 @@ if "service.inference.worker" in sys.orig_argv:
 
 def test_what_native_code_in_a_worker_prints_is_a_few_lines_of_the_log(model_path, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(TALKATIVE)
-    settings = {"GLIMPSE_MODEL_PATH": str(model_path), "GLIMPSE_PROVIDER": "cpu", "GLIMPSE_WORKERS": "1"}
-    with server(**settings, PYTHONPATH=str(tmp_path)) as (process, address, _):
+    settings: dict[str, Any] = {"GLIMPSE_MODEL_PATH": str(model_path), "GLIMPSE_WORKERS": "1"}
+    with server(**settings, GLIMPSE_PROVIDER="cpu", PYTHONPATH=str(tmp_path)) as (process, address, _):
         assert httpx2.get(f"{address}/readyz", timeout=PATIENCE_S).status_code == 200
         process.send_signal(signal.SIGTERM)
         output, errors = process.communicate(timeout=PATIENCE_S)
@@ -240,7 +240,10 @@ def test_what_native_code_in_a_worker_prints_is_a_few_lines_of_the_log(model_pat
 
 
 def test_a_worker_knows_no_key(model_path):
-    settings = {"GLIMPSE_MODEL_PATH": str(model_path), "GLIMPSE_API_KEYS": "a-key-of-the-service"}
+    settings: dict[str, Any] = {
+        "GLIMPSE_MODEL_PATH": str(model_path),
+        "GLIMPSE_API_KEYS": "a-key-of-the-service",
+    }
     with server(**settings, GLIMPSE_WORKERS="1") as (process, _, _):
         (worker,) = workers_of(process)
         surroundings = Path(f"/proc/{worker}/environ").read_bytes()
