@@ -1,4 +1,4 @@
-"""Smaller scenes in the model's frame: centred on the dark, never enlarged, as the service does it."""
+"""Smaller scenes in the model's frame: centred, never enlarged, edges repeated, as the service does it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def frame_offset_px(side_px: int, frame_side_px: int) -> int:
 
 
 def centre_in_frame(pictures: Array, frame_side_px: int) -> Array:
-    """Square pictures `[n, side, side]` centred in `[n, frame_side_px, frame_side_px]`, zeros around them."""
+    """Square pictures `[n, side, side]` centred in `[n, frame_side_px, frame_side_px]`, which repeats edges."""
     xp = namespace(pictures)
     side = pictures.shape[1]
     before = frame_offset_px(side, frame_side_px)
@@ -25,9 +25,8 @@ def centre_in_frame(pictures: Array, frame_side_px: int) -> Array:
         return pictures
     after = frame_side_px - side - before
     for axis in (1, 2):
-        dark = xp.zeros_like(pictures)
-        # One dark line many times: there may be fewer lines in the picture than around it.
-        above = xp.take(dark, 0 * span(pictures, before, "int64"), axis=axis)
-        below = xp.take(dark, 0 * span(pictures, after, "int64"), axis=axis)
+        # One line many times: there may be fewer lines in the picture than around it.
+        above = xp.take(pictures, 0 * span(pictures, before, "int64"), axis=axis)
+        below = xp.take(pictures, 0 * span(pictures, after, "int64") + side - 1, axis=axis)
         pictures = xp.concat([above, pictures, below], axis=axis)
     return pictures
