@@ -17,7 +17,10 @@ def frame_offset_px(side_px: int, frame_side_px: int) -> int:
 
 
 def centre_in_frame(pictures: Array, frame_side_px: int) -> Array:
-    """Square pictures `[n, side, side]` centred in `[n, frame_side_px, frame_side_px]`, which repeats edges."""
+    """Square pictures centred in a frame that repeats their edges.
+
+    `[n, side, side]` becomes `[n, frame_side_px, frame_side_px]`; ValueError where the side is larger.
+    """
     xp = namespace(pictures)
     side = pictures.shape[1]
     before = frame_offset_px(side, frame_side_px)

@@ -143,7 +143,7 @@ def _count(engine: Engine, metrics: Metrics) -> None:
     metrics.watch_workers(lambda: engine.worker_pids)
 
     def count(batch: Batch) -> None:
-        metrics.batch(batch.size)
+        metrics.batch(batch.size, batch.done.looks)
         metrics.stage("queue", batch.queue_s)
         metrics.stage("decode", batch.done.decode_s)
         metrics.stage("inference", batch.done.inference_s)

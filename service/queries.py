@@ -78,8 +78,8 @@ class PredictQuery(_Query):
     maps: Maps = Field(
         "array",
         examples=["none"],
-        description="How the attention map and the glimpse are written: as rows of numbers, as PNG data "
-        "URIs, or not at all.",
+        description="How the attention map, the glimpse and the frame are written: as rows of numbers, as "
+        "PNG data URIs, or not at all.",
     )
 
 

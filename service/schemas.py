@@ -19,6 +19,7 @@ DataUri = Annotated[
     str, Field(pattern="^data:image/png;base64,", examples=["data:image/png;base64,iVBORw0K…"])
 ]
 Row = Annotated[list[Share], Field(min_length=1, max_length=SCENE_SIDE_PX)]
+FrameRow = Annotated[list[Share], Field(min_length=SCENE_SIDE_PX, max_length=SCENE_SIDE_PX)]
 GlimpseRow = Annotated[list[Share], Field(min_length=GLIMPSE_SIDE_PX, max_length=GLIMPSE_SIDE_PX)]
 Digit = Annotated[int, Field(ge=0, le=len(CLASSES) - 1)]
 
@@ -34,6 +35,15 @@ class BoxAnswer(_Answer):
     y: float = Field(ge=0, description="Top edge, px.")
     width: float = Field(ge=0, description="Width, px.")
     height: float = Field(ge=0, description="Height, px.")
+
+
+class FrameBoxAnswer(_Answer):
+    """What a frame covers of the posted image, in its px; it may reach beyond the image."""
+
+    x: float = Field(description="Left edge, px; may be negative.")
+    y: float = Field(description="Top edge, px; may be negative.")
+    width: float = Field(gt=0, description="Width, px.")
+    height: float = Field(gt=0, description="Height, px.")
 
 
 class AttentionAnswer(_Answer):
@@ -59,8 +69,10 @@ class TimingAnswer(_Answer):
     """Where the time went."""
 
     queue: Milliseconds = Field(description="Waiting for a worker that is free, ms.")
-    decode: Milliseconds = Field(description="Decoding the image and placing it into the frame, ms.")
-    inference: Milliseconds = Field(description="The model's call; in a batch, of all its images, ms.")
+    decode: Milliseconds = Field(description="Decoding the image, ms.")
+    inference: Milliseconds = Field(
+        description="Cutting frames out of the image and the model's calls; in a batch, of all images, ms."
+    )
     encode: Milliseconds = Field(description="Computing and encoding the maps, ms.")
 
 
@@ -77,7 +89,7 @@ class PredictionWithoutMaps(_Answer):
     )
     bbox: BoxAnswer = Field(description="Box of the digit, in px of the posted image, clipped to it.")
     attention: AttentionAnswer = Field(description="The attention, in px of the posted image.")
-    inverted: bool = Field(description="Whether dark ink on light paper was turned to bright on dark.")
+    inverted: bool = Field(description="Whether the ink at the box is darker than the ground around it.")
     model: ModelAnswer = Field(description="Which model answered, and where it ran.")
     timing_ms: TimingAnswer = Field(description="Where the time went, milliseconds.")
 
@@ -92,6 +104,13 @@ class PredictionAnswer(PredictionWithoutMaps):
     glimpse: (
         Annotated[list[GlimpseRow], Field(min_length=GLIMPSE_SIDE_PX, max_length=GLIMPSE_SIDE_PX)] | DataUri
     ) = Field(description="What the classifier saw, rows of intensities 0 to 1. With `maps=png` a grey PNG.")
+    frame: Annotated[list[FrameRow], Field(min_length=SCENE_SIDE_PX, max_length=SCENE_SIDE_PX)] | DataUri = (
+        Field(
+            description="What the network saw in its last look, rows of intensities 0 to 1; beyond the image "
+            "it repeats the image's edges. With `maps=png` a grey PNG."
+        )
+    )
+    frame_box: FrameBoxAnswer = Field(description="Where that frame lies in the posted image.")
 
 
 class ErrorAnswer(_Answer):

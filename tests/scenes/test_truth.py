@@ -93,7 +93,9 @@ def test_the_canvas_box_is_the_whole_pasted_canvas() -> None:
 
 
 @pytest.mark.parametrize(("side", "offset"), [(60, 20), (100, 0), (99, 0), (97, 1), (28, 36)])
-def test_a_smaller_scene_lies_in_the_middle_of_the_frame_which_repeats_its_edges(side: int, offset: int) -> None:
+def test_a_smaller_scene_lies_in_the_middle_of_the_frame_which_repeats_its_edges(
+    side: int, offset: int
+) -> None:
     assert frame_offset_px(side, 100) == offset
     pictures = np.random.default_rng(0).random((3, side, side), np.float32)
     rest = 100 - side - offset

@@ -26,7 +26,7 @@ PROGRAM = """
 import json, os, sys, time, warnings
 warnings.simplefilter("ignore")
 from service.inference.images import ImageError, decode_grey
-from service.inference.letterbox import letterbox
+from service.inference.letterbox import cut_frame, place_whole
 from service.settings import Settings
 
 def memory(field):
@@ -38,7 +38,8 @@ def measure(path):
     open("/proc/self/clear_refs", "w").write("5")  # the peak is now
     before, start = memory("VmRSS"), time.process_time()
     try:
-        letterbox(decode_grey(data, Settings().max_pixels))
+        grey = decode_grey(data, Settings().max_pixels)
+        cut_frame(grey, place_whole(*grey.shape[::-1]))
         said = ""
     except ImageError as error:
         said = str(error)

@@ -18,7 +18,7 @@ from tests.service.fakes import BarGenerator, encode
 
 ARRAY_KEYS = {
     *("label", "confidence", "probabilities", "bbox", "attention", "attention_map", "glimpse"),
-    *("digit_present", "inverted", "model", "timing_ms"),
+    *("digit_present", "inverted", "frame", "frame_box", "model", "timing_ms"),
 }
 
 
@@ -65,6 +65,10 @@ def test_an_answer_has_all_its_parts(client, post):
     expected = np.exp(-0.5 * ((columns - 40) / 10) ** 2 - 0.5 * ((rows - 40) / 5) ** 2)
     np.testing.assert_allclose(grid, expected / expected.max(), atol=6e-5)
     assert np.array(answer["glimpse"]).shape == (28, 28)
+    frame = np.zeros((100, 100))
+    frame[30:50, 20:60] = 1
+    np.testing.assert_array_equal(answer["frame"], frame)
+    assert answer["frame_box"] == {"x": 0, "y": 0, "width": 100, "height": 100}
     PredictionAnswer.model_validate(answer)
 
 
@@ -84,12 +88,45 @@ def test_a_small_picture_has_a_map_of_its_own_size(client):
     assert (int(row), int(column)) == (9, 37)
 
 
-def test_dark_ink_on_light_paper_is_turned(client):
-    page = np.full((60, 120), 250, np.uint8)
-    page[20:40, 80:100] = 10
+@pytest.mark.parametrize(("ground", "stroke", "inverted"), [(250, 10, True), (130, 60, True), (40, 90, False)])
+def test_the_ink_at_the_box_is_darker_than_its_ground_or_not(client, ground, stroke, inverted):
+    page = np.full((60, 100), ground, np.uint8)
+    page[20:40, 60:66] = stroke
+    page[22, 75] = 255  # the box, as this model has it: from here to the brighter half of the page
     answer = strict_json(post_raw(client, encode(page)))
-    assert answer["inverted"] is True
-    assert answer["bbox"] == pytest.approx({"x": 80, "y": 20, "width": 20, "height": 20}, abs=1.21)
+    assert answer["inverted"] is inverted
+    shown = np.array(answer["frame"])
+    np.testing.assert_allclose(shown[20:80], page / 255, atol=5e-4)  # as it was posted
+    np.testing.assert_allclose(shown[:20], ground / 255, atol=5e-4)  # and its edges repeated
+
+
+def test_the_frame_of_a_small_picture_reaches_beyond_it(client):
+    data = picture_with_box(50, 40, 30, 5, 45, 15)
+    answer = strict_json(post_raw(client, data))
+    assert answer["frame_box"] == {"x": -25, "y": -30, "width": 100, "height": 100}
+    as_png = strict_json(post_raw(client, data, maps="png"))
+    assert as_png["frame_box"] == answer["frame_box"]
+
+
+def test_a_small_digit_in_a_large_picture_is_looked_at_closely(client):
+    answer = strict_json(post_raw(client, picture_with_box(900, 700, 600, 100, 650, 168)))
+    assert answer["bbox"] == pytest.approx({"x": 600, "y": 100, "width": 50, "height": 68}, abs=2)
+    # 68 px of the picture are 34 px of the frame; the digit is in its middle.
+    assert answer["frame_box"] == pytest.approx({"x": 525, "y": 34, "width": 200, "height": 200}, abs=20)
+    frame = np.array(answer["frame"])
+    assert np.count_nonzero(frame > 0.5) == pytest.approx(25 * 34, rel=0.2)
+    assert np.array(answer["attention_map"]).shape == (78, 100)
+    assert np.max(answer["attention_map"]) == 1
+
+
+def test_a_picture_that_has_to_be_searched_is_answered_by_the_surest_window(client, predictor):
+    page = np.full((900, 900), 0, np.uint8)
+    page[700:704, 800:804] = 255  # lost in the whole, which is shrunk nine times
+    answer = strict_json(post_raw(client, encode(page)))
+    assert answer["digit_present"] > 0.5
+    assert answer["bbox"] == pytest.approx({"x": 800, "y": 700, "width": 4, "height": 4}, abs=1)
+    assert answer["frame_box"]["width"] == pytest.approx(34, abs=1)
+    assert predictor.batches == [1, 9, 1]
 
 
 def test_maps_as_png(client):
@@ -97,7 +134,7 @@ def test_maps_as_png(client):
     answer = strict_json(post_raw(client, data, maps="png"))
     PredictionAnswer.model_validate(answer)
     as_array = strict_json(post_raw(client, data))
-    for key in ("attention_map", "glimpse"):
+    for key in ("attention_map", "glimpse", "frame"):
         prefix, _, content = answer[key].partition(",")
         assert prefix == "data:image/png;base64"
         with Image.open(io.BytesIO(base64.b64decode(content))) as image:
@@ -107,7 +144,7 @@ def test_maps_as_png(client):
 
 def test_no_maps(client):
     answer = strict_json(post_raw(client, picture_with_box(50, 40, 30, 5, 45, 15), maps="none"))
-    assert set(answer) == ARRAY_KEYS - {"attention_map", "glimpse"}
+    assert set(answer) == ARRAY_KEYS - {"attention_map", "glimpse", "frame", "frame_box"}
     PredictionWithoutMaps.model_validate(answer)
 
 
