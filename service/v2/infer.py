@@ -77,7 +77,8 @@ def add_infer(app: FastAPI, path: str, model: Served, limits: Limits, limiter: a
     async def infer(request: Request) -> Response:
         """For clients such as `tritonclient`. Scenes are grey, 100 x 100 px, bright ink on a dark ground.
 
-        What goes in is what the model sees, and what it says comes out; only `/predict` fits other pictures.
+        What goes in is what the model sees, and what it says in this one look comes out; only `/predict`
+        fits other pictures, and looks again where one look is not enough.
         """
         json_bytes = _json_length(request.headers)
         coding = content_coding(request.headers)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.page.steps import box, expect_answer_to, move, open_page, pixels, point_on, query
 
@@ -38,6 +38,20 @@ def test_the_seed_changes_all_that_is_left_to_it(page: Page) -> None:
     page.locator("#seed").fill("8")
     expect_answer_to(page, "seed=8")
     assert pixels(page) != picture
+
+
+def test_a_scene_whose_digit_is_not_seen_is_said_to_show_none(page: Page) -> None:
+    def unsee(route: Route) -> None:
+        answer = route.fetch().json()
+        answer["prediction"]["digit_present"] = 0.2
+        route.fulfill(json=answer)
+
+    page.route("**/synthesize?*predict=true", unsee)
+    open_page(page)
+    expect(page.locator("#verdict")).to_have_text("It sees no digit.")
+    expect(page.locator("#verdict")).to_have_class("verdict wrong")
+    expect(page.locator("#presence")).to_have_text("Probably no digit here (20.0 %). Truly a 3.")
+    expect(page.locator("#label")).to_have_text("none")
 
 
 def test_every_digit_is_read_and_told_right_from_wrong(page: Page) -> None:

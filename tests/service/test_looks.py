@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -51,7 +52,9 @@ def a_digit(x: float, y: float, size: float) -> Says:
 
     def says(placement: Placement) -> tuple[float, Box]:
         scale = 100 / placement.frame.width
-        box = Box((x - placement.frame.x) * scale, (y - placement.frame.y) * scale, size * scale, size * scale)
+        box = Box(
+            (x - placement.frame.x) * scale, (y - placement.frame.y) * scale, size * scale, size * scale
+        )
         inside = min(box.x, box.y) >= 0 and max(box.x, box.y) + box.width <= 100
         return (0.9, box) if inside and 8 <= box.width <= 90 else (0.1, Box(40, 40, 30, 30))
 
@@ -103,9 +106,7 @@ def test_no_window_is_enlarged_more_than_three_times():
 )
 def test_the_closer_look_counts_unless_it_is_less_sure(before, after, kept):
     whole = place_whole(140, 140)
-    _, answer = looked(
-        140, 140, lambda window: (before if window == whole else after, Box(45, 45, 10, 10))
-    )
+    _, answer = looked(140, 140, lambda window: (before if window == whole else after, Box(45, 45, 10, 10)))
     assert (answer.placement == whole) is kept
 
 
@@ -169,7 +170,7 @@ def test_looks_are_bounded_and_cover_the_picture(width, height, present, size):
             )
             assert spans[0][0] <= 1e-6
             assert sum(spans[-1]) >= size_px - 1e-6
-            for (start, length), (following, _) in zip(spans, spans[1:], strict=False):
+            for (start, length), (following, _) in itertools.pairwise(spans):
                 assert following <= start + length / 2 + 1e-6
 
 
@@ -205,7 +206,11 @@ def test_the_pictures_of_a_batch_share_each_round():
 
 def test_who_is_not_alone_gets_no_search():
     predictor = BlobPredictor()
-    pictures = [np.zeros((300, 300), np.uint8), bright_square(300, 300, 20, 30, 20), np.zeros((9, 200), np.uint8)]
+    pictures = [
+        np.zeros((300, 300), np.uint8),
+        bright_square(300, 300, 20, 30, 20),
+        np.zeros((9, 200), np.uint8),
+    ]
     best = look_at(predictor, pictures, alone=False).best
     assert [one is not None for one in best] == [False, True, False]
     assert predictor.batches == [2, 1]

@@ -88,7 +88,9 @@ def test_a_small_picture_has_a_map_of_its_own_size(client):
     assert (int(row), int(column)) == (9, 37)
 
 
-@pytest.mark.parametrize(("ground", "stroke", "inverted"), [(250, 10, True), (130, 60, True), (40, 90, False)])
+@pytest.mark.parametrize(
+    ("ground", "stroke", "inverted"), [(250, 10, True), (130, 60, True), (40, 90, False)]
+)
 def test_the_ink_at_the_box_is_darker_than_its_ground_or_not(client, ground, stroke, inverted):
     page = np.full((60, 100), ground, np.uint8)
     page[20:40, 60:66] = stroke
