@@ -32,12 +32,13 @@ def is_ink_dark(frame: Grey, box: Box) -> bool:
     margin = _MARGIN * max(box.width, box.height)
     columns = _within(box.x - margin, box.x + box.width + margin, width)
     rows = _within(box.y - margin, box.y + box.height + margin, height)
-    ordered = np.sort(frame[rows, columns], axis=None)
-    left_out = int(_TAIL * len(ordered))
-    darkest, brightest = int(ordered[left_out]), int(ordered[-1 - left_out])
-    # Twice the median: of an even number of pixels it is the mean of the middle two.
-    middle = int(ordered[len(ordered) // 2]) + int(ordered[(len(ordered) - 1) // 2])
-    return middle - 2 * darkest > 2 * brightest - middle
+    up_to = np.cumsum(np.bincount(frame[rows, columns].ravel(), minlength=256))  # far faster than sorting
+    count = int(up_to[-1])
+    left_out = int(_TAIL * count)
+    # Pixels by their rank; the median of an even number of pixels is the mean of the middle two.
+    ranks = (left_out, (count - 1) // 2, count // 2, count - 1 - left_out)
+    darkest, *middle, brightest = np.searchsorted(up_to, ranks, side="right").tolist()
+    return bool(sum(middle) - 2 * darkest > 2 * brightest - sum(middle))
 
 
 def _within(start: float, stop: float, size: int) -> slice:
