@@ -29,7 +29,7 @@ def look(placement: Placement, present: float, box: Box) -> Look:
             box=np.array(box, np.float32),
             attention=np.array([50, 50, 5, 5], np.float32),
             glimpse=np.zeros((28, 28), np.float32),
-            digit_present=np.float32(present),
+            digit_present=np.asarray(present, np.float32),
         ),
     )
 
@@ -199,7 +199,7 @@ def test_the_pictures_of_a_batch_share_each_round():
     boxes = [
         best.placement.box_in_picture(Box(*best.prediction.box.tolist())) for best in looked.best if best
     ]
-    assert boxes[0] == (20, 30, 30, 30)
+    assert boxes[0] == pytest.approx((20, 30, 30, 30))
     assert boxes[1] == pytest.approx((100, 600, 100, 100), abs=3)
     assert boxes[2] == pytest.approx((50, 50, 60, 60), abs=2)
 
@@ -224,5 +224,6 @@ def test_a_search_takes_no_larger_calls_than_a_usual_batch():
 
 def test_no_pictures_ask_no_model():
     predictor = BlobPredictor()
-    assert look_at(predictor, [], alone=True) == ([], 0)
+    looked = look_at(predictor, [], alone=True)
+    assert (looked.best, looked.frames) == ([], 0)
     assert predictor.batches == []
