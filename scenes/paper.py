@@ -1,7 +1,7 @@
-"""Draw how scenes look as pictures of paper, boards, screens and sheets on desks: small, before a pixel is made.
+"""Draw how scenes look as pictures of paper, boards, screens and sheets on desks, before a pixel is made.
 
-What people photograph has dark or bright ink on a ground of any level, lit unevenly, ruled or squared, in front
-of a desk, blurred and compressed. Each of these is drawn here for each scene; `scenes.paper_render` shows them.
+What people photograph has dark or bright ink on a ground of any level, lit unevenly, ruled or squared, in
+front of a desk, blurred and compressed. Each of these is drawn here; `scenes.paper_render` shows them.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ _SMALL_PX = 18.0
 _DARK_INK = 0.7
 """Share of the scenes with dark ink on a brighter ground; the others have bright ink on a darker one."""
 INK_PER_CANVAS = 11.5 / 28
-"""MNIST's digits are 20 canvas px long and centred by their mass: ink ends at most about so far from the centre."""
+"""MNIST's digits are 20 canvas px long and centred by their mass: ink ends about so far from the centre."""
 
 
 class PaperParameters(NamedTuple):
     """How each of n scenes looks as a picture; float32 `[n]` where nothing else is said.
 
-    Lengths are in scene px, intensities in [0, 1], angles in radians, clockwise as seen. What is not there has
-    a share, depth or strength of 0.
+    Lengths are in scene px, intensities in [0, 1], angles in radians, clockwise as seen. What is not there
+    has a share, depth or strength of 0.
     """
 
     contrast: Array
-    """Of the ink with its ground: of dark ink in shares of the ground, of bright ink of what lacks to white."""
+    """Of dark ink in shares of the ground's level, of bright ink of what the ground lacks to white."""
     bright_ink: Array  # bool
     ground: Array
     """The ground's level in the middle of the picture."""

@@ -1,4 +1,4 @@
-"""Show scenes as pictures of paper: a pure function from ink and parameters to pixels, on any library and device."""
+"""Show scenes as pictures of paper: a pure function from ink and parameters to pixels, on any library."""
 
 from __future__ import annotations
 

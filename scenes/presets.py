@@ -70,7 +70,7 @@ PRESETS = {
         ),
         Preset(
             name="paper",
-            source="pictures of paper, boards, screens and sheets on desks, with a digit of 7 to 95 % of the side",
+            source="pictures of paper, boards, screens, sheets on desks; a digit of 7 to 95 % of the side",
             size_px=(10.0, 130.0),
             clutter=(0, 4),
             log_size=True,

@@ -68,8 +68,8 @@ def place_target(parameters: SceneParameters, canvas: Array) -> Array:
 def _redraw(parameters: SceneParameters, canvas: Array, scenes: Array) -> Array:
     """Targets with their strokes redrawn where that was drawn: thinner or thicker than written, and sharp.
 
-    A canvas, smoothed and divided by its highest value nearby, has ridges of height 1 along its strokes. Placed
-    into the scene, what lies higher than the stroke's level is ink; the edge is about a scene pixel soft.
+    A canvas, smoothed and divided by its highest value nearby, has ridges of height 1 along its strokes.
+    Placed into the scene, what lies higher than the stroke's level is ink; edges are about a scene px soft.
     """
     xp = namespace(canvas)
     if parameters.stroke_level is None:

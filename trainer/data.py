@@ -268,7 +268,7 @@ def _share_out(mixture: Mapping[str, float], pasted: float, batch_size: int) -> 
 
 
 def _are_absent(seeds: Tensor, shares: Tensor) -> Tensor:
-    """Whether scenes have no digit, by the share of such scenes at each place in a batch: `[steps, batch]`."""
+    """Whether scenes have no digit, by the share of such scenes at each place: bool `[steps, batch]`."""
     chance = uniform(seeds.flatten(), _NO_DIGIT_STREAM, 1)[:, 0].view(seeds.shape)
     return chance < shares
 

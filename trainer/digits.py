@@ -15,7 +15,7 @@ HELD_OUT_NON_DIGITS = 1_000
 
 
 class TrainingDigits(NamedTuple):
-    """Digits of `train` to learn from, of `held_out` to watch a run and to calibrate; behind both, non-digits.
+    """Digits of `train` to learn from, of `held_out` to watch a run and to calibrate; non-digits behind both.
 
     `source` says in words what those of `train` are; the model's sidecar has it from there.
     """

@@ -1,4 +1,4 @@
-"""What a model makes of a dozen fixed scenes at moments of its training, dense at the start: to show how it learns."""
+"""What a model makes of a dozen fixed scenes at moments of its training, to show how it learns."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SEED = 3
 
 
 def moments(steps: int) -> set[int]:
-    """Steps, spread evenly by their logarithm from the first to the last; early ones that coincide count once."""
+    """Steps, spread by their logarithm from the first to the last; early ones that coincide count once."""
     return {round(step) for step in np.geomspace(1, steps, MOMENTS)}
 
 

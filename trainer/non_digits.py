@@ -1,7 +1,7 @@
-"""Canvases that show no digit: letters, signs and doodles, so that "there is none" is learnt of more than blank paper.
+"""Canvases that show no digit: letters, signs and doodles, so that more than blank paper has none.
 
-Letters and signs are drawn in the fonts that matplotlib brings along; those that a hand writes like a digit are
-left out. Doodles are smooth random strokes. Both are made from a seed, and later varied like handwriting.
+Letters and signs are drawn in the fonts that matplotlib brings along; those that a hand writes like a digit
+are left out. Doodles are smooth random strokes. Both are made from a seed, and later varied like handwriting.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from PIL import Image, ImageDraw, ImageFont
 from scenes.presets import CANVAS_SIDE
 
 _SIGNS = "ACEFHKMNPRTUVWXacdefhkmnptuvwx#%&*+=@~^ΔΛΞΠΣΦΨΩηκλμπφχψωЖЙЛФЦШЮ"
-"""Without those that a hand writes like 0 (O, Q, D, Θ), 1 (I, l, J, !), 2 (Z, ?), 3 (Э, ξ, }), 4 (Y), 5 (S), 6 (G, b),
-7 (Γ, >), 8 (B, β) and 9 (g, q)."""
+"""Without those that a hand writes like 0 (O, Q, D, Θ), 1 (I, l, J, !), 2 (Z, ?), 3 (Э, ξ, }), 4 (Y), 5 (S),
+6 (G, b), 7 (Γ, >), 8 (B, β) and 9 (g, q)."""
 _FONTS = (
     "DejaVuSans",
     "DejaVuSans-Bold",

@@ -19,8 +19,8 @@ EVERYTHING = {
     "clean": 0.02,
     "paper": 0.5,
 }
-"""One mixture of all scene presets: a model that serves each of them. Half of it are pictures of paper; among the
-others the shares are as they were chosen without (`benchmarks.choices`)."""
+"""One mixture of all scene presets: a model that serves each of them. Half of it are pictures of paper; among
+the others the shares are as they were chosen without paper (`benchmarks.choices`)."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,9 @@ class TrainingPreset:
 
     `batch_size` counts scenes over all processes. `ramp` are the steps over which the terms that shape the
     attention are switched on; before, the labels alone teach it where to look. `pasted` is the share of
-    scenes with clutter pasted in, `without_digit` the share of those without a digit, of pictures of paper
-    `paper_without_digit`, for people photograph much else; `warped` varies the handwriting of all digits. `compiled` steps start after a minute and are 7 to 14 % faster on a processor.
+    scenes with clutter pasted in, `without_digit` the share of those without a digit; of pictures of paper it is
+    `paper_without_digit`, since people photograph much else. `warped` varies the handwriting of all digits.
+    `compiled` steps start after a minute and are 7 to 14 % faster on a processor.
     """
 
     name: str

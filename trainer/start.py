@@ -1,8 +1,8 @@
 """Start a run from weights that were learnt before: of a finished run, or of an exported file.
 
-In an exported file each normalisation is folded into the layer before it. It is unfolded again with the mean and
-the variance that the layer's outputs have on scenes: the model answers as the file does, and goes on learning as
-one whose statistics were kept.
+In an exported file each normalisation is folded into the layer before it. It is unfolded again with the mean
+and the variance that the layer's outputs have on scenes: the model answers as the file does, and goes on
+learning as one whose statistics were kept.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from models.contract import file_sha256, sidecar_path
-from trainer.checkpoint import averaged_weights, load_checkpoint
+from trainer.checkpoint import CHECKPOINT_NAME, averaged_weights, load_checkpoint
 
 _PREFIX = "model."
 _FOLDED = "_bias"
@@ -39,8 +39,6 @@ def load_start(model: nn.Module, path: Path, scenes: Tensor) -> None:
     if path.suffix != ".onnx":
         _load(model, averaged_weights(load_checkpoint(path)), path)
         return
-    if not path.is_file():
-        raise FileNotFoundError(f"expected an exported model at {path}, but there is none")
     found = {
         tensor.name.removeprefix(_PREFIX): torch.from_numpy(numpy_helper.to_array(tensor).copy())
         for tensor in onnx.load(path).graph.initializer
@@ -63,8 +61,10 @@ def load_start(model: nn.Module, path: Path, scenes: Tensor) -> None:
 
 
 def describe_start(path: Path) -> dict[str, str]:
-    """What a run's files say of where it started: the file's name and SHA-256, of a sidecar's model its name."""
-    file = path if path.is_file() else path / "checkpoint.pt"
+    """What a run's files say of its start: the file's name and SHA-256, and what its sidecar calls it."""
+    file = path / CHECKPOINT_NAME if path.is_dir() else path
+    if not file.is_file():
+        raise FileNotFoundError(f"start: expected an .onnx file or a run's folder, got {path}")
     sidecar = sidecar_path(file)
     named = {}
     if file.suffix == ".onnx" and sidecar.is_file():
@@ -99,7 +99,8 @@ def _unfold(model: nn.Module, folded: dict[str, nn.Module], scenes: Tensor) -> N
         hook.remove()
     for name, module in folded.items():
         assert isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)
-        assert module.running_mean is not None and module.running_var is not None
+        assert module.running_mean is not None
+        assert module.running_var is not None
         mean, variance = seen[name].mean(1), seen[name].var(1)
         module.running_mean.copy_(mean)
         module.running_var.copy_(variance)

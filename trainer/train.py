@@ -140,7 +140,7 @@ def _values(losses: Any, looks: Any) -> dict[str, float]:
 
 
 class Origin(NamedTuple):
-    """What a run learns from: its digits, as `name_digits` names them, and the weights that it started from."""
+    """What a run learns from: its digits, as `name_digits` names them, and where its weights started."""
 
     digits: dict[str, str]
     start: dict[str, str] | None = None
