@@ -20,6 +20,9 @@ _DARK_INK = 0.7
 """Share of the scenes with dark ink on a brighter ground; the others have bright ink on a darker one."""
 INK_PER_CANVAS = 11.5 / 28
 """MNIST's digits are 20 canvas px long and centred by their mass: ink ends about so far from the centre."""
+_SHEET_TURN_RAD = 0.3
+_SHEET_PER_INK = math.cos(_SHEET_TURN_RAD) + math.sin(_SHEET_TURN_RAD)
+"""How far a turned square reaches along the axes, in halves of its side: its corners stay on the sheet."""
 
 
 class PaperParameters(NamedTuple):
@@ -57,7 +60,9 @@ class PaperParameters(NamedTuple):
     sheet_half_height_px: Array
     sheet_angle_rad: Array
     desk: Array
-    edge: Array  # bool: something else, with a straight edge, lies over the picture beside the digit
+    edge: Array  # bool: something with a straight edge lies over the picture, at a distance from (x, y)
+    edge_x_px: Array
+    edge_y_px: Array
     edge_distance_px: Array
     edge_angle_rad: Array
     edge_level: Array
@@ -100,8 +105,9 @@ def draw_paper(
     # What could be taken for ink stays fainter than the ink: the truth of a picture is what can be seen.
     visible = contrast * xp.where(bright_ink, 1 - ground, ground)
     ink_half = xp.minimum(INK_PER_CANVAS * size_px, nothing + side_px / 2)
-    half_width, half_height = u(0.0, 80.0) + ink_half + 3.0, u(0.0, 80.0) + ink_half + 3.0
-    slack_x, slack_y = half_width - ink_half - 3.0, half_height - ink_half - 3.0
+    least_half = _SHEET_PER_INK * ink_half + 3.0
+    slack_x, slack_y = u(0.0, 80.0), u(0.0, 80.0)
+    slack = xp.minimum(slack_x, slack_y)  # so far may a sheet lie off the ink's middle, turned as it may be
     return PaperParameters(
         contrast=contrast,
         bright_ink=bright_ink,
@@ -122,14 +128,16 @@ def draw_paper(
         line_angle_rad=u(-0.15, 0.15),
         squared=happens(0.5),
         sheet=happens(0.22),
-        sheet_x_px=centre_x_px + u(-1.0, 1.0) * slack_x,
-        sheet_y_px=centre_y_px + u(-1.0, 1.0) * slack_y,
-        sheet_half_width_px=half_width,
-        sheet_half_height_px=half_height,
-        sheet_angle_rad=sometimes(0.6, u(-0.3, 0.3)),
+        sheet_x_px=centre_x_px + u(-0.75, 0.75) * slack,
+        sheet_y_px=centre_y_px + u(-0.75, 0.75) * slack,
+        sheet_half_width_px=least_half + slack_x,
+        sheet_half_height_px=least_half + slack_y,
+        sheet_angle_rad=sometimes(0.6, u(-_SHEET_TURN_RAD, _SHEET_TURN_RAD)),
         desk=u(0.0, 0.9) * u(),
         edge=happens(0.12),
-        edge_distance_px=ink_half * 1.3 + 3.0 + u(0.0, 40.0),
+        edge_x_px=centre_x_px,
+        edge_y_px=centre_y_px,
+        edge_distance_px=ink_half * math.sqrt(2) + 3.0 + u(0.0, 40.0),
         edge_angle_rad=u(0.0, 2 * math.pi),
         edge_level=u(),
         blur_sigma_px=sometimes(0.4, u(0.3, 1.0)) * xp.clip(0.05 * size_px, 0.0, 2.0),

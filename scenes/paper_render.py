@@ -44,14 +44,13 @@ class _Place(NamedTuple):
         )
 
 
-def on_paper(ink: Array, paper: PaperParameters, seeds: Array, centre: tuple[Array, Array]) -> Array:
+def on_paper(ink: Array, paper: PaperParameters, seeds: Array) -> Array:
     """Scenes as pictures.
 
     Args:
         ink: the scenes, bright ink on a dark ground, float32 `[n, side, side]` in [0, 1].
         paper: how each looks.
         seeds: int64 `[n]`, for grain and texture.
-        centre: x and y of the target's canvas, px, `[n]` each: what lies over the picture lies beside it.
 
     Returns:
         Intensities in [0, 1] of the same shape.
@@ -64,8 +63,7 @@ def on_paper(ink: Array, paper: PaperParameters, seeds: Array, centre: tuple[Arr
     strength = _field(paper.contrast) * ink
     picture = xp.where(_field(paper.bright_ink), ground + strength * (1 - ground), ground * (1 - strength))
     picture = _on_desk(picture, paper, place)
-    beyond = _inside(place.along(paper.edge_angle_rad, *centre) - _field(paper.edge_distance_px))
-    picture = xp.where(_field(paper.edge), picture + beyond * (_field(paper.edge_level) - picture), picture)
+    picture = _beside_edge(picture, paper, place)
     picture = _blur(picture, paper.blur_sigma_px)
     picture = picture + _field(paper.grain_sigma) * _grain(seeds, side)
     return clip(_compress(clip(picture, 0.0, 1.0), paper.jpeg_step), 0.0, 1.0)
@@ -144,6 +142,14 @@ def _on_desk(picture: Array, paper: PaperParameters, place: _Place) -> Array:
     )
     desk = _field(paper.desk)
     return xp.where(_field(paper.sheet), desk + sheet * (picture - desk), picture)
+
+
+def _beside_edge(picture: Array, paper: PaperParameters, place: _Place) -> Array:
+    """The picture with something over it, a straight edge away from the digit, where there is something."""
+    xp = namespace(picture)
+    along = place.along(paper.edge_angle_rad, paper.edge_x_px, paper.edge_y_px)
+    beyond = _inside(along - _field(paper.edge_distance_px))
+    return xp.where(_field(paper.edge), picture + beyond * (_field(paper.edge_level) - picture), picture)
 
 
 def _blur(picture: Array, sigma_px: Array) -> Array:

@@ -43,8 +43,7 @@ def render(parameters: SceneParameters, digits: Digits) -> Array:
     scenes = clip(scenes, 0.0, 1.0)
     if parameters.paper is None:
         return scenes
-    centre = parameters.centre_x_px, parameters.centre_y_px
-    return on_paper(scenes, parameters.paper, parameters.seed, centre)
+    return on_paper(scenes, parameters.paper, parameters.seed)
 
 
 def render_ink(parameters: SceneParameters, digits: Digits) -> Array:
