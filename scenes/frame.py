@@ -1,4 +1,7 @@
-"""Smaller scenes in the model's frame: centred, never enlarged, edges repeated, as the service does it."""
+"""Smaller scenes in the model's frame: centred on the dark, never enlarged.
+
+The service goes on beyond a picture with the median of its outermost pixels: of these scenes, the dark.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +20,7 @@ def frame_offset_px(side_px: int, frame_side_px: int) -> int:
 
 
 def centre_in_frame(pictures: Array, frame_side_px: int) -> Array:
-    """Square pictures centred in a frame that repeats their edges.
-
-    `[n, side, side]` becomes `[n, frame_side_px, frame_side_px]`; ValueError where the side is larger.
-    """
+    """Square pictures `[n, side, side]` centred in `[n, frame_side_px, frame_side_px]`, zeros around them."""
     xp = namespace(pictures)
     side = pictures.shape[1]
     before = frame_offset_px(side, frame_side_px)
@@ -28,8 +28,9 @@ def centre_in_frame(pictures: Array, frame_side_px: int) -> Array:
         return pictures
     after = frame_side_px - side - before
     for axis in (1, 2):
-        # One line many times: there may be fewer lines in the picture than around it.
-        above = xp.take(pictures, 0 * span(pictures, before, "int64"), axis=axis)
-        below = xp.take(pictures, 0 * span(pictures, after, "int64") + side - 1, axis=axis)
+        dark = xp.zeros_like(pictures)
+        # One dark line many times: there may be fewer lines in the picture than around it.
+        above = xp.take(dark, 0 * span(pictures, before, "int64"), axis=axis)
+        below = xp.take(dark, 0 * span(pictures, after, "int64"), axis=axis)
         pictures = xp.concat([above, pictures, below], axis=axis)
     return pictures

@@ -125,7 +125,7 @@ def summarise(draws: list[DrawFigures]) -> dict[str, float]:
 
 
 def make_pictures(parameters: SceneParameters, digits: Digits) -> npt.NDArray[np.uint8]:
-    """Scenes as the model's input: uint8 `[n, 1, 100, 100]`, smaller ones centred, edges repeated."""
+    """Scenes as the model's input: uint8 `[n, 1, 100, 100]`, smaller ones centred on the dark."""
     pictures = np.rint(render(parameters, digits) * 255).astype(np.uint8)
     framed: npt.NDArray[np.uint8] = centre_in_frame(pictures, SCENE_SIDE_PX)[:, None]
     return framed

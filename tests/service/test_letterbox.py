@@ -35,10 +35,12 @@ def test_a_picture_of_the_frames_size_passes_untouched():
     assert placement == Placement(100, 100, Box(0, 0, 100, 100))
 
 
-def test_a_small_picture_is_centred_at_its_size_and_its_edges_are_repeated():
+def test_a_small_picture_is_centred_at_its_size_and_goes_on_with_its_borders_median():
     picture = np.random.default_rng(0).integers(0, 256, (30, 50), np.uint8)
+    picture[0], picture[-1], picture[:, 0], picture[:12, -1] = 200, 200, 200, 31
     frame, placement = whole(picture)
-    np.testing.assert_array_equal(frame, np.pad(picture, ((35, 35), (25, 25)), mode="edge"))
+    expected = np.pad(picture, ((35, 35), (25, 25)), constant_values=200)
+    np.testing.assert_array_equal(frame, expected)
     assert placement == Placement(50, 30, Box(-25, -35, 100, 100))
 
 
@@ -47,8 +49,9 @@ def test_an_odd_rest_goes_to_the_right_and_below():
     picture[1] = 7
     frame, placement = whole(picture)
     assert (placement.frame.x, placement.frame.y) == (0, -49)
-    assert (frame[:50] == 9).all()
-    assert (frame[50:] == 7).all()
+    assert (frame[49, :99] == 9).all()
+    assert (np.delete(frame, 49, axis=0) == 7).all()
+    assert (frame[:, 99] == 7).all()
 
 
 @pytest.mark.parametrize("paper", [0, 127, 128, 255])
@@ -77,12 +80,14 @@ def test_a_window_by_hand():
     """A window of 200 px at (300, -50): half the size in the frame, 25 rows of it above the picture."""
     picture = np.zeros((200, 400), np.uint8)
     picture[:4] = 90  # the topmost 2 px of it in the frame
+    picture[:, 0] = 90
+    picture[:, -1] = 90
     picture[40:120, 340:360] = 200
     placement = Placement(400, 200, Box(300, -50, 200, 200))
     frame = cut_frame(picture, placement)
-    assert (frame[:26] == 90).all()  # repeated
+    assert (frame[:25] == 90).all()  # the median of the border goes on
     assert frame[25 + 40, 25] == 200  # row 80 and column 350 of the picture
-    assert (frame[:, 50:] == frame[:, 49:50]).all()  # right of the picture's edge
+    assert (frame[:, 50:] == 90).all()  # right of the picture's edge
     assert placement.box_in_picture(Box(20, 45, 10, 40)) == Box(340, 40, 20, 80)
     assert placement.box_in_picture(Box(20, 0, 60, 30)) == Box(340, 0, 60, 10)  # clipped to the picture
     assert placement.gaussian_in_picture(Gaussian(25, 65, 2.5, 10)) == Gaussian(350, 80, 5, 20)
@@ -106,7 +111,7 @@ def test_scaling_moves_nothing_by_a_part_of_a_pixel(side):
     picture = np.rint(spot).astype(np.uint8)
     placement = Placement(width, height, Box(501.3 - 0.41 * side, 97.9 - 0.52 * side, side, side))
     light = cut_frame(picture, placement).astype(float)
-    light[light < 3] = 0  # what the picture's edge repeats
+    light[light < 3] = 0  # what goes on beyond the picture
     rows, columns = np.mgrid[:100, :100] + 0.5
     centre = Gaussian((columns * light).sum() / light.sum(), (rows * light).sum() / light.sum(), 1, 1)
     assert (centre.x, centre.y) == pytest.approx((41, 52), abs=0.1)

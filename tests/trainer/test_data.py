@@ -134,8 +134,8 @@ def test_the_share_without_a_digit_is_as_given_and_the_same_for_every_class() ->
 def test_smaller_scenes_lie_in_the_middle_of_the_frame() -> None:
     scenes = stream(mixture={"cluttered-60": 1.0}).batch(0).scenes
     assert scenes[:, :, 20:80, 20:80].amax(dim=(1, 2, 3)).min() > 0.9
-    around = torch.nn.functional.pad(scenes[:, :, 20:80, 20:80], (20, 20, 20, 20), mode="replicate")
-    assert torch.equal(scenes, around)
+    scenes[:, :, 20:80, 20:80] = 0
+    assert scenes.max() == 0
 
 
 @pytest.mark.parametrize("batch_size", [20, 6])
