@@ -116,7 +116,10 @@ def create_app(
         version=engine.version,
         description="Finds, frames and reads a handwritten digit in a cluttered picture. Lengths are in px "
         "of the picture as it was posted: x to the right, y down, origin at the top-left corner. Paths that "
-        "are not listed are answered with 404, methods that are not listed with 405, both in JSON.",
+        "are not listed are answered with 404, methods that are not listed with 405, HEAD as GET. Errors are "
+        "`application/problem+json` (RFC 9457), but for those of the Open Inference Protocol. A body may be "
+        "compressed, as `Content-Encoding` says: `gzip` or `deflate`.",
+        redirect_slashes=False,  # the address of a redirect would be made of whatever Host says
         docs_url=None,  # their scripts would come from another host; add_reference writes one without
         redoc_url=None,
     )
@@ -175,7 +178,7 @@ def _add_prediction(app: FastAPI, engine: Engine, metrics: Metrics, limits: Limi
         summary="Find and read the digit in a picture",
         response_model=PredictionAnswer | PredictionWithoutMaps,
         response_description="What the model says of the picture.",
-        responses=documented(408, 413, 415, 422, 503),
+        responses=documented(400, 408, 413, 415, 422, 503),
         openapi_extra={"requestBody": _ONE_IMAGE},
     )
 
@@ -184,7 +187,7 @@ def _add_prediction(app: FastAPI, engine: Engine, metrics: Metrics, limits: Limi
         summary="Find and read the digits in many pictures",
         response_model=list[PredictionAnswer | PredictionWithoutMaps | ErrorAnswer],
         response_description="What the model says of each picture.",
-        responses=documented(408, 413, 415, 422, 503),
+        responses=documented(400, 408, 413, 415, 422, 503),
         openapi_extra={"requestBody": _many_images(limits.files)},
     )
     async def predict_batch(request: Request, query: Annotated[PredictQuery, Query()]) -> Response:

@@ -95,8 +95,17 @@ class PredictionAnswer(PredictionWithoutMaps):
 
 
 class ErrorAnswer(_Answer):
-    """Why there is no answer."""
+    """Why a picture of a batch has no answer."""
 
+    detail: str = Field(description="What was wrong: its name, what was expected and what came.")
+
+
+class Problem(_Answer):
+    """Why a request has no answer, as RFC 9457 writes it."""
+
+    type: str = Field(description="Always `about:blank`: the status says of what kind the problem is.")
+    title: str = Field(description="The status in words.")
+    status: int = Field(description="The status.")
     detail: str = Field(description="What was wrong: its name, what was expected and what came.")
 
 

@@ -9,11 +9,12 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from service.http.direct import Shortcut
+from service.http.head import AnswerHead
 from service.http.headers import security_headers
 from service.http.keys import RequireKey, document_keys, read_keys
 from service.http.metrics import Metrics
 from service.http.observe import Observe
-from service.http.protocol import document_refusals
+from service.http.refusals import document_refusals
 from service.settings import Settings
 
 # What browsers may send and read; the last is of the Open Inference Protocol's binary form.
@@ -43,8 +44,8 @@ class LayeredApp(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         """The layers, the outermost made last."""
-        app: ASGIApp = Shortcut(
-            super().build_middleware_stack(), self.routes, self.exception_handlers, debug=self.debug
+        app: ASGIApp = AnswerHead(
+            Shortcut(super().build_middleware_stack(), self.routes, self.exception_handlers, debug=self.debug)
         )
         settings = self._settings
         if self._keys:
@@ -65,7 +66,7 @@ class LayeredApp(FastAPI):
         """The OpenAPI document, with refusals before the app and the keys where they are asked for."""
         if self.openapi_schema is None:
             document = super().openapi()
-            document_refusals(document)
+            document_refusals(document, self._settings.head_timeout_s)
             if self._keys:
                 document_keys(document)
         return super().openapi()

@@ -26,6 +26,7 @@ Rejection = Literal[
     "image",  # not decodable
     "request",  # a parameter or a field that is not as expected
     "key",  # no API key, or another one
+    "guesses",  # too many wrong keys from one address
 ]
 
 # Few, since each costs a line for each route or stage, and a comparison for each observation.

@@ -12,11 +12,11 @@ from anyio import to_thread
 from fastapi import FastAPI, Request, Response
 from starlette.datastructures import Headers
 
+from service.http.codings import accepted_coding, deflate
 from service.http.errors import RequestError
 from service.http.uploads import Limits, read_body
 from service.inference.predictor import Floats
 from service.queries import shorten
-from service.v2.codings import accepted_coding, content_coding, deflate, inflate
 from service.v2.schema import InferenceAnswer, InferenceRequestBody, documented_errors, refer
 from service.v2.tensors import Encoded, InferenceRequest, read_request, write_answer
 
@@ -80,13 +80,12 @@ def add_infer(app: FastAPI, path: str, model: Served, limits: Limits, limiter: a
         What goes in is what the model sees, and what it says comes out; only `/predict` fits other pictures.
         """
         json_bytes = _json_length(request.headers)
-        coding = content_coding(request.headers)
         body = await read_body(request, limits)
 
         def read() -> InferenceRequest:
-            return read_request(inflate(body, coding, limits.body_bytes) if coding else body, json_bytes)
+            return read_request(body, json_bytes)
 
-        short = not coding and (len(body) if json_bytes is None else json_bytes) <= _SHORT_JSON_BYTES
+        short = (len(body) if json_bytes is None else json_bytes) <= _SHORT_JSON_BYTES
         asked = read() if short else await to_thread.run_sync(read, limiter=limiter)
         outputs = await model.infer(asked.scenes, tuple(wanted.name for wanted in asked.outputs))
         wished = accepted_coding(request.headers)

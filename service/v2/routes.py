@@ -11,7 +11,8 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
 from models.contract import INPUTS, OUTPUTS, TensorContract
-from service.http.errors import error_content, is_open_inference
+from service.http.errors import error_response
+from service.http.problems import is_open_inference
 from service.http.uploads import Limits, read_body
 from service.inference.predictor import PredictorError
 from service.queries import shorten
@@ -93,7 +94,7 @@ def _add_index(app: FastAPI, model: Served, limits: Limits) -> None:
         summary="Which models are there?",
         response_model=list[IndexEntry],
         response_description="The one model.",
-        responses=documented_errors(400, 408, 413),
+        responses=documented_errors(400, 408, 413, 415),
         openapi_extra={
             "requestBody": {
                 "description": "May be empty.",
@@ -189,18 +190,16 @@ def _json(content: Any) -> Response:
 
 
 def _answer_unknown_calls(app: FastAPI, known: str) -> None:
-    """Say in the protocol's own form what there is, where a call below `/v2` is unknown."""
+    """Say what there is, where a call below `/v2` is unknown."""
     otherwise: Any = app.exception_handlers[HTTPException]
 
     async def answer(request: Request, error: HTTPException) -> Response:
         path = request.scope["path"]
-        if not is_open_inference(path):
-            response: Response = await otherwise(request, error)
-            return response
-        expected = f"one of /v2, /v2/health/…, /v2/repository/index, {known}[/config, /infer, /ready]"
-        detail = f"path: expected {expected}, got {shorten(path)}"
-        content = orjson.dumps(error_content(path, detail if error.status_code == 404 else error.detail))
-        return Response(content, error.status_code, error.headers, "application/json")
+        if error.status_code == 404 and is_open_inference(path):
+            expected = f"one of /v2, /v2/health/…, /v2/repository/index, {known}[/config, /infer, /ready]"
+            return error_response(path, 404, f"path: expected {expected}, got {shorten(path)}")
+        response: Response = await otherwise(request, error)
+        return response
 
     app.add_exception_handler(HTTPException, answer)  # type: ignore[arg-type]
 

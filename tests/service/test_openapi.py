@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from service.schemas import Problem
+
 MODEL = "/v2/models/blob"
 VERSION = f"{MODEL}/versions/0.0.1"
 OPEN_INFERENCE = {
@@ -45,17 +47,18 @@ def test_every_call_of_the_interface_is_there(document):
 )
 def test_every_status_is_there_and_every_error_has_an_example(document, method, path, statuses):
     responses = document["paths"][path][method]["responses"]
-    statuses = statuses | {"400", "408", "431"}  # before it is known what a request asks
+    statuses = statuses | {"400", "408", "431", "501", "505"}  # before it is known what a request asks
     assert list(responses) == sorted(statuses)
     for status in statuses - {"200"}:
-        content = responses[status]["content"]["application/json"]
-        assert content["schema"] == {"$ref": "#/components/schemas/ErrorAnswer"}
-        assert content["example"]["detail"]
+        (content,) = responses[status]["content"].values()
+        assert set(responses[status]["content"]) == {"application/problem+json"}
+        assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
+        assert Problem.model_validate(content["example"]).status == int(status)
 
 
 def test_every_field_of_every_answer_is_described(document):
     schemas = document["components"]["schemas"]
-    assert {"PredictionAnswer", "PredictionWithoutMaps", "SceneAnswer", "ErrorAnswer"} <= set(schemas)
+    assert {"PredictionAnswer", "PredictionWithoutMaps", "SceneAnswer", "ErrorAnswer", "Problem"} <= set(schemas)
     assert "HTTPValidationError" not in schemas
     for name, schema in schemas.items():
         assert schema["description"], name
@@ -98,5 +101,6 @@ def test_the_page_is_html(client):
 @pytest.mark.parametrize("path", ["/nowhere", "/page/%00", "/%ff", "/page/main.js/x", "/predict/"])
 def test_unknown_paths_are_404_in_json(client, path):
     response = client.get(path, follow_redirects=True)
-    assert response.status_code in (404, 405)
-    assert response.json()["detail"]
+    assert response.status_code == 404
+    assert not response.history
+    assert "/docs" in response.json()["detail"]

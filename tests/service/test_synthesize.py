@@ -14,7 +14,7 @@ from PIL import Image
 from scenes.mnist import DigitsUnavailableError
 from service.app import create_app
 from service.inference.engine import engine_in_process
-from service.schemas import ErrorAnswer, PredictedSceneAnswer, SceneAnswer
+from service.schemas import PredictedSceneAnswer, Problem, SceneAnswer
 from service.settings import Settings
 from tests.service.fakes import BarGenerator, fake_digits
 
@@ -170,7 +170,7 @@ def test_the_prediction_is_what_predict_says_of_that_scene(client):
 def test_a_bad_parameter_is_422_and_named(client, query, message):
     response = client.get(f"/synthesize?{query}")
     assert response.status_code == 422, response.text
-    assert message in ErrorAnswer.model_validate(response.json()).detail
+    assert message in Problem.model_validate(response.json()).detail
 
 
 def test_two_bad_parameters_are_both_named(client):
@@ -218,7 +218,7 @@ def test_without_mnist_it_is_503_with_the_way_to_get_it(predictor, monkeypatch, 
     with TestClient(create_app(engine_in_process(predictor), Settings(), BarGenerator())) as client:
         response = client.get("/synthesize?digits=mnist")
         assert response.status_code == 503
-        assert "GLIMPSE_MNIST_DIR" in ErrorAnswer.model_validate(response.json()).detail
+        assert "GLIMPSE_MNIST_DIR" in Problem.model_validate(response.json()).detail
         assert client.get("/synthesize").status_code == 200
         assert client.get("/readyz").status_code == 200
 
