@@ -57,9 +57,7 @@ _VERSION = Refusal(
 _CODING = Refusal(
     HTTPStatus.NOT_IMPLEMENTED, "transfer-encoding: expected chunked and no other coding, got another one"
 )
-_METHOD = Refusal(
-    HTTPStatus.NOT_IMPLEMENTED, "request: expected a method that is no proxy's, got CONNECT"
-)
+_METHOD = Refusal(HTTPStatus.NOT_IMPLEMENTED, "request: expected a method that is no proxy's, got CONNECT")
 _HOSTS = Refusal(HTTPStatus.BAD_REQUEST, "host: expected one header with a host and its port, got another")
 _OLD_CODING = Refusal(
     HTTPStatus.BAD_REQUEST, "transfer-encoding: expected none in HTTP/1.0, which does not know it, got one"

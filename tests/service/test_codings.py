@@ -43,7 +43,13 @@ def test_what_is_not_whole_or_not_compressed_at_all_is_400(coding):
 
 
 def test_which_compression_a_client_uses_and_which_it_asks_for():
-    for given_, coding in (("gzip", "gzip"), (" Deflate ", "deflate"), ("x-gzip", "gzip"), ("identity", ""), ("", "")):
+    for given_, coding in (
+        ("gzip", "gzip"),
+        (" Deflate ", "deflate"),
+        ("x-gzip", "gzip"),
+        ("identity", ""),
+        ("", ""),
+    ):
         assert content_coding(Headers({"content-encoding": given_}).raw) == coding
     assert content_coding([]) == ""
     assert content_coding([(b"content-encoding", b"identity"), (b"content-encoding", b"gzip")]) == "gzip"

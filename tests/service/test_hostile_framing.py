@@ -191,7 +191,11 @@ def test_many_offers_behind_each_other_are_answered_each(connect):
         (b"GET / HTTP/0.9\r\nHost: here\r\n\r\n", 505, "version"),
         (b"GET /\r\n\r\n", 505, "version"),
         (b"CONNECT here:443 HTTP/1.1\r\nHost: here:443\r\n\r\n", 501, "CONNECT"),
-        (b"POST / HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501, "coding"),
+        (
+            b"POST / HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+            501,
+            "coding",
+        ),
         (b"POST / HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: gzip\r\n\r\n", 501, "coding"),
         (b"POST / HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: identity\r\n\r\n", 501, "coding"),
         (

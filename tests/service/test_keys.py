@@ -128,7 +128,12 @@ def test_the_interface_tells_which_calls_need_one(guarded):
     assert schemes["Bearer"] == {"type": "http", "scheme": "bearer"}
     for path, methods in document["paths"].items():
         for call in methods.values():
-            assert ("401" in call["responses"]) == ("429" in call["responses"]) == ("security" in call) == (not is_open(path))
+            assert (
+                ("401" in call["responses"])
+                == ("429" in call["responses"])
+                == ("security" in call)
+                == (not is_open(path))
+            )
             if "security" in call:
                 assert call["security"] == [{"ApiKey": []}, {"Bearer": []}]
                 kind = "application/json" if path.startswith("/v2") else "application/problem+json"

@@ -58,7 +58,9 @@ def test_every_status_is_there_and_every_error_has_an_example(document, method, 
 
 def test_every_field_of_every_answer_is_described(document):
     schemas = document["components"]["schemas"]
-    assert {"PredictionAnswer", "PredictionWithoutMaps", "SceneAnswer", "ErrorAnswer", "Problem"} <= set(schemas)
+    assert {"PredictionAnswer", "PredictionWithoutMaps", "SceneAnswer", "ErrorAnswer", "Problem"} <= set(
+        schemas
+    )
     assert "HTTPValidationError" not in schemas
     for name, schema in schemas.items():
         assert schema["description"], name
