@@ -124,7 +124,7 @@ class Settings(BaseSettings):
         le=3600,
         allow_inf_nan=False,
         description="How long a request's head may take to come, in seconds; also how long a client may take "
-        "nothing of its answer, and how long it is read that has been refused.",
+        "nothing of its answer, or may go on sending what has been refused.",
     )
     access_log: bool = Field(False, description="Whether to print a line for every request.")
     log_format: LogFormat = Field(

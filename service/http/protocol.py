@@ -1,4 +1,4 @@
-"""HTTP as uvicorn speaks it, with the bounds that it lacks: on all that is no body, and on clients that stall."""
+"""HTTP as uvicorn speaks it, with the bounds that it lacks: on what is no body, and on clients that stall."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from service.http.refusals import (
 class GuardedProtocol(HttpToolsProtocol):
     """One connection.
 
-    uvicorn takes heads and trailers of any length, waits for ever for the rest of a head, keeps an answer for
-    ever that nobody takes, loses the body behind an offer to upgrade, and closes on bytes that it has not read,
-    which resets the connection before the client has its answer. This one bounds all of a request that is no
-    body (refusals.py), and takes `patience_s` for a head, for an answer of which nothing is taken, and for the
-    rest of a body that is for nobody. How long a body may take is bounded where it is read (uploads.py).
+    uvicorn takes heads and trailers of any length, waits for ever for the rest of a head, keeps an answer
+    for ever that nobody takes, loses the body behind an offer to upgrade, and closes on bytes that it has not
+    read, which resets the connection before the client has its answer. This one bounds all of a request that
+    is no body (refusals.py), and gives `patience_s` to a head, to an answer of which nothing is taken, and to
+    the rest of a body that is for nobody. How long a body may take is bounded where it is read (uploads.py).
     """
 
     patience_s = 10.0
@@ -233,7 +233,7 @@ class GuardedProtocol(HttpToolsProtocol):
         of_this_request = self._in_message and not self._in_head
         if self._is_answering():
             if not of_this_request or self.pipeline or self.cycle.response_started:
-                # The answer to an earlier request, or to the begin of this one, is not out: it is the last one.
+                # The answer to an earlier request, or a part of this one's, is not out: it is the last one.
                 self.cycle.keep_alive = False
                 return
             # The app waits for the rest of this request's body, and is told that none will come.

@@ -1,4 +1,4 @@
-"""Requests that are refused at the socket, before the app is asked: what is wrong with them, and the answer."""
+"""Requests that are refused at the socket, before the app is asked: why, and the answer."""
 
 from __future__ import annotations
 

@@ -1,17 +1,22 @@
-"""What other people's clients send, which is right by the letter of HTTP: packed bodies, HEAD, a slash too many."""
+"""What other people's clients send: packed bodies, HEAD, a slash too many."""
 
 from __future__ import annotations
 
 import gzip
 import json
 import zlib
+from collections.abc import Callable
 
 import pytest
 
 from tests.service.hostile import noise
 
 PNG = noise("PNG")
-PACKERS = {"gzip": gzip.compress, "x-gzip": gzip.compress, "deflate": zlib.compress}
+PACKERS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "x-gzip": gzip.compress,
+    "deflate": zlib.compress,
+}
 
 
 def form(field: bytes) -> bytes:

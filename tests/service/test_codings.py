@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.datastructures import Headers
 
-from service.http.errors import RequestError
 from service.http.codings import accepted_coding, content_coding, deflate, inflate
+from service.http.errors import RequestError
 
 
 @given(st.binary(max_size=2000), st.sampled_from(["gzip", "deflate"]))

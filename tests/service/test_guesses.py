@@ -137,7 +137,7 @@ def test_a_proxy_is_believed_where_it_is_named(model_path, proxies, client):
         "GLIMPSE_ACCESS_LOG": "true",
         "GLIMPSE_PROVIDER": "cpu",
     }
-    with server(**settings, GLIMPSE_TRUSTED_PROXIES=proxies) as (process, address, _):
+    with server(GLIMPSE_TRUSTED_PROXIES=proxies, **settings) as (process, address, _):
         forwarded = {"X-Forwarded-For": "203.0.113.9, 198.51.100.7"}
         httpx2.get(f"{address}/healthz", headers=forwarded, timeout=PATIENCE_S)
         process.terminate()

@@ -24,11 +24,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from models.contract import OUTPUTS
+from service.http.codings import deflate
 from service.http.errors import add_error_handlers
 from service.http.metrics import Metrics
 from service.http.uploads import Limits
 from service.inference.predictor import PredictorError
-from service.http.codings import deflate
 from service.v2.infer import Served
 from service.v2.routes import add_open_inference
 from service.v2.tensors import OUTPUT_NAMES
