@@ -60,6 +60,8 @@ def add_page(app: FastAPI) -> None:
 
     @app.get(
         "/",
+        operation_id="get_page",
+        tags=["service"],
         summary="The page",
         response_class=HTMLResponse,
         response_description="The page.",

@@ -43,6 +43,10 @@ _EXAMPLES = {
         "The head or the body did not come in time; the connection is closed.",
         "body: expected all of it within 20 s, got 1024 bytes of 65536",
     ),
+    409: (
+        "MNIST's digits were asked for, and the service has none.",
+        "MNIST is not at hand: run `python -m scenes download` once, or set GLIMPSE_MNIST_DIR …",
+    ),
     413: (
         "The body or the pixel count is over the limit.",
         "body: expected at most 16777216 bytes, got more",
@@ -70,19 +74,16 @@ PROBLEM_SCHEMA = {"$ref": f"#/components/schemas/{Problem.__name__}"}
 _BAD_PARAMETER = ("A parameter is not as expected.", "size: expected a number from 20 to 64, got '70'")
 
 
-def documented(*statuses: int, unavailable: str = "", body: bool = True) -> dict[int | str, dict[str, Any]]:
+def documented(*statuses: int, body: bool = True) -> dict[int | str, dict[str, Any]]:
     """OpenAPI's descriptions of the errors that a call can answer with.
 
     Args:
-        statuses: which of 400, 401, 408, 413, 415, 422, 429 and 503.
-        unavailable: an example of 503.
+        statuses: which of 400, 401, 408, 409, 413, 415, 422, 429 and 503.
         body: whether the call takes a body, which may be what is wrong.
     """
     documents: dict[int | str, dict[str, Any]] = {}
     for status in statuses:
         description, example = _EXAMPLES[status] if body or status != 422 else _BAD_PARAMETER
-        if status == 503 and unavailable:
-            example = unavailable
         documents[status] = {
             "description": description,
             "content": {PROBLEM: {"schema": PROBLEM_SCHEMA, "example": problem(status, example)}},
@@ -127,9 +128,13 @@ def add_error_handlers(app: FastAPI, metrics: Metrics) -> None:
         metrics.rejected("pixel_limit" if too_large else "image")
         return error_response(request.scope["path"], 413 if too_large else 422, str(error))
 
-    @app.exception_handler(PredictorError)
     @app.exception_handler(DigitsUnavailableError)
-    async def answer_unavailable(request: Request, error: Exception) -> Response:
+    async def answer_no_digits(request: Request, error: DigitsUnavailableError) -> Response:
+        # No 503: to ask again does not help, and a service that never had MNIST is well.
+        return error_response(request.scope["path"], 409, str(error))
+
+    @app.exception_handler(PredictorError)
+    async def answer_unavailable(request: Request, error: PredictorError) -> Response:
         # Not a line for each: the engine has logged what is wrong, and a full queue is no wrong at all.
         headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, OverloadedError) else {}
         return error_response(request.scope["path"], 503, str(error), headers)

@@ -169,6 +169,8 @@ def add_metrics(app: FastAPI, metrics: Metrics) -> None:
 
     @app.get(
         "/metrics",
+        operation_id="get_metrics",
+        tags=["service"],
         summary="What has been counted and timed",
         response_class=PlainTextResponse,
         response_description="The metrics.",

@@ -59,11 +59,18 @@ class Served(NamedTuple):
     check: Callable[[], None]  # returns at once if the model can answer now, else raises PredictorError
 
 
-def add_infer(app: FastAPI, path: str, model: Served, limits: Limits, limiter: anyio.CapacityLimiter) -> None:
-    """Answer `POST {path}/infer`; the arguments are those of `open_inference.add_open_inference`."""
+def add_infer(
+    app: FastAPI, path: str, model: Served, limits: Limits, limiter: anyio.CapacityLimiter, suffix: str
+) -> None:
+    """Answer `POST {path}/infer`; the arguments are those of `routes.add_open_inference`.
+
+    The operation is named `infer` with that suffix.
+    """
 
     @app.post(
         f"{path}/infer",
+        operation_id=f"infer{suffix}",
+        tags=["open-inference"],
         summary="Ask the model about scenes",
         response_model=InferenceAnswer,
         response_description="The outputs; binary ones stand behind the JSON, whose length the header "

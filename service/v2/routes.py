@@ -47,9 +47,10 @@ def add_open_inference(app: FastAPI, model: Served, limits: Limits, limiter: any
     _add_server(app, model)
     _add_index(app, model, limits)
     at = f"/v2/models/{model.name}"
-    for path in (at, f"{at}/versions/{model.version}"):
-        _add_model(app, path, model)
-        add_infer(app, path, model, limits, limiter)
+    # The names of operations stay, whatever version the path names.
+    for path, suffix in ((at, ""), (f"{at}/versions/{model.version}", "_of_version")):
+        _add_model(app, path, model, suffix)
+        add_infer(app, path, model, limits, limiter, suffix)
     _answer_unknown_calls(app, f"{at}[/versions/{model.version}]")
     _document_requests(app)
 
@@ -57,6 +58,8 @@ def add_open_inference(app: FastAPI, model: Served, limits: Limits, limiter: any
 def _add_server(app: FastAPI, model: Served) -> None:
     @app.get(
         "/v2",
+        operation_id="get_server",
+        tags=["open-inference"],
         summary="What server is it?",
         response_model=ServerMetadataAnswer,
         response_description="The server.",
@@ -67,6 +70,8 @@ def _add_server(app: FastAPI, model: Served) -> None:
 
     @app.get(
         "/v2/health/live",
+        operation_id="get_server_liveness",
+        tags=["open-inference"],
         summary="Is the process alive?",
         response_model=LiveAnswer,
         response_description="It is.",
@@ -77,6 +82,8 @@ def _add_server(app: FastAPI, model: Served) -> None:
 
     @app.get(
         "/v2/health/ready",
+        operation_id="get_server_readiness",
+        tags=["open-inference"],
         summary="Can it answer now?",
         response_model=ServerReadyAnswer,
         response_description="It can.",
@@ -91,6 +98,8 @@ def _add_server(app: FastAPI, model: Served) -> None:
 def _add_index(app: FastAPI, model: Served, limits: Limits) -> None:
     @app.post(
         "/v2/repository/index",
+        operation_id="list_models",
+        tags=["open-inference"],
         summary="Which models are there?",
         response_model=list[IndexEntry],
         response_description="The one model.",
@@ -113,7 +122,7 @@ def _add_index(app: FastAPI, model: Served, limits: Limits) -> None:
         return _json([] if only_ready and entry["state"] != "READY" else [entry])
 
 
-def _add_model(app: FastAPI, path: str, model: Served) -> None:
+def _add_model(app: FastAPI, path: str, model: Served, suffix: str) -> None:
     metadata: dict[str, Any] = {
         "name": model.name,
         "versions": [model.version],
@@ -132,6 +141,8 @@ def _add_model(app: FastAPI, path: str, model: Served) -> None:
 
     @app.get(
         path,
+        operation_id=f"get_model{suffix}",
+        tags=["open-inference"],
         summary="What does the model take and give?",
         response_model=ModelMetadataAnswer,
         response_description="The model's tensors.",
@@ -142,6 +153,8 @@ def _add_model(app: FastAPI, path: str, model: Served) -> None:
 
     @app.get(
         f"{path}/config",
+        operation_id=f"get_model_config{suffix}",
+        tags=["open-inference"],
         summary="How is the model set up?",
         response_model=ModelConfigAnswer,
         response_description="What Triton's clients read of it.",
@@ -152,6 +165,8 @@ def _add_model(app: FastAPI, path: str, model: Served) -> None:
 
     @app.get(
         f"{path}/ready",
+        operation_id=f"get_model_readiness{suffix}",
+        tags=["open-inference"],
         summary="Can the model answer now?",
         response_model=ModelReadyAnswer,
         response_description="It can.",
