@@ -81,7 +81,7 @@ def test_it_predicts(client: Any) -> None:
     )
     assert (lean.label, lean.bbox) == (whole.label, whole.bbox)
     assert not lean.attention_map
-    raw = predict.sync(client=client, body=a_file(PNG), maps=part("PredictMaps").NONE)
+    raw = predict.sync(client=client, body=a_file(PNG), maps=none)
     assert (raw.label, raw.bbox) == (whole.label, whole.bbox)
     refused = predict.sync(client=client, body=part("PredictFilesBody")(image=a_file(b"no picture")))
     assert isinstance(refused, part("Problem"))
