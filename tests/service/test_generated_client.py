@@ -76,9 +76,8 @@ def test_it_predicts(client: Any) -> None:
     whole = predict.sync(client=client, body=body)
     assert isinstance(whole, part("PredictionAnswer"))
     assert len(whole.attention_map) == 100
-    lean = predict.sync(
-        client=client, body=part("PredictFilesBody")(image=a_file(PNG)), maps=part("PredictMaps").NONE
-    )
+    none = part("PredictMaps").NONE
+    lean = predict.sync(client=client, body=part("PredictFilesBody")(image=a_file(PNG)), maps=none)
     assert (lean.label, lean.bbox) == (whole.label, whole.bbox)
     assert not lean.attention_map
     raw = predict.sync(client=client, body=a_file(PNG), maps=none)
