@@ -28,6 +28,11 @@ class Preset:
     noise_sigma: tuple[float, float] = (0.0, 0.0)
     digit_noise: tuple[float, float] = (0.0, 0.0)
     whole_px: bool = False
+    log_size: bool = False
+    ink_fits: bool = False
+    clutter_per_size: float = 1.0
+    stroke: float = 0.0
+    paper: bool = False
 
 
 PRESETS = {
@@ -62,6 +67,17 @@ PRESETS = {
             clutter=(0, 16),
             noise_sigma=(0.0, 0.4),
             digit_noise=(0.0, 0.3),
+        ),
+        Preset(
+            name="paper",
+            source="pictures of paper, boards, screens, sheets on desks; a digit of 7 to 95 % of the side",
+            size_px=(10.0, 130.0),
+            clutter=(0, 4),
+            log_size=True,
+            ink_fits=True,
+            clutter_per_size=0.5,
+            stroke=0.7,
+            paper=True,
         ),
     )
 }
