@@ -6,7 +6,8 @@ predicting them; a test holds the two together.
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -94,8 +95,22 @@ class PredictionWithoutMaps(_Answer):
     timing_ms: TimingAnswer = Field(description="Where the time went, milliseconds.")
 
 
+def _optional_beyond(base: type[BaseModel]) -> Callable[[dict[str, Any]], None]:
+    """Document the fields that a class has beyond `base` as ones that may be absent.
+
+    What an answer holds depends on its query; generated clients know one type for it.
+    """
+
+    def document(schema: dict[str, Any]) -> None:
+        schema["required"] = [name for name in schema["required"] if name in base.model_fields]
+
+    return document
+
+
 class PredictionAnswer(PredictionWithoutMaps):
-    """What the model says of an image."""
+    """What the model says of an image; with `maps=none` without the attention map and the glimpse."""
+
+    model_config = ConfigDict(json_schema_extra=_optional_beyond(PredictionWithoutMaps))
 
     attention_map: Annotated[list[Row], Field(min_length=1, max_length=SCENE_SIDE_PX)] | DataUri = Field(
         description="The attention as a grid of rows that spans the posted image exactly, at most "
@@ -114,8 +129,17 @@ class PredictionAnswer(PredictionWithoutMaps):
 
 
 class ErrorAnswer(_Answer):
-    """Why there is no answer."""
+    """Why a picture of a batch has no answer."""
 
+    detail: str = Field(description="What was wrong: its name, what was expected and what came.")
+
+
+class Problem(_Answer):
+    """Why a request has no answer, as RFC 9457 writes it."""
+
+    type: str = Field(description="Always `about:blank`: the status says of what kind the problem is.")
+    title: str = Field(description="The status in words.")
+    status: int = Field(description="The status.")
     detail: str = Field(description="What was wrong: its name, what was expected and what came.")
 
 
@@ -150,7 +174,9 @@ class SceneAnswer(_Answer):
 
 
 class PredictedSceneAnswer(SceneAnswer):
-    """A scene that was made, with what the model says of it."""
+    """A scene that was made; with `predict=true` also what the model says of it."""
+
+    model_config = ConfigDict(json_schema_extra=_optional_beyond(SceneAnswer))
 
     prediction: PredictionAnswer = Field(description="What `/predict` says of this very scene.")
 

@@ -26,6 +26,7 @@ Rejection = Literal[
     "image",  # not decodable
     "request",  # a parameter or a field that is not as expected
     "key",  # no API key, or another one
+    "guesses",  # too many wrong keys from one address
 ]
 
 # Few, since each costs a line for each route or stage, and a comparison for each observation.
@@ -174,6 +175,8 @@ def add_metrics(app: FastAPI, metrics: Metrics) -> None:
 
     @app.get(
         "/metrics",
+        operation_id="get_metrics",
+        tags=["service"],
         summary="What has been counted and timed",
         response_class=PlainTextResponse,
         response_description="The metrics.",

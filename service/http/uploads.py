@@ -9,6 +9,7 @@ from typing import NamedTuple
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
+from service.http.codings import content_coding, inflate
 from service.http.errors import RequestError
 from service.http.multipart import FormError, Part, parse_form
 from service.queries import shorten
@@ -40,8 +41,8 @@ async def read_image(request: Request, limits: Limits) -> bytes:
     """The one picture of a request: its raw body, or its multipart field `image`.
 
     Raises:
-        RequestError: 408 if the body does not come in time, 413 if it is over the limit, 415 if its content
-            type is not one of `IMAGE_TYPES` or multipart, 422 if it is not one file in that field.
+        RequestError: as `read_body`; 415 if its content type is not one of `IMAGE_TYPES` or multipart, 422 if
+            it is not one file in that field.
     """
     content_type, announced = _headers(request)
     kind = _media_type(content_type)
@@ -68,10 +69,11 @@ async def read_images(request: Request, limits: Limits) -> list[bytes]:
 
 
 async def read_body(request: Request, limits: Limits) -> bytes:
-    """The whole body, of whatever type.
+    """The whole body, of whatever type; what the client has compressed is inflated.
 
     Raises:
-        RequestError: 408 if it does not come in time, 413 if it is over the limit.
+        RequestError: 400 if it is not compressed as it says, 408 if it does not come in time, 413 if it is or
+            grows over the limit, 415 if it is compressed in a way that is not read.
     """
     _, announced = _headers(request)
     return await _read_body(request, limits, announced)
@@ -91,6 +93,7 @@ def _headers(request: Request) -> tuple[str, str]:
 async def _read_body(request: Request, limits: Limits, announced: str) -> bytes:
     """The whole body; it is refused as soon as it is too large, whatever its headers say."""
     most = limits.body_bytes
+    coding = content_coding(request.scope["headers"])
     # The length of the number first: Python refuses to read very long ones.
     if announced.isdecimal() and (len(announced) > 18 or int(announced) > most):
         raise _too_large(most, announced)
@@ -116,7 +119,8 @@ async def _read_body(request: Request, limits: Limits, announced: str) -> bytes:
             f"body: expected all of it within {limits.body_timeout_s:g} s, got {came} bytes"
             + (f" of {announced}" if announced else ""),
         ) from None
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    return await asyncio.to_thread(inflate, body, coding, most) if coding else body
 
 
 async def _read_files(

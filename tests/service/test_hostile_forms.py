@@ -9,7 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.http.multipart import MAX_HEAD_BYTES, FormError, Part, parse_form
-from service.schemas import ErrorAnswer
+from service.schemas import Problem
 from tests.service.hostile import noise
 from tests.service.listening import asking
 
@@ -37,7 +37,7 @@ def post(client, body, path="/predict/batch", content_type=TYPE):
 
 def assert_refused(response, status, *words):
     assert response.status_code == status, response.content[:200]
-    detail = ErrorAnswer.model_validate_json(response.content).detail
+    detail = Problem.model_validate_json(response.content).detail
     for word in words:
         assert word in detail
 

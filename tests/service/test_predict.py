@@ -12,7 +12,7 @@ from PIL import Image
 
 from service.app import create_app
 from service.inference.engine import engine_in_process
-from service.schemas import ErrorAnswer, PredictionAnswer, PredictionWithoutMaps
+from service.schemas import ErrorAnswer, PredictionAnswer, PredictionWithoutMaps, Problem
 from service.settings import Settings
 from tests.service.fakes import BarGenerator, encode
 
@@ -176,7 +176,7 @@ def test_a_file_of_unknown_type_is_judged_by_its_bytes(client, content_type):
 
 def assert_refused(response, status, *words):
     assert response.status_code == status, response.text
-    error = ErrorAnswer.model_validate(strict_json(response))
+    error = Problem.model_validate(strict_json(response))
     for word in words:
         assert word in error.detail
 

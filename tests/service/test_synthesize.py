@@ -14,7 +14,7 @@ from PIL import Image
 from scenes.mnist import DigitsUnavailableError
 from service.app import create_app
 from service.inference.engine import engine_in_process
-from service.schemas import ErrorAnswer, PredictedSceneAnswer, SceneAnswer
+from service.schemas import PredictedSceneAnswer, Problem, SceneAnswer
 from service.settings import Settings
 from tests.service.fakes import BarGenerator, fake_digits
 
@@ -170,7 +170,7 @@ def test_the_prediction_is_what_predict_says_of_that_scene(client):
 def test_a_bad_parameter_is_422_and_named(client, query, message):
     response = client.get(f"/synthesize?{query}")
     assert response.status_code == 422, response.text
-    assert message in ErrorAnswer.model_validate(response.json()).detail
+    assert message in Problem.model_validate(response.json()).detail
 
 
 def test_two_bad_parameters_are_both_named(client):
@@ -213,12 +213,12 @@ def test_all_that_is_allowed_is_answered(client, size, place, clutter, noise, di
     SceneAnswer.model_validate(scene(client, **query))
 
 
-def test_without_mnist_it_is_503_with_the_way_to_get_it(predictor, monkeypatch, tmp_path):
+def test_without_mnist_it_is_409_with_the_way_to_get_it(predictor, monkeypatch, tmp_path):
     monkeypatch.setenv("GLIMPSE_MNIST_DIR", str(tmp_path))
     with TestClient(create_app(engine_in_process(predictor), Settings(), BarGenerator())) as client:
         response = client.get("/synthesize?digits=mnist")
-        assert response.status_code == 503
-        assert "GLIMPSE_MNIST_DIR" in ErrorAnswer.model_validate(response.json()).detail
+        assert response.status_code == 409
+        assert "GLIMPSE_MNIST_DIR" in Problem.model_validate(response.json()).detail
         assert client.get("/synthesize").status_code == 200
         assert client.get("/readyz").status_code == 200
 
@@ -234,10 +234,23 @@ def test_the_digits_are_looked_for_once_and_never_downloaded(predictor, monkeypa
 
     monkeypatch.setattr("service.synthesis.handwriting.load_digits", load)
     with TestClient(create_app(engine_in_process(predictor), Settings(), BarGenerator())) as client:
-        assert [client.get("/synthesize?digits=mnist").status_code for _ in range(3)] == [503, 200, 200]
+        assert [client.get("/synthesize?digits=mnist").status_code for _ in range(3)] == [409, 200, 200]
     assert asked == [("test", False)] * 2
 
 
 def test_json_has_no_constants_that_json_lacks(client):
     text = client.get("/synthesize?format=json&predict=true").text
     assert json.loads(text, parse_constant=pytest.fail)
+
+
+def test_the_scene_as_json_has_a_path_of_its_own_beside_the_old_one(client):
+    for query in ("seed=7", "seed=8&digit=3&predict=true"):
+        new, old = client.get(f"/synthesize/json?{query}"), client.get(f"/synthesize?{query}&format=json")
+        assert new.status_code == old.status_code == 200
+        kept = {name: value for name, value in new.json().items() if name != "prediction"}
+        assert kept == {name: value for name, value in old.json().items() if name != "prediction"}
+        assert ("prediction" in new.json()) == ("prediction" in old.json()) == ("predict" in query)
+        assert new.headers["cache-control"] == old.headers["cache-control"] == "no-store"
+    refused = client.get("/synthesize/json?format=png")
+    assert refused.status_code == 422
+    assert "'format'" in refused.json()["detail"]
