@@ -13,7 +13,7 @@ import numpy as np
 import orjson
 
 from service.inference.answer import find
-from service.inference.images import Grey, ImageError, decode_grey
+from service.inference.images import Grey, ImageError, decode_picture
 from service.inference.letterbox import Placement, letterbox
 from service.inference.predictor import MAX_BATCH, Floats, OnnxPredictor, Prediction, Predictor
 from service.inference.providers import CPU
@@ -110,11 +110,12 @@ class RowMaker:
         """Add the frame of a picture, and say where it lies in it, or why there is none."""
         try:
             data = read_file(path, self._limits.max_file_bytes)
-            frame, placement = letterbox(decode_grey(data, self._limits.max_pixels))
+            picture = decode_picture(data, self._limits.max_pixels)
         except ImageError as error:
             return error
+        frame, placement = letterbox(picture.grey)
         frames.append(frame)
-        return placement
+        return placement.in_posted(picture.width_px, picture.height_px)
 
 
 def read_file(path: str, max_bytes: int) -> bytes:

@@ -201,8 +201,7 @@ def _tiff(data: bytes) -> bytes:
     big = data[2] == 43
     place, number = (order + "Q", order + "Q") if big else (order + "L", order + "H")
     entry = struct.Struct(order + ("HHQ8s" if big else "HHL4s"))
-    place_at = 8 if big else 4
-    (at,) = struct.unpack_from(place, data, place_at)
+    (at,) = struct.unpack_from(place, data, 8 if big else 4)
     (count,) = struct.unpack_from(number, data, at)
     PartsCounter(data).count(count)
     first = at + struct.calcsize(number)
@@ -225,18 +224,10 @@ def _tiff(data: bytes) -> bytes:
         most = _MAX_STRIPS + len(data) // 256 if tag in _TIFF_PLACES else _MAX_VALUES
         if many > most and (raw or tag not in _TIFF_PLACES):
             raise GuardError(f"expected at most {most} values as tag {tag} of a TIFF, got {many}")
-    padding = bytes(-len(data) % 8)
-    return b"".join(
-        (
-            data[:place_at],
-            struct.pack(place, len(data) + len(padding)),
-            data[place_at + struct.calcsize(place) :],
-            padding,
-            struct.pack(number, len(entries)),
-            *(entries[tag] for tag in sorted(entries)),
-            bytes(struct.calcsize(place)),
-        )
-    )
+    # In the place of the old one, for nothing that other entries point to may move.
+    directory = struct.pack(number, len(entries)) + b"".join(entries[tag] for tag in sorted(entries))
+    directory += bytes(struct.calcsize(place))
+    return data[:at] + directory + data[at + len(directory) :]
 
 
 _BMP_RUN_LENGTHS = frozenset((1, 2))

@@ -15,7 +15,7 @@ from service.inference.image_guards import MAX_SIDE_PX, GuardError, check_cost
 from service.inference.image_parts import Parts, parts_of
 from service.inference.orientation import orientation_of
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 
 Grey = npt.NDArray[np.uint8]
 
@@ -103,6 +103,11 @@ def decode_picture(data: bytes, max_pixels: int, *, reduce: bool = True) -> Pict
         reason = str(error) or type(error).__name__
         raise ImageError(f"image: the picture is damaged or cut short: {reason[:200]}") from error
     return Picture(grey, height, width) if orientation in _SIDEWAYS else Picture(grey, width, height)
+
+
+def decode_grey(data: bytes, max_pixels: int) -> Grey:
+    """The intensities alone, uint8 `[height, width]` as posted: nothing is reduced; else `decode_picture`."""
+    return decode_picture(data, max_pixels, reduce=False).grey
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:

@@ -7,7 +7,7 @@ A point at x in the picture lies at offset_x + x * fitted_width / width in the f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -70,6 +70,10 @@ class Placement:
             gaussian.sigma_x * self.width_px / self.fitted_width_px,
             gaussian.sigma_y * self.height_px / self.fitted_height_px,
         )
+
+    def in_posted(self, width_px: int, height_px: int) -> Placement:
+        """The same place where the picture was posted with another size than it was decoded with."""
+        return replace(self, width_px=width_px, height_px=height_px)
 
     def attention_map(self, gaussian: Gaussian) -> npt.NDArray[np.float32]:
         """A Gaussian, given in the picture's px, on a grid that spans the picture exactly.

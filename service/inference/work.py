@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from service.inference.answer import Reading, compose, model_of, to_json
-from service.inference.images import Grey, ImageError, TooManyPixelsError, decode_grey
+from service.inference.images import Grey, ImageError, TooManyPixelsError, decode_picture
 from service.inference.letterbox import letterbox
 from service.inference.predictor import Floats, Prediction, Predictor, PredictorError
 from service.queries import Maps
@@ -130,11 +130,16 @@ def _read(job: PictureJob, taken_s: float) -> Reading | IsLarge | ImageError:
     start = perf_counter()
     most = job.max_pixels if job.alone else min(job.max_pixels, LARGE_PIXELS)
     try:
-        frame, placement = letterbox(decode_grey(job.data, most))
+        # Where others wait, a JPEG is not reduced to fit: it is asked alone, for all that it shows.
+        picture = decode_picture(job.data, most, reduce=job.alone)
+        frame, placement = letterbox(picture.grey)
     except TooManyPixelsError as error:
         return IsLarge() if most < job.max_pixels else error
     except ImageError as error:
         return error
     return Reading(
-        frame, placement, queue_ms=(taken_s - job.arrived_s) * 1000, decode_ms=(perf_counter() - start) * 1000
+        frame,
+        placement.in_posted(picture.width_px, picture.height_px),
+        queue_ms=(taken_s - job.arrived_s) * 1000,
+        decode_ms=(perf_counter() - start) * 1000,
     )

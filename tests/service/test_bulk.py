@@ -83,7 +83,7 @@ def test_rows_of_the_committed_model_are_the_answers_of_the_service(tmp_path, ba
     found = [json.loads(row.to_json()) for row in rows]
 
     def served(*together: str) -> list[dict]:
-        jobs = [PictureJob(Path(path).read_bytes(), "none", 24_000_000, 0.0, alone=True) for path in together]
+        jobs = [PictureJob(Path(path).read_bytes(), "none", 25_000_000, 0.0, alone=True) for path in together]
         answers = [json.loads(answer) for answer in work(jobs).results if isinstance(answer, bytes)]
         return [{"path": path, **flat(answer)} for path, answer in zip(together, answers, strict=True)]
 
@@ -129,7 +129,7 @@ def test_a_table_of_each_kind(run, model_path, tmp_path, kind):
             "provider": "CPUExecutionProvider",
         },
         "max_file_bytes": 2**24,
-        "max_pixels": 24_000_000,
+        "max_pixels": 25_000_000,
     }
 
 
@@ -379,7 +379,7 @@ def test_another_run_is_refused_with_the_way_to_begin_anew(run, unfinished, tmp_
     refused("sources was", folder, tmp_path / "other")
     refused("model was", folder, model=MODEL_PATH)
     monkeypatch.setenv("GLIMPSE_MAX_PIXELS", "1000")
-    refused("max_pixels was 24000000 and is 1000", folder)
+    refused("max_pixels was 25000000 and is 1000", folder)
     monkeypatch.delenv("GLIMPSE_MAX_PIXELS")
     for path in folder_of(out).iterdir():
         path.unlink()
