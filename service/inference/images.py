@@ -145,12 +145,12 @@ def _white(image: Image.Image, parts: Parts, values: npt.NDArray[np.generic]) ->
     leave them at the bottom; then the bits that should be free are not. A TIFF has them at the bottom.
     """
     tags = getattr(image, "tag_v2", {})
-    stored = tags.get(_BITS_PER_SAMPLE, (16,))
-    bits = stored[0] if isinstance(stored, tuple) and stored else 16
+    bits = max(tags.get(_BITS_PER_SAMPLE, (16,)))
     for tag in (_S_MAX_SAMPLE_VALUE, _MAX_SAMPLE_VALUE):
-        largest = tags.get(tag)
-        if isinstance(largest, int):
-            bits = min(bits, largest.bit_length())
+        if tag in tags:
+            value = tags[tag]
+            largest = max(value) if isinstance(value, tuple) else value
+            bits = min(bits, int(largest).bit_length())
     if parts.significant_bits and (values & (2 ** max(0, 16 - parts.significant_bits) - 1)).any():
         bits = parts.significant_bits
     # Whatever the file says, no value is brighter than white.

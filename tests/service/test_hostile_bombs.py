@@ -147,9 +147,7 @@ def test_a_bomb_is_refused_cheaply(cost, name):
 
 
 ANSWERED = {
-    "png with a profile": lambda: hostile.png(
-        9, 9, hostile.chunk(b"iCCP", b"a\0\0" + hostile.inflating(64))
-    ),
+    "png with a profile": lambda: hostile.png(9, 9, hostile.chunk(b"iCCP", b"a\0\0" + hostile.inflating(64))),
     "png with a text": lambda: hostile.png(9, 9, hostile.chunk(b"zTXt", b"a\0\0" + hostile.inflating(64))),
     "png with a text of any language": lambda: hostile.png(
         9, 9, hostile.chunk(b"iTXt", b"a\0\1\0\0\0" + hostile.inflating(64))

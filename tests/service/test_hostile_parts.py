@@ -19,7 +19,13 @@ from tests.service.smallest_parts import FILES, SIZE
 LIMIT = 24_000_000
 FEW_BYTES = 4096
 # Their decoders pass over such parts in C, in 2 ms at most: 64 kB took so long on an Intel Xeon.
-IN_C = ("WebP", "GIF of image data", "PNG of image data, 256", "TIFF of deflated strips", "JPEG of markers behind")
+IN_C = (
+    "WebP",
+    "GIF of image data",
+    "PNG of image data, 256",
+    "TIFF of deflated strips",
+    "JPEG of markers behind",
+)
 ALSO_IN_C = ("TIFF with a directory of EXIF", "JPEG of a frame", "JPEG of quantisation")
 
 
@@ -29,7 +35,9 @@ def test_a_file_of_the_smallest_parts_is_refused_or_made_small(name, monkeypatch
     assert SIZE / 5 < len(data) < SIZE * 1.1
     seen = []
     opened = Image.open
-    monkeypatch.setattr(images.Image, "open", lambda file, **options: seen.append(file) or opened(file, **options))
+    monkeypatch.setattr(
+        images.Image, "open", lambda file, **options: seen.append(file) or opened(file, **options)
+    )
     loads = []
     monkeypatch.setattr(
         images, "check_cost", lambda *given, check=images.check_cost: (check(*given), loads.append(given))
@@ -46,10 +54,14 @@ def test_a_file_of_the_smallest_parts_is_refused_or_made_small(name, monkeypatch
 
 
 def test_decoding_is_not_asked_for_texts_and_profiles():
-    texts = b"".join(chunk(kind, b"a\0\0" + bytes(9)) for kind in (b"iCCP", b"zTXt", b"tEXt", b"iTXt", b"abCd"))
+    texts = b"".join(
+        chunk(kind, b"a\0\0" + bytes(9)) for kind in (b"iCCP", b"zTXt", b"tEXt", b"iTXt", b"abCd")
+    )
     assert parts_of(png(9, 9, texts)).data == png(9, 9)
     picture = Image.new("L", (9, 9))
-    with_profile = encode(picture, "JPEG", icc_profile=bytes(9000), exif=b"Exif\0\0" + bytes(900), comment=b"a")
+    with_profile = encode(
+        picture, "JPEG", icc_profile=bytes(9000), exif=b"Exif\0\0" + bytes(900), comment=b"a"
+    )
     assert parts_of(with_profile).data == encode(picture, "JPEG")
 
 

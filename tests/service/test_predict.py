@@ -131,8 +131,10 @@ def test_every_format_that_is_promised(client, kind):
 
 
 @pytest.mark.parametrize("content_type", ["application/octet-stream", "", "IMAGE/PNG; x=y"])
-def test_a_file_of_unknown_type_is_judged_by_its_bytes(client, content_type):
-    assert post_file(client, picture_with_box(9, 9, 1, 1, 4, 4), content_type).status_code == 200
+@pytest.mark.parametrize("post", [post_file, post_raw])
+def test_a_file_of_unknown_type_is_judged_by_its_bytes(client, content_type, post):
+    assert post(client, picture_with_box(9, 9, 1, 1, 4, 4), content_type).status_code == 200
+    assert_refused(post(client, b"hello", content_type), 422, "image: expected one of PNG")
 
 
 def assert_refused(response, status, *words):
@@ -151,11 +153,10 @@ def test_other_content_types_are_415(client, content_type):
     assert_refused(post_file(client, data, content_type), 415, "image/png", content_type)
 
 
-def test_a_body_without_a_type_is_415(client):
-    assert_refused(
-        client.post("/predict", content=b"\xff\xfe"), 415, "multipart/form-data", "image/png", "''"
-    )
-    assert_refused(client.post("/predict"), 415)
+def test_a_body_without_a_type_is_judged_by_its_bytes(client):
+    assert client.post("/predict", content=picture_with_box(9, 9, 1, 1, 4, 4)).status_code == 200
+    assert_refused(client.post("/predict", content=b"\xff\xfe"), 422, "image: expected one of PNG")
+    assert_refused(client.post("/predict"), 422, "got none")
     assert_refused(client.post("/predict/batch", content=b"\xff\xfe"), 415, "multipart/form-data")
 
 
@@ -186,12 +187,24 @@ def test_the_body_limit_itself_is_allowed(client):
 
 def test_forms_without_the_one_file_are_422(client):
     png = picture_with_box(9, 9, 1, 1, 4, 4)
-    assert_refused(client.post("/predict", files={"picture": png}), 422, "field image", "'picture'")
+    assert_refused(client.post("/predict", files={"picture": png}), 422, "field image or file", "'picture'")
+    assert_refused(client.post("/predict", files={"image": png, "mask": png}), 422, "'mask'")
+    assert_refused(
+        client.post("/predict", files={"image": png, "file": png}), 422, "expected one file, got 2"
+    )
     assert_refused(client.post("/predict", files=[("image", png), ("image", png)]), 422, "/predict/batch")
-    both = client.post("/predict", files={"image": png}, data={"maps": "none"})
-    assert_refused(both, 422, "no other", "'maps'")
+    no_file = b'--b\r\nContent-Disposition: form-data; name="picture"\r\n\r\nhello\r\n--b--\r\n'
+    assert_refused(post_raw(client, no_file, "multipart/form-data; boundary=b"), 422, "'picture'")
     text = b'--b\r\nContent-Disposition: form-data; name="image"\r\n\r\nhello\r\n--b--\r\n'
     assert_refused(post_raw(client, text, "multipart/form-data; boundary=b"), 422, "expected a file")
+
+
+@pytest.mark.parametrize("path", ["/predict", "/predict/batch"])
+def test_a_file_may_be_named_file_and_have_text_fields_beside_it(client, path):
+    png = picture_with_box(9, 9, 1, 1, 4, 4)
+    texts = {f"field{number}": "text" for number in range(60)}
+    response = client.post(path, files={"file": png}, data={"maps": "none", "name": "a.png", **texts})
+    assert response.status_code == 200, response.text
 
 
 @pytest.mark.parametrize(
