@@ -246,8 +246,8 @@ def _mutated_request(message: bytes, chance: random.Random) -> bytes:
             del lines[at]
             lines = lines or [b""]
         elif kind == 3:  # other numbers
-            number = str(chance.choice((0, 1, 2**31, 2**63, 10**30, -1, chance.randint(0, 9999)))).encode()
-            lines[at] = re.sub(rb"\d+", lambda _: number, lines[at])
+            number = b"%d" % chance.choice((0, 1, 2**31, 2**63, 10**30, -1, chance.randint(0, 9999)))
+            lines[at] = re.sub(rb"\d+", number, lines[at])
         elif kind == 4:
             place = chance.randint(0, len(lines[at]))
             lines[at] = lines[at][:place] + chance.randbytes(3) + lines[at][place:]

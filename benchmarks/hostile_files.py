@@ -20,7 +20,7 @@ _CONTAINERS = (b"moov", b"trak", b"iprp", b"ipco", b"dinf")
 
 
 class Number(NamedTuple):
-    """A number that the file's structure hangs on: where it stands, how many bytes it has, and their order."""
+    """A number that the file's structure hangs on: where it stands, its number of bytes, and their order."""
 
     at: int
     size: int

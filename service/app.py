@@ -46,8 +46,8 @@ _log = logging.getLogger(__name__)
 _BINARY = {"type": "string", "format": "binary"}
 _ONE_IMAGE = {
     "required": True,
-    "description": "A picture as the multipart field `image` or `file`, text fields beside it being ignored, or its "
-    "bytes as the body.",
+    "description": "A picture as the multipart field `image` or `file`, or its bytes as the body. "
+    "Text fields beside it are ignored.",
     "content": {
         MULTIPART: {
             "schema": {

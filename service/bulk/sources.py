@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from service.inference.images import FORMATS
+from service.inference.images import formats
 
 ANY_DEPTH = "**"
 
@@ -26,7 +26,7 @@ class SourceError(ValueError):
 
 
 class _Found(NamedTuple):
-    """A file in a source: where it stands in the order, in which source, and whether its name is a picture's."""
+    """A file: where it stands in the order, in which source, and whether its name is a picture's."""
 
     key: list[str]
     source: int
@@ -60,11 +60,11 @@ def list_files(sources: Sequence[str], pass_over: PassOver = lambda _path: None)
     """
     # Each source is sorted, so that merging finds what two of them share without holding either.
     found = heapq.merge(*(_found(number, source) for number, source in enumerate(sources)))
-    for _, same in groupby(found, key=attrgetter("key")):
-        first = next(same)
-        taken = first if first.taken else next((other for other in same if other.taken), None)
+    for _, group in groupby(found, key=attrgetter("key")):
+        same = list(group)
+        taken = next((file for file in same if file.taken), None)
         if taken is None:
-            pass_over(first.path)
+            pass_over(same[0].path)
         else:
             yield taken.path
 
@@ -183,4 +183,5 @@ def suffix_of(name: str) -> str:
 
 @cache
 def _suffixes() -> frozenset[str]:
-    return frozenset(suffix for suffix, kind in Image.registered_extensions().items() if kind in FORMATS)
+    known = formats()
+    return frozenset(suffix for suffix, kind in Image.registered_extensions().items() if kind in known)

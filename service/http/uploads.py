@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect
 
 from service.http.errors import RequestError
 from service.http.multipart import FormError, Part, parse_form
+from service.inference import heif
 from service.queries import shorten
 from service.settings import Settings
 
@@ -49,7 +50,7 @@ async def read_image(request: Request, limits: Limits) -> bytes:
     """
     content_type, announced = _headers(request)
     kind = _media_type(content_type)
-    if kind in _PICTURES or kind in _UNKNOWN_TYPES:
+    if _may_be_picture(kind):
         return await _read_body(request, limits, announced)
     if kind != MULTIPART:
         raise _unsupported(f"{MULTIPART} or one of ", content_type)
@@ -126,7 +127,7 @@ async def _read_body(request: Request, limits: Limits, announced: str) -> bytes:
 async def _read_files(
     request: Request, limits: Limits, content_type: str, announced: str, field: str
 ) -> list[bytes]:
-    """The files of a form under the name `field` or `file`; text fields of other names are for nobody here."""
+    """The files of a form under the name `field` or `file`; text fields of other names are ignored."""
     body = await _read_body(request, limits, announced)
     most = limits.files + _MAX_TEXT_FIELDS
     try:
@@ -156,14 +157,19 @@ def _file(part: Part) -> bytes:
         raise RequestError(422, f"{part.name}: expected a file, which has a file name, got a text field")
     # Which format it is, the bytes themselves say.
     kind = _media_type(part.content_type)
-    if kind not in _PICTURES and kind not in _UNKNOWN_TYPES:
+    if not _may_be_picture(kind):
         raise _unsupported(f"{part.name}: one of ", part.content_type)
     return part.content
 
 
+def _may_be_picture(kind: str) -> bool:
+    return kind in _PICTURES or kind in _UNKNOWN_TYPES or (kind in heif.MEDIA_TYPES and heif.is_installed())
+
+
 def _unsupported(prefix: str, content_type: str) -> RequestError:
+    why = f"; {heif.NOT_INSTALLED}" if _media_type(content_type) in heif.MEDIA_TYPES else ""
     return RequestError(
-        415, f"content type: expected {prefix}{', '.join(IMAGE_TYPES)}, got {shorten(content_type)}"
+        415, f"content type: expected {prefix}{', '.join(IMAGE_TYPES)}, got {shorten(content_type)}{why}"
     )
 
 

@@ -43,8 +43,6 @@ def parts_of(data: bytes) -> Parts:
         return Parts(_tiff(data))
     if data.startswith(b"BM"):
         _check_bmp(data)
-    elif data[4:8] == b"ftyp":
-        return Parts(_iso_media(data))
     return Parts(data)
 
 
@@ -184,9 +182,11 @@ def _gif(data: bytes) -> bytes:
 # Baseline and extension tags (TIFF 6.0) that say how pixels are laid out, coded, coloured and turned; 281 and
 # 341 are the largest values, 347 a JPEG's tables, 512 to 521 those of old ones, 700 is XMP.
 _TIFF_TAGS = frozenset(
-    (256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 281, 284, 292, 293, 317, 320, 322, 323, 324)
-    + (325, 332, 333, 334, 336, 338, 339, 341, 347, 512, 513, 514, 515, 517, 518, 519, 520, 521)
-    + (529, 530, 531, 532, 700, 50674)
+    (
+        *(256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 281, 284, 292, 293, 317, 320, 322, 323),
+        *(324, 325, 332, 333, 334, 336, 338, 339, 341, 347, 512, 513, 514, 515, 517, 518, 519, 520, 521),
+        *(529, 530, 531, 532, 700, 50674),
+    )
 )
 _TIFF_PLACES = frozenset((273, 279, 324, 325))
 _TIFF_BYTES = frozenset((1, 2, 6, 7))  # types of one byte, which are read at once
@@ -264,15 +264,3 @@ def _check_runs(data: bytes, at: int, *, nibbles: bool) -> None:
             at += 2
         elif count == 0 and value == 1:  # the end
             return
-
-
-def _iso_media(data: bytes) -> bytes:
-    """The same file (ISO/IEC 14496-12) without its EXIF item.
-
-    How an AVIF or HEIC is to be turned stands in its properties; by the standard EXIF says nothing of it.
-    """
-    start = data.find(b"meta", 0, 4096) - 4
-    if start < 0:
-        return data
-    end = start + int.from_bytes(data[start : start + 4], "big")
-    return data[:start] + data[start:end].replace(b"Exif", b"skip") + data[end:]

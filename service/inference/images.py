@@ -11,11 +11,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
+from service.inference import heif
 from service.inference.image_guards import MAX_SIDE_PX, GuardError, check_cost
 from service.inference.image_parts import Parts, parts_of
 from service.inference.orientation import orientation_of
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+
+_AVIF_BRANDS = frozenset((b"avif", b"avis"))
 
 Grey = npt.NDArray[np.uint8]
 
@@ -52,8 +55,16 @@ class Picture(NamedTuple):
     height_px: int
 
 
+def formats() -> tuple[str, ...]:
+    """The formats that are read here, by Pillow's names."""
+    if not heif.is_installed():
+        return FORMATS
+    heif.register()
+    return (*FORMATS, heif.FORMAT)
+
+
 def decode_picture(data: bytes, max_pixels: int, *, reduce: bool = True) -> Picture:
-    """Decode a PNG, JPEG, WebP, BMP, AVIF, the first frame of a GIF or the first page of a TIFF.
+    """Decode a PNG, JPEG, WebP, BMP, HEIC, the first frame of a GIF or the first page of a TIFF.
 
     Colours become luma (ITU-R 601), transparent parts white, and the picture is turned upright as its EXIF
     orientation says. 16-bit grey is divided by 257, unless the file says that fewer bits are significant.
@@ -73,8 +84,9 @@ def decode_picture(data: bytes, max_pixels: int, *, reduce: bool = True) -> Pict
     if not data:
         raise ImageError("image: expected the bytes of a picture, got none")
     try:
+        _refuse_by_brand(data)
         parts = parts_of(data)
-        with Image.open(io.BytesIO(parts.data), formats=FORMATS) as image:
+        with Image.open(io.BytesIO(parts.data), formats=formats()) as image:
             width, height = image.size
             may_be_halved = reduce and image.format == "JPEG"
             _check_size(width, height, max_pixels * 2 if may_be_halved else max_pixels)
@@ -84,7 +96,7 @@ def decode_picture(data: bytes, max_pixels: int, *, reduce: bool = True) -> Pict
                 _check_size(*image.size, max_pixels)
             image.load()
             orientation = orientation_of(
-                parts.exif or image.info.get("exif", b""), parts.xmp or image.info.get("xmp", b"")
+                parts.exif or image.info.get("exif") or b"", parts.xmp or image.info.get("xmp") or b""
             )
             grey = _turned(_grey(image, parts), orientation)
     except ImageError:
@@ -93,7 +105,7 @@ def decode_picture(data: bytes, max_pixels: int, *, reduce: bool = True) -> Pict
         raise ImageError(f"image: {error}") from error
     except UnidentifiedImageError as error:
         raise ImageError(
-            f"image: expected one of {', '.join(FORMATS)}, got {len(data)} bytes of no such format"
+            f"image: expected one of {', '.join(formats())}, got {len(data)} bytes of no such format"
         ) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         # Pillow's own limit, which it checks first.
@@ -108,6 +120,19 @@ def decode_picture(data: bytes, max_pixels: int, *, reduce: bool = True) -> Pict
 def decode_grey(data: bytes, max_pixels: int) -> Grey:
     """The intensities alone, uint8 `[height, width]` as posted: nothing is reduced; else `decode_picture`."""
     return decode_picture(data, max_pixels, reduce=False).grey
+
+
+def _refuse_by_brand(data: bytes) -> None:
+    """Say of the files that phones and browsers write, and that are not read, why that is."""
+    if data[4:8] == b"ftyp" and data[8:12] in _AVIF_BRANDS:
+        # Pillow's reader unfolds whatever the coded picture measures, be it 16,384 x 16,384, where the header
+        # that it shows says 10 x 10.
+        raise ImageError(
+            f"image: AVIF is not read, as its size cannot be checked before it is decoded: expected one of "
+            f"{', '.join(formats())}"
+        )
+    if heif.is_heif(data) and not heif.is_installed():
+        raise ImageError(f"image: {heif.NOT_INSTALLED}; else expected one of {', '.join(formats())}")
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:

@@ -485,8 +485,8 @@ def test_what_cannot_begin_leaves_nothing_behind(run, tmp_path):
     code, _, told = run(tmp_path, "--out", tmp_path / "no" / "out.csv")
     assert code == 1
     assert told == (
-        f"{tmp_path}/no/out.csv is not made: the folder {tmp_path}/no does not exist: make it, or give another "
-        "--out\n"
+        f"{tmp_path}/no/out.csv is not made: the folder {tmp_path}/no does not exist: make it, or give "
+        "another --out\n"
     )
     code, _, told = run(tmp_path / "no" / "*.png", "--out", tmp_path / "out.csv")
     assert (code, f"the folder '{tmp_path}/no' does not exist" in told) == (1, True)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import struct
 import time
 
 import numpy as np
@@ -11,6 +12,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from service.app import create_app
+from service.inference import heif, images
 from service.inference.engine import engine_in_process
 from service.schemas import ErrorAnswer, PredictionAnswer, PredictionWithoutMaps
 from service.settings import Settings
@@ -145,12 +147,63 @@ def assert_refused(response, status, *words):
 
 
 @pytest.mark.parametrize(
-    "content_type", ["text/plain", "image/svg+xml", "image/heic", "application/json", "x"]
+    "content_type", ["text/plain", "image/svg+xml", "image/avif", "application/json", "x"]
 )
 def test_other_content_types_are_415(client, content_type):
     data = picture_with_box(9, 9, 1, 1, 4, 4)
     assert_refused(post_raw(client, data, content_type), 415, "image/png", content_type)
     assert_refused(post_file(client, data, content_type), 415, "image/png", content_type)
+
+
+needs_heif = pytest.mark.skipif(not heif.is_installed(), reason="the extra `heif` is not installed")
+
+
+@pytest.fixture
+def without_heif(monkeypatch):
+    monkeypatch.setattr(heif, "is_installed", lambda: False)
+
+
+def heic(picture: Image.Image, **options: object) -> bytes:
+    images.formats()  # registers it
+    return encode(picture, heif.FORMAT, **options)
+
+
+@pytest.mark.parametrize("content_type", heif.MEDIA_TYPES)
+@pytest.mark.usefixtures("without_heif")
+def test_where_heic_is_not_read_the_extra_is_named(client, content_type):
+    for post in (post_raw, post_file):
+        assert_refused(post(client, b"\0\0\0\x1cftypheic", content_type), 415, "'.[heif]'", content_type)
+        assert_refused(post(client, b"\0\0\0\x1cftypheic", ""), 422, "'.[heif]'", "one of PNG")
+
+
+@pytest.mark.parametrize("content_type", [*heif.MEDIA_TYPES, "application/octet-stream"])
+@needs_heif
+def test_heic_is_read_where_the_extra_is_installed(client, content_type):
+    picture = Image.new("L", (96, 64))
+    picture.paste(255, (16, 16, 48, 32))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # of a HEIC that says nothing: its own properties turn it
+    data = heic(picture, exif=exif, quality=90)
+    for post in (post_raw, post_file):
+        answer = post(client, data, content_type).json()
+        box = answer["bbox"]
+        assert (box["x"], box["y"], box["width"], box["height"]) == pytest.approx((16, 16, 32, 16), abs=2)
+    assert_refused(post_raw(client, data[: len(data) // 2], content_type), 422, "image: ")
+
+
+@needs_heif
+def test_a_heic_that_announces_less_than_it_holds_is_refused(client):
+    data = heic(Image.new("L", (400, 300)))
+    at = data.index(b"ispe") + 8
+    smaller = data[:at] + struct.pack(">II", 10, 10) + data[at + 8 :]
+    assert_refused(post_raw(client, smaller, "image/heic"), 422, "image: ")
+    larger = data[:at] + struct.pack(">II", 9000, 9000) + data[at + 8 :]
+    assert_refused(post_raw(client, larger, "image/heic"), 413, "1000000 pixels")
+
+
+def test_avif_is_refused_with_the_reason(client):
+    data = encode(Image.new("RGB", (16, 16)), "AVIF")
+    assert_refused(post_raw(client, data, "application/octet-stream"), 422, "AVIF is not read", "one of PNG")
 
 
 def test_a_body_without_a_type_is_judged_by_its_bytes(client):
