@@ -8,7 +8,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -230,12 +230,12 @@ def _change_numbers(data: bytes, chance: random.Random) -> bytes:
     if not numbers:
         return _flip_bits(data, chance)
     number = chance.choice(numbers)
-    order = "big" if number.big else "little"
+    order: Literal["big", "little"] = "big" if number.big else "little"
     value = int.from_bytes(data[number.at : number.at + number.size], order)
-    most = 256**number.size - 1
+    most: int = 256**number.size - 1
     values = [0, 1, most, most - 1, most // 2, most // 2 + 1, value - 1, value + 1, 2 * value, len(data)]
     values += [chance.randint(0, most), chance.randint(0, 300)]
-    changed = min(max(0, chance.choice(values)), most)
+    changed: int = min(max(0, chance.choice(values)), most)
     return data[: number.at] + changed.to_bytes(number.size, order) + data[number.at + number.size :]
 
 

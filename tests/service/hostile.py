@@ -80,15 +80,17 @@ def jpeg_of_growing_exif(size: int, segments: int) -> bytes:
     return data[:tables] + (b"\xff\xe1\0\x09Exif\0\0a" * segments) + data[tables:]
 
 
+def _tag(entry: bytes) -> bytes:
+    return entry[:2][::-1]
+
+
 def tiff_painted_anew(side: int, strips: int) -> bytes:
     """An uncompressed grey TIFF of which every two strips are the whole picture."""
     at = 8 + side * side
     tags = [(256, side), (257, side), (258, 8), (259, 1), (262, 1), (277, 1), (278, side - 1)]
     entries = [struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags]
     entries += [struct.pack("<HHII", tag, 4, strips, at) for tag in (273, 279)]
-    directory = (
-        struct.pack("<H", len(entries)) + b"".join(sorted(entries, key=lambda one: one[:2])) + bytes(4)
-    )
+    directory = struct.pack("<H", len(entries)) + b"".join(sorted(entries, key=_tag)) + bytes(4)
     start = struct.pack("<2sHI", b"II", 42, at + 4 * strips)
     return start + bytes(side * side) + struct.pack("<I", 8) * strips + directory
 

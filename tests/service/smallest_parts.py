@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from PIL import Image
 
@@ -169,73 +169,6 @@ def _bmp_of_colours() -> bytes:
     return (start + header).ljust(SIZE, b"\0")
 
 
-def _box(kind: bytes, *contents: bytes, full: bytes = b"") -> bytes:
-    content = full + b"".join(contents)
-    return struct.pack(">I4s", len(content) + 8, kind) + content
-
-
-def _avif(part: bytes, inside: bytes) -> bytes:
-    """An AVIF with as many parts as fit inside its `meta` box (or a box in it), or in front of it."""
-    data = encode(Image.new("RGB", (16, 16)), "AVIF")
-    boxes = list(_boxes(data, 0, len(data)))
-    number = (SIZE - len(data)) // len(part)
-    more = part * number
-    result = b""
-    for kind, start, end in boxes:
-        if kind == b"meta" and inside == b"file":
-            result += more
-        if kind != b"meta":
-            result += data[start:end]
-            continue
-        content = data[start + 12 : end]
-        if inside == b"meta":
-            content += more
-        elif inside != b"file":
-            content = _grown(content, inside, more, number)
-        content = _moved(content, len(more))
-        result += _box(b"meta", content, full=data[start + 8 : start + 12])
-    return result
-
-
-def _boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    while start < end:
-        length = int.from_bytes(data[start : start + 4])
-        yield data[start + 4 : start + 8], start, start + length
-        start += length
-
-
-def _grown(content: bytes, inside: bytes, more: bytes, number: int) -> bytes:
-    """Boxes with more parts in the one of that name, the count in it changed."""
-    result = b""
-    for kind, start, end in _boxes(content, 0, len(content)):
-        inner = content[start + 8 : end]
-        if kind == inside == b"iinf":
-            inner = inner[:4] + struct.pack(">H", int.from_bytes(inner[4:6]) + number) + inner[6:] + more
-        elif kind == b"iprp" and inside in (b"ipco", b"ipma"):
-            inner = _grown(inner, inside, more, number)
-        elif kind == inside == b"ipma":
-            inner = inner[:4] + struct.pack(">I", int.from_bytes(inner[4:8]) + number) + inner[8:] + more
-        elif kind == inside:
-            inner += more
-        result += _box(kind, inner)
-    if inside == b"iref":
-        result += _box(b"iref", more, full=bytes(4))
-    return result
-
-
-def _moved(content: bytes, by: int) -> bytes:
-    """The boxes of `meta` with the place of the first item's data moved."""
-    at = content.index(b"iloc") + 4
-    # Version 0, four bytes each for offset and length: as libavif writes it.
-    place = at + 4 + 2 + 2 + 2 + 2 + 2
-    moved = int.from_bytes(content[place : place + 4]) + by
-    return content[:place] + struct.pack(">I", moved) + content[place + 4 :]
-
-
-def _infe(number: int) -> bytes:
-    return _box(b"infe", struct.pack(">HH4s", number, 0, b"av01"), b"\0", full=b"\2\0\0\0")
-
-
 FILES: dict[str, Callable[[], bytes]] = {
     "PNG of unknown chunks": lambda: _png(chunk(b"abCd", b"")),
     "PNG of private chunks": lambda: _png(chunk(b"abCd", b"")),
@@ -298,10 +231,4 @@ FILES: dict[str, Callable[[], bytes]] = {
     "BMP of runs": lambda: _bmp_of_runs(nibbles=False),
     "BMP of runs of nibbles": lambda: _bmp_of_runs(nibbles=True),
     "BMP of colours": _bmp_of_colours,
-    "AVIF of boxes in front": lambda: _avif(_box(b"free"), b"file"),
-    "AVIF of boxes in meta": lambda: _avif(_box(b"free"), b"meta"),
-    "AVIF of items": lambda: _avif(_infe(7), b"iinf"),
-    "AVIF of properties": lambda: _avif(_box(b"free"), b"ipco"),
-    "AVIF of associations": lambda: _avif(b"\0\1\0", b"ipma"),
-    "AVIF of references": lambda: _avif(_box(b"cdsc", struct.pack(">HHH", 9, 1, 1)), b"iref"),
 }

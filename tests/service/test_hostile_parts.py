@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import warnings
+import zlib
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from service.inference import images
-from service.inference.image_guards import GuardError
+from service.inference.image_guards import GuardError, check_cost
 from service.inference.image_parts import parts_of
 from service.inference.images import ImageError, decode_grey
 from tests.service.fakes import encode
-from tests.service.hostile import chunk, noise, png
+from tests.service.hostile import chunk, jpeg_of_scans, noise, png
 from tests.service.smallest_parts import FILES, SIZE
 
 LIMIT = 24_000_000
@@ -34,18 +36,23 @@ ALSO_IN_C = ("TIFF with a directory of EXIF", "JPEG of a frame", "JPEG of quanti
 def test_a_file_of_the_smallest_parts_is_refused_or_made_small(name, monkeypatch):
     data = FILES[name]()
     assert SIZE / 5 < len(data) < SIZE * 1.1
-    seen = []
+    seen: list[io.BytesIO] = []
+    checked: list[Image.Image] = []
     opened = Image.open
-    monkeypatch.setattr(
-        images.Image, "open", lambda file, **options: seen.append(file) or opened(file, **options)
-    )
-    loads = []
-    monkeypatch.setattr(
-        images, "check_cost", lambda *given, check=images.check_cost: (check(*given), loads.append(given))
-    )
+
+    def watched_open(file: io.BytesIO, **options: Any) -> Image.Image:
+        seen.append(file)
+        return opened(file, **options)
+
+    def watched_check(image: Image.Image, data: bytes, max_pixels: int) -> None:
+        check_cost(image, data, max_pixels)
+        checked.append(image)
+
+    monkeypatch.setattr(Image, "open", watched_open)
+    monkeypatch.setattr("service.inference.images.check_cost", watched_check)
     with suppress(ImageError):
         decode_grey(data, LIMIT)
-    if not loads:  # refused before any pixel was decoded
+    if not checked:  # refused before any pixel was decoded
         return
     (file,) = seen
     if not name.startswith((*IN_C, *ALSO_IN_C)):
@@ -91,8 +98,6 @@ def test_xmp_data_turn_a_picture_where_exif_data_do_not(kind, orientation):
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_profile_of_imagemagick_turns_a_png(packed):
-    import zlib
-
     exif = Image.Exif()
     exif[0x0112] = 6
     digits = exif.tobytes().hex()
@@ -109,8 +114,6 @@ def png_with(picture, more):
 
 
 def test_a_scan_more_than_usual_is_refused_where_each_costs_much():
-    from tests.service.hostile import jpeg_of_scans
-
     assert decode_grey(jpeg_of_scans(64, 60), LIMIT).shape == (64, 64)
     with pytest.raises(ImageError, match="scans"):
         decode_grey(jpeg_of_scans(4000, 20), LIMIT)
