@@ -54,5 +54,5 @@ def test_a_running_service_loses_nothing_and_stays_as_large():
     figures = attack(2.0, seed=3)
     for half in figures.values():
         assert half["wrong"] == []
-        assert half["asked"] > 100
+        assert half["asked"] > 10
         assert half["open_files"]["last"] < half["open_files"]["first"] + 50

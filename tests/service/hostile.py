@@ -90,7 +90,8 @@ def tiff_painted_anew(side: int, strips: int) -> bytes:
     tags = [(256, side), (257, side), (258, 8), (259, 1), (262, 1), (277, 1), (278, side - 1)]
     entries = [struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags]
     entries += [struct.pack("<HHII", tag, 4, strips, at) for tag in (273, 279)]
-    directory = struct.pack("<H", len(entries)) + b"".join(sorted(entries, key=_tag)) + bytes(4)
+    entries.sort(key=_tag)
+    directory = struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
     start = struct.pack("<2sHI", b"II", 42, at + 4 * strips)
     return start + bytes(side * side) + struct.pack("<I", 8) * strips + directory
 
