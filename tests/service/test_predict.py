@@ -219,6 +219,14 @@ def test_what_cannot_be_decoded_is_422(client):
         assert_refused(post_file(client, data), 422, "image: ")
 
 
+def test_the_box_in_a_jpeg_that_was_decoded_at_half_its_size_is_in_px_of_what_was_posted(client):
+    picture = np.zeros((900, 1200), np.uint8)  # the limit of this service is 1,000,000 pixels
+    picture[240:480, 120:360] = 255
+    answer = post_raw(client, encode(picture, "JPEG", quality=95), "image/jpeg").json()
+    box = answer["bbox"]
+    assert (box["x"], box["y"], box["width"], box["height"]) == pytest.approx((120, 240, 240, 240), abs=13)
+
+
 def test_too_many_pixels_are_413(client):
     data = encode(np.zeros((1001, 1000), np.uint8))
     assert_refused(post_raw(client, data), 413, "1000000 pixels", "1001000")
