@@ -22,6 +22,7 @@ from schemathesis.transport.serialization import Binary
 from service.inference.images import ImageError, decode_grey
 
 _SIDE = 100
+_FILES = ("image", "images", "file")
 _LENGTH_HEADER = "Inference-Header-Content-Length"
 
 
@@ -59,6 +60,8 @@ def _mend_pictures(case: Case[Any]) -> None:
         return
     kinds = case.multipart_content_types or {}
     for name, field in body.items():
+        if name not in _FILES:  # a text field beside them
+            continue
         kind = kinds.get(name, "image/png")
         if isinstance(field, list):
             body[name] = [_picture(file, kind) for file in field]
@@ -92,6 +95,7 @@ def _picture(data: Any, media_type: str) -> Any:
 
 @cache
 def _file(media_type: str) -> Binary:
+    kind = media_type.removeprefix("image/") if media_type.startswith("image/") else "png"
     stream = io.BytesIO()
-    Image.new("L", (30, 20), 200).save(stream, media_type.removeprefix("image/"))
+    Image.new("L", (30, 20), 200).save(stream, kind)
     return Binary(stream.getvalue())

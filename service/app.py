@@ -20,7 +20,7 @@ from service.http.errors import add_error_handlers, documented
 from service.http.headers import PICTURE_POLICY
 from service.http.layers import LayeredApp
 from service.http.metrics import Metrics, add_metrics
-from service.http.uploads import IMAGE_TYPES, MULTIPART, Limits, read_image, read_images
+from service.http.uploads import IMAGE_TYPES, MULTIPART, OCTETS, Limits, read_image, read_images
 from service.inference.answer import data_uri, model_of, png, to_json
 from service.inference.batching import Batch
 from service.inference.engine import Engine
@@ -51,18 +51,18 @@ _log = logging.getLogger(__name__)
 _BINARY = {"type": "string", "format": "binary"}
 _ONE_IMAGE = {
     "required": True,
-    "description": "A picture as the multipart field `image`, or its bytes as the body.",
+    "description": "A picture as the multipart field `image` or `file`, or its bytes as the body. "
+    "Text fields beside it are ignored.",
     "content": {
         MULTIPART: {
             "schema": {
                 "type": "object",
                 "required": ["image"],
                 "properties": {"image": _BINARY},
-                "additionalProperties": False,
             },
             "encoding": {"image": {"contentType": ", ".join(IMAGE_TYPES)}},
         },
-        **{kind: {"schema": _BINARY} for kind in IMAGE_TYPES},
+        **{kind: {"schema": _BINARY} for kind in (*IMAGE_TYPES, OCTETS)},
     },
 }
 _NOT_KEPT = {"Cache-Control": "no-store"}  # without a seed, each scene is another
@@ -78,14 +78,13 @@ def _many_images(most: int) -> dict[str, object]:
     images = {"type": "array", "items": _BINARY, "minItems": 1, "maxItems": most}
     return {
         "required": True,
-        "description": "Pictures as the multipart field `images`, once for each.",
+        "description": "Pictures as the multipart field `images` or `file`, once for each.",
         "content": {
             MULTIPART: {
                 "schema": {
                     "type": "object",
                     "required": ["images"],
                     "properties": {"images": images},
-                    "additionalProperties": False,
                 },
                 "encoding": {"images": {"contentType": ", ".join(IMAGE_TYPES)}},
             }

@@ -105,10 +105,11 @@ class Settings(BaseSettings):
         16 * 2**20, ge=1, description="Largest request body in bytes, of all files of a batch together."
     )
     max_pixels: int = Field(
-        24_000_000,
+        25_000_000,
         ge=1,
         le=178_956_970,  # Pillow decodes no more
-        description="Most pixels of a posted picture, checked before it is decoded.",
+        description="Most pixels of a posted picture, checked before it is decoded. A JPEG may have twice as "
+        "many: over the limit it is decoded at half its size.",
     )
     max_files: int = Field(256, ge=1, le=65_536, description="Most files of a batch.")
     body_timeout_s: float = Field(

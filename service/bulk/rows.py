@@ -13,7 +13,7 @@ import numpy as np
 import orjson
 
 from service.inference.answer import find
-from service.inference.images import Grey, ImageError, decode_grey
+from service.inference.images import ImageError, Picture, decode_picture
 from service.inference.looks import Look
 from service.inference.predictor import MAX_BATCH, Floats, OnnxPredictor, Predictor
 from service.inference.providers import CPU
@@ -97,21 +97,22 @@ class RowMaker:
 
     def _rows_of_batch(self, paths: Sequence[str]) -> list[Row]:
         rows: dict[str, Row] = {}
-        pictures: dict[str, Grey] = {}
+        pictures: dict[str, Picture] = {}
         for path in paths:
             try:
-                picture = decode_grey(read_file(path, self._limits.max_file_bytes), self._limits.max_pixels)
+                data = read_file(path, self._limits.max_file_bytes)
+                picture = decode_picture(data, self._limits.max_pixels)
             except ImageError as error:
                 rows[path] = Row(shown(path), error=str(error))
                 continue
-            if picture.size > LARGE_PIXELS:  # kept until the others are read, such pictures fill the memory
+            if picture.grey.size > LARGE_PIXELS:  # kept until the others are read, such pictures fill the memory
                 rows |= self._look_at({path: picture})
             else:
                 pictures[path] = picture
         rows |= self._look_at(pictures)
         return [rows[path] for path in paths]
 
-    def _look_at(self, pictures: Mapping[str, Grey]) -> dict[str, Row]:
+    def _look_at(self, pictures: Mapping[str, Picture]) -> dict[str, Row]:
         looks = look_at(self._predictor, list(pictures.values()), alone=True).best
         rows = {}
         for path, look in zip(pictures, looks, strict=True):

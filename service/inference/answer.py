@@ -12,7 +12,7 @@ import numpy.typing as npt
 import orjson
 from PIL import Image
 
-from service.inference.images import Grey
+from service.inference.images import Grey, Picture
 from service.inference.letterbox import Box, Gaussian
 from service.inference.looks import Look
 from service.inference.polarity import is_ink_dark
@@ -42,7 +42,7 @@ Answer = dict[str, Any]
 class Reading(NamedTuple):
     """A decoded picture, and how long it took to get there."""
 
-    picture: Grey  # [height, width]
+    picture: Picture
     queue_ms: float
     decode_ms: float
 

@@ -9,7 +9,7 @@ is 100 px, lies at rectangle.x + x * rectangle.width / 100 in the picture; likew
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -69,6 +69,13 @@ class Placement:
             gaussian.sigma_x * self.frame.width / SCENE_SIDE_PX,
             gaussian.sigma_y * self.frame.height / SCENE_SIDE_PX,
         )
+
+    def in_posted(self, width_px: int, height_px: int) -> Placement:
+        """The same place where the picture was posted with another size than it was decoded with."""
+        across, down = width_px / self.width_px, height_px / self.height_px
+        x, y, width, height = self.frame
+        frame = Box(x * across, y * down, width * across, height * down)
+        return replace(self, width_px=width_px, height_px=height_px, frame=frame)
 
     def attention_map(self, gaussian: Gaussian) -> npt.NDArray[np.float32]:
         """A Gaussian, given in the picture's px, on a grid that spans the picture exactly.

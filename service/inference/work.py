@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from service.inference.answer import Reading, compose, model_of, to_json
-from service.inference.images import Grey, ImageError, TooManyPixelsError, decode_grey
+from service.inference.images import Grey, ImageError, Picture, TooManyPixelsError, decode_picture
 from service.inference.letterbox import Placement, cut_frame
 from service.inference.looks import Look, search
 from service.inference.predictor import Floats, Prediction, Predictor, PredictorError
@@ -131,25 +131,25 @@ class Looked(NamedTuple):
     frames: int  # how many the model was shown
 
 
-def look_at(predictor: Predictor, pictures: Sequence[Grey], *, alone: bool) -> Looked:
+def look_at(predictor: Predictor, pictures: Sequence[Picture], *, alone: bool) -> Looked:
     """Look at pictures in rounds, each round of all pictures together.
 
     Args:
         predictor: the model.
-        pictures: uint8 `[height, width]` each.
+        pictures: decoded; the looks at them are in px of what was posted.
         alone: whether pictures may be searched in many looks, since nobody else waits for their batch.
 
     Raises:
         PredictorError: as `predict`.
     """
     best: list[Look | None] = [None] * len(pictures)
-    searches = [search(*picture.shape[::-1]) for picture in pictures]
+    searches = [search(*picture.grey.shape[::-1]) for picture in pictures]
     rounds = {number: next(one) for number, one in enumerate(searches)}
     frames = 0
     while rounds:
         if not alone:
             rounds = {number: windows for number, windows in rounds.items() if len(windows) == 1}
-        windows = [(pictures[number], window) for number, round_ in rounds.items() for window in round_]
+        windows = [(pictures[number].grey, window) for number, round_ in rounds.items() for window in round_]
         looks = iter(_look_at_windows(predictor, windows, max(len(pictures), _FRAMES_PER_CALL)))
         frames += len(windows)
         rounds_to_come = {}
@@ -157,7 +157,9 @@ def look_at(predictor: Predictor, pictures: Sequence[Grey], *, alone: bool) -> L
             try:
                 rounds_to_come[number] = searches[number].send(list(islice(looks, len(round_))))
             except StopIteration as end:
-                best[number] = end.value
+                look, picture = end.value, pictures[number]
+                in_posted = look.placement.in_posted(picture.width_px, picture.height_px)
+                best[number] = look._replace(placement=in_posted)
         rounds = rounds_to_come
     return Looked(best, frames)
 
@@ -184,7 +186,8 @@ def _read(job: PictureJob, taken_s: float) -> Reading | IsLarge | ImageError:
     start = perf_counter()
     most = job.max_pixels if job.alone else min(job.max_pixels, LARGE_PIXELS)
     try:
-        picture = decode_grey(job.data, most)
+        # Where others wait, a JPEG is not reduced to fit: it is asked alone, for all that it shows.
+        picture = decode_picture(job.data, most, reduce=job.alone)
     except TooManyPixelsError as error:
         return IsLarge() if most < job.max_pixels else error
     except ImageError as error:

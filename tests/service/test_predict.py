@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import struct
 import time
 
 import numpy as np
@@ -11,6 +12,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from service.app import create_app
+from service.inference import heif, images
 from service.inference.engine import engine_in_process
 from service.schemas import ErrorAnswer, PredictionAnswer, PredictionWithoutMaps, Problem
 from service.settings import Settings
@@ -170,8 +172,10 @@ def test_every_format_that_is_promised(client, kind):
 
 
 @pytest.mark.parametrize("content_type", ["application/octet-stream", "", "IMAGE/PNG; x=y"])
-def test_a_file_of_unknown_type_is_judged_by_its_bytes(client, content_type):
-    assert post_file(client, picture_with_box(9, 9, 1, 1, 4, 4), content_type).status_code == 200
+@pytest.mark.parametrize("post", [post_file, post_raw])
+def test_a_file_of_unknown_type_is_judged_by_its_bytes(client, content_type, post):
+    assert post(client, picture_with_box(9, 9, 1, 1, 4, 4), content_type).status_code == 200
+    assert_refused(post(client, b"hello", content_type), 422, "image: expected one of PNG")
 
 
 def assert_refused(response, status, *words):
@@ -182,7 +186,7 @@ def assert_refused(response, status, *words):
 
 
 @pytest.mark.parametrize(
-    "content_type", ["text/plain", "image/svg+xml", "image/heic", "application/json", "x"]
+    "content_type", ["text/plain", "image/svg+xml", "image/avif", "application/json", "x"]
 )
 def test_other_content_types_are_415(client, content_type):
     data = picture_with_box(9, 9, 1, 1, 4, 4)
@@ -190,11 +194,61 @@ def test_other_content_types_are_415(client, content_type):
     assert_refused(post_file(client, data, content_type), 415, "image/png", content_type)
 
 
-def test_a_body_without_a_type_is_415(client):
-    assert_refused(
-        client.post("/predict", content=b"\xff\xfe"), 415, "multipart/form-data", "image/png", "''"
-    )
-    assert_refused(client.post("/predict"), 415)
+needs_heif = pytest.mark.skipif(not heif.is_installed(), reason="the extra `heif` is not installed")
+
+
+@pytest.fixture
+def without_heif(monkeypatch):
+    monkeypatch.setattr(heif, "is_installed", lambda: False)
+
+
+def heic(picture: Image.Image, **options: object) -> bytes:
+    images.formats()  # registers it
+    return encode(picture, heif.FORMAT, **options)
+
+
+@pytest.mark.parametrize("content_type", heif.MEDIA_TYPES)
+@pytest.mark.usefixtures("without_heif")
+def test_where_heic_is_not_read_the_extra_is_named(client, content_type):
+    for post in (post_raw, post_file):
+        assert_refused(post(client, b"\0\0\0\x1cftypheic", content_type), 415, "'.[heif]'", content_type)
+        assert_refused(post(client, b"\0\0\0\x1cftypheic", ""), 422, "'.[heif]'", "one of PNG")
+
+
+@pytest.mark.parametrize("content_type", [*heif.MEDIA_TYPES, "application/octet-stream"])
+@needs_heif
+def test_heic_is_read_where_the_extra_is_installed(client, content_type):
+    picture = Image.new("L", (96, 64))
+    picture.paste(255, (16, 16, 48, 32))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # of a HEIC that says nothing: its own properties turn it
+    data = heic(picture, exif=exif, quality=90)
+    for post in (post_raw, post_file):
+        answer = post(client, data, content_type).json()
+        box = answer["bbox"]
+        assert (box["x"], box["y"], box["width"], box["height"]) == pytest.approx((16, 16, 32, 16), abs=2)
+    assert_refused(post_raw(client, data[: len(data) // 2], content_type), 422, "image: ")
+
+
+@needs_heif
+def test_a_heic_that_announces_less_than_it_holds_is_refused(client):
+    data = heic(Image.new("L", (400, 300)))
+    at = data.index(b"ispe") + 8
+    smaller = data[:at] + struct.pack(">II", 10, 10) + data[at + 8 :]
+    assert_refused(post_raw(client, smaller, "image/heic"), 422, "image: ")
+    larger = data[:at] + struct.pack(">II", 9000, 9000) + data[at + 8 :]
+    assert_refused(post_raw(client, larger, "image/heic"), 413, "1000000 pixels")
+
+
+def test_avif_is_refused_with_the_reason(client):
+    data = encode(Image.new("RGB", (16, 16)), "AVIF")
+    assert_refused(post_raw(client, data, "application/octet-stream"), 422, "AVIF is not read", "one of PNG")
+
+
+def test_a_body_without_a_type_is_judged_by_its_bytes(client):
+    assert client.post("/predict", content=picture_with_box(9, 9, 1, 1, 4, 4)).status_code == 200
+    assert_refused(client.post("/predict", content=b"\xff\xfe"), 422, "image: expected one of PNG")
+    assert_refused(client.post("/predict"), 422, "got none")
     assert_refused(client.post("/predict/batch", content=b"\xff\xfe"), 415, "multipart/form-data")
 
 
@@ -202,6 +256,14 @@ def test_what_cannot_be_decoded_is_422(client):
     for data in (b"", b"\xff\xfe\x00", b"hello", picture_with_box(99, 99, 1, 1, 4, 4)[:60]):
         assert_refused(post_raw(client, data), 422, "image: ")
         assert_refused(post_file(client, data), 422, "image: ")
+
+
+def test_the_box_in_a_jpeg_that_was_decoded_at_half_its_size_is_in_px_of_what_was_posted(client):
+    picture = np.zeros((900, 1200), np.uint8)  # the limit of this service is 1,000,000 pixels
+    picture[240:480, 120:360] = 255
+    answer = post_raw(client, encode(picture, "JPEG", quality=95), "image/jpeg").json()
+    box = answer["bbox"]
+    assert (box["x"], box["y"], box["width"], box["height"]) == pytest.approx((120, 240, 240, 240), abs=13)
 
 
 def test_too_many_pixels_are_413(client):
@@ -225,12 +287,24 @@ def test_the_body_limit_itself_is_allowed(client):
 
 def test_forms_without_the_one_file_are_422(client):
     png = picture_with_box(9, 9, 1, 1, 4, 4)
-    assert_refused(client.post("/predict", files={"picture": png}), 422, "field image", "'picture'")
+    assert_refused(client.post("/predict", files={"picture": png}), 422, "field image or file", "'picture'")
+    assert_refused(client.post("/predict", files={"image": png, "mask": png}), 422, "'mask'")
+    assert_refused(
+        client.post("/predict", files={"image": png, "file": png}), 422, "expected one file, got 2"
+    )
     assert_refused(client.post("/predict", files=[("image", png), ("image", png)]), 422, "/predict/batch")
-    both = client.post("/predict", files={"image": png}, data={"maps": "none"})
-    assert_refused(both, 422, "no other", "'maps'")
+    no_file = b'--b\r\nContent-Disposition: form-data; name="picture"\r\n\r\nhello\r\n--b--\r\n'
+    assert_refused(post_raw(client, no_file, "multipart/form-data; boundary=b"), 422, "'picture'")
     text = b'--b\r\nContent-Disposition: form-data; name="image"\r\n\r\nhello\r\n--b--\r\n'
     assert_refused(post_raw(client, text, "multipart/form-data; boundary=b"), 422, "expected a file")
+
+
+@pytest.mark.parametrize("path", ["/predict", "/predict/batch"])
+def test_a_file_may_be_named_file_and_have_text_fields_beside_it(client, path):
+    png = picture_with_box(9, 9, 1, 1, 4, 4)
+    texts = {f"field{number}": "text" for number in range(60)}
+    response = client.post(path, files={"file": png}, data={"maps": "none", "name": "a.png", **texts})
+    assert response.status_code == 200, response.text
 
 
 @pytest.mark.parametrize(
