@@ -142,7 +142,7 @@ def draw(
         crop_y_px=crop_place[:, crops:],
         stroke_level=_draw_stroke(preset, seeds) if preset.stroke else None,
         paper=draw_paper(seeds, size_px, centre_x_px, centre_y_px, preset.side_px)
-        if (preset.paper if paper is None else paper)
+        if (preset.on_paper if paper is None else paper)
         else None,
     )
 

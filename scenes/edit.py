@@ -33,6 +33,11 @@ def remove_target(parameters: SceneParameters, chosen: Array) -> SceneParameters
     return parameters._replace(centre_x_px=xp.where(chosen, outside, parameters.centre_x_px))
 
 
+def take_off_paper(parameters: SceneParameters) -> SceneParameters:
+    """The same scenes as they were before they were shown as pictures of paper: bright ink on the dark."""
+    return parameters._replace(paper=None)
+
+
 def replace_by_others(parameters: SceneParameters, chosen: Array, digits: Digits) -> SceneParameters:
     """The same scenes, in those that are `chosen`, bool `[n]`, no digit, but things that are none.
 

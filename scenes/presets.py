@@ -15,6 +15,11 @@ class Preset:
     Lengths are in scene px, intensities and the noise's sigma in [0, 1], `digit_noise` is the share of the
     target's canvas pixels that is replaced. Clutter is either whole, smaller, rotated digits of other
     classes or raw `crop_side_px` crops of any digits. `whole_px` places the canvas on whole pixels.
+
+    With `log_size` sizes are uniform by their logarithm. Where `ink_fits`, a canvas may reach beyond the
+    scene as long as its ink does not. `clutter_per_size` bounds the clutter's canvases in sizes of the
+    target's. `stroke` is the share of targets whose strokes are redrawn, thinner or thicker, and sharp
+    (`scenes.render`); `on_paper` shows scenes as pictures of paper (`scenes.paper`).
     """
 
     name: str
@@ -32,7 +37,7 @@ class Preset:
     ink_fits: bool = False
     clutter_per_size: float = 1.0
     stroke: float = 0.0
-    paper: bool = False
+    on_paper: bool = False
 
 
 PRESETS = {
@@ -77,7 +82,7 @@ PRESETS = {
             ink_fits=True,
             clutter_per_size=0.5,
             stroke=0.7,
-            paper=True,
+            on_paper=True,
         ),
     )
 }

@@ -4,7 +4,8 @@ A batch is a pure function of the run's seed and the step, so a resumed run sees
 
 Some scenes get more clutter pasted in before the network sees them. It sees the crowded picture; the terms
 that fit the box to the ink see the picture before pasting: it learns that what was pasted does not belong to
-the digit, and clutter that was there from the start looks just alike. Some scenes have no digit at all.
+the digit, and clutter that was there from the start looks just alike. Likewise some scenes are shown to it as
+pictures of paper, while the ink is measured on the scene as it was. Some scenes have no digit at all.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from torch import Tensor
 from models.contract import SCENE_SIDE_PX
 from scenes.digits import Digits, digits_like
 from scenes.draw import SceneParameters, draw
-from scenes.edit import remove_target, replace_by_others, thin_out
+from scenes.edit import remove_target, replace_by_others, take_off_paper, thin_out
 from scenes.frame import centre_in_frame
 from scenes.presets import Preset, find_preset
 from scenes.random import uniform
@@ -51,7 +52,7 @@ class LabelledBatch(NamedTuple):
     """All that training ever gets to see of a batch."""
 
     scenes: Tensor  # [batch, 1, 100, 100], intensities in [0, 1]
-    before_pasting: Tensor  # the same scenes before clutter was pasted in, likewise
+    before_pasting: Tensor  # likewise, before clutter was pasted in and before they lay on paper
     labels: Tensor  # [batch], classes; `NO_DIGIT` where there is none
 
 
@@ -123,7 +124,7 @@ class TrainingScenes:
                 torch.full(
                     (part.stop - part.start,),
                     without_digit
-                    if paper_without_digit is None or not part.preset.paper
+                    if paper_without_digit is None or not part.preset.on_paper
                     else paper_without_digit,
                     device=device,
                 )
@@ -201,15 +202,17 @@ class TrainingScenes:
     def _render_part(self, part: _Part, seeds: Tensor, absent: Tensor) -> LabelledBatch:
         drawn = draw(part.preset, seeds, self._digits)
         labels = torch.where(absent, NO_DIGIT, drawn.label)
-        if part.preset.paper and self._has_others:
+        if part.preset.on_paper and self._has_others:
             drawn = replace_by_others(drawn, absent, self._digits)
             absent = absent & (uniform(seeds, _BLANK_STREAM, 1)[:, 0] < _BLANK)
         drawn = remove_target(drawn, absent)
         scenes = _frame(drawn, self._digits)
-        before = thin_out(drawn, PASTED_PIECES) if part.pasted else drawn
-        if before is drawn and drawn.paper is None:
+        if not (part.pasted or part.preset.on_paper):
             return LabelledBatch(scenes, scenes, labels)
-        return LabelledBatch(scenes, _frame(before._replace(paper=None), self._digits), labels)
+        before = thin_out(drawn, PASTED_PIECES) if part.pasted else drawn
+        if part.preset.on_paper:
+            before = take_off_paper(before)
+        return LabelledBatch(scenes, _frame(before, self._digits), labels)
 
     def _seeds_of_block(self, number: int) -> Tensor:
         """This process's seeds: int64 `[steps, share of the batch]`."""

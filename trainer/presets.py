@@ -29,9 +29,9 @@ class TrainingPreset:
 
     `batch_size` counts scenes over all processes. `ramp` are the steps over which the terms that shape the
     attention are switched on; before, the labels alone teach it where to look. `pasted` is the share of
-    scenes with clutter pasted in, `without_digit` the share of those without a digit; of pictures of paper it is
-    `paper_without_digit`, since people photograph much else. `warped` varies the handwriting of all digits.
-    `compiled` steps start after a minute and are 7 to 14 % faster on a processor.
+    scenes with clutter pasted in, `without_digit` the share of those without a digit; of pictures of paper it
+    is `paper_without_digit`, since people photograph much else. `warped` varies the handwriting of all
+    digits. `compiled` steps start after a minute and are 7 to 14 % faster on a processor.
     """
 
     name: str

@@ -105,7 +105,9 @@ class RowMaker:
             except ImageError as error:
                 rows[path] = Row(shown(path), error=str(error))
                 continue
-            if picture.grey.size > LARGE_PIXELS:  # kept until the others are read, such pictures fill the memory
+            if (
+                picture.grey.size > LARGE_PIXELS
+            ):  # kept until the others are read, such pictures fill the memory
                 rows |= self._look_at({path: picture})
             else:
                 pictures[path] = picture

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from service.inference import heif
+from service.inference.colours import on_ground, to_grey
 from service.inference.image_guards import MAX_SIDE_PX, GuardError, check_cost
 from service.inference.image_parts import Parts, parts_of
 from service.inference.orientation import orientation_of
@@ -66,9 +67,9 @@ def formats() -> tuple[str, ...]:
 def decode_picture(data: bytes, max_pixels: int, *, reduce: bool = True) -> Picture:
     """Decode a PNG, JPEG, WebP, BMP, HEIC, the first frame of a GIF or the first page of a TIFF.
 
-    Colours become luma (ITU-R 601), transparent parts white, and the picture is turned upright as its EXIF
-    orientation says. 16-bit grey is divided by 257, unless the file says that fewer bits are significant.
-    Deeper grey has no fixed white: see `_scale_to_8_bits`.
+    Colours become grey and transparent parts get a ground (`service.inference.colours`), and the picture is
+    turned upright as its EXIF orientation says. 16-bit grey is divided by 257, unless the file says that
+    fewer bits are significant. Deeper grey has no fixed white: see `_scale_to_8_bits`.
 
     Args:
         data: the file's bytes.
@@ -154,13 +155,10 @@ def _grey(image: Image.Image, parts: Parts) -> Grey:
         values = np.asarray(image)
         return _scale_to_8_bits(values, _white(image, parts, values))
     if image.has_transparency_data:
-        colours = image.convert("RGBA")
-        on_white = Image.new("L", image.size, 255)
-        on_white.paste(colours.convert("L"), mask=colours.getchannel("A"))
-        return np.asarray(on_white)
-    if image.mode not in ("1", "L", "RGB"):
-        image = image.convert("RGB")
-    return np.asarray(image.convert("L"))
+        return np.asarray(on_ground(image.convert("RGBA")))
+    if image.mode in ("1", "L"):
+        return np.asarray(image.convert("L"))
+    return np.asarray(to_grey(image if image.mode == "RGB" else image.convert("RGB")))
 
 
 def _white(image: Image.Image, parts: Parts, values: npt.NDArray[np.generic]) -> int:

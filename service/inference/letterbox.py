@@ -116,8 +116,8 @@ def cut_frame(grey: Grey, placement: Placement) -> Grey:
     """What the model sees of a picture.
 
     The part that the frame covers is scaled, antialiased where that shrinks it, without a copy of the whole
-    picture. Beyond the picture the frame goes on with the median of the picture's outermost pixels: a page goes
-    on as a page. Repeated edges would draw a stroke on that touches one.
+    picture. Beyond the picture the frame goes on with the median of the picture's outermost pixels: a page
+    goes on as a page. Repeated edges would draw a stroke on that touches one.
 
     Args:
         grey: uint8 `[height, width]`, at least 1 x 1.
