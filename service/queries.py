@@ -104,6 +104,11 @@ class SceneQuery(_Query):
     digit_noise: float | None = Field(
         None, ge=0, le=0.3, description="Share of the target's canvas pixels replaced at random."
     )
+    paper: bool = Field(
+        False,
+        description="Whether the scene is shown as a picture of paper, a board or a sheet on a desk, as one "
+        "might photograph it; how it looks is drawn from the seed.",
+    )
     digits: SourceName = Field(
         "generated",
         description="Whose digits, the clutter's as well: new ones that the generator writes, or those of "

@@ -160,6 +160,7 @@ class ParametersAnswer(_Answer):
     clutter: int = Field(description="Number of clutter digits.")
     noise: float = Field(description="Standard deviation of the background noise, intensities being 0 to 1.")
     digit_noise: Share = Field(description="Share of the target's canvas pixels that was replaced at random.")
+    paper: bool = Field(description="Whether the scene is shown as a picture of paper.")
     digits: SourceName = Field(description="Whose digits: the generator's or MNIST's.")
     style: int = Field(description="The target's handwriting.")
     seed: int = Field(description="Seed of all that was not given.")

@@ -53,6 +53,7 @@ class Synthesizer:
             clutter=query.clutter,
             noise=query.noise,
             digit_noise=query.digit_noise,
+            paper=query.paper,
         )
         parameters, digits, style = self._sources[query.digits].write(draw_from, query.style)
         picture = np.rint(render(parameters, digits)[0] * 255).astype(np.uint8)
@@ -68,6 +69,7 @@ class Synthesizer:
             "clutter": parameters.clutter_count[0],
             "noise": parameters.noise_sigma[0],
             "digit_noise": parameters.digit_noise_share[0],
+            "paper": query.paper,
             "digits": query.digits,
             "style": style,
             "seed": seed,

@@ -32,6 +32,21 @@ def test_each_control_changes_the_scene_and_its_answer(page: Page, control: str,
     assert page.locator("#facts").inner_text() != facts
 
 
+def test_a_scene_can_be_shown_on_paper_and_taken_off_it(page: Page) -> None:
+    open_page(page)
+    picture, truth = pixels(page), box(page, "true")
+    page.locator("#paper").check()
+    expect_answer_to(page, "paper=true")
+    assert pixels(page) != picture
+    assert box(page, "true") == truth
+    page.reload()
+    expect_answer_to(page, "paper=true")
+    expect(page.locator("#paper")).to_be_checked()
+    page.locator("#paper").uncheck()
+    expect_answer_to(page, query())
+    assert pixels(page) == picture
+
+
 def test_the_seed_changes_all_that_is_left_to_it(page: Page) -> None:
     open_page(page, clutter="4", noise="0.1")
     picture = pixels(page)

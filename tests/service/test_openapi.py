@@ -74,7 +74,7 @@ def test_every_parameter_is_described_with_its_range(document):
     parameters = {p["name"]: p for p in document["paths"]["/synthesize/json"]["get"]["parameters"]}
     assert set(parameters) == {
         *("digit", "x", "y", "size", "clutter", "noise", "digit_noise"),
-        *("digits", "style", "seed", "predict"),
+        *("paper", "digits", "style", "seed", "predict"),
     }
     of_the_picture = {p["name"]: p for p in document["paths"]["/synthesize"]["get"]["parameters"]}
     assert of_the_picture == {name: each for name, each in parameters.items() if name != "predict"}

@@ -57,6 +57,7 @@ def test_json_holds_the_picture_the_truth_and_what_was_used(client):
         "clutter": 0,
         "noise": 0,
         "digit_noise": 0,
+        "paper": False,
         "digits": "generated",
         "style": 8,
         "seed": 5,
@@ -68,6 +69,17 @@ def test_json_holds_the_picture_the_truth_and_what_was_used(client):
     assert (box["width"], box["height"]) == (np.ptp(columns) + 1, np.ptp(rows) + 1)
     assert 40 <= box["x"] <= box["x"] + box["width"] <= 80
     assert 11.5 <= box["y"] <= box["y"] + box["height"] <= 51.5
+
+
+def test_on_paper_a_scene_looks_otherwise_and_shows_the_same_truth(client):
+    query = {"digit": 4, "x": 40, "y": 60, "size": 44, "clutter": 2, "seed": 5}
+    plain, paper = scene(client, **query), scene(client, **query, paper="true")
+    assert paper["truth"] == plain["truth"]
+    assert paper["parameters"] == plain["parameters"] | {"paper": True}
+    # Its ground is no longer dark but for the noise: some of what was black has a level of its own.
+    before, after = (pixels(from_uri(answer["image"])).astype(int) for answer in (plain, paper))
+    assert np.abs(after - before).mean() > 10
+    assert scene(client, **query, paper="true") == paper
 
 
 def test_one_seed_is_one_scene_and_none_is_another_each_time(client):
