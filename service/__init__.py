@@ -7,3 +7,5 @@ import os
 
 # From 1.29 on, onnxruntime tells its maker about every start, unless this is set before it is imported.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+__version__ = "0.1.0"

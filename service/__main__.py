@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import math
 import signal
 import socket
 import sys
+from pathlib import Path
 
 import uvicorn
 from uvicorn._compat import asyncio_run
 
-from models.contract import ContractError
+from models.contract import ContractError, load_contract
+from service import __version__
 from service.app import create_app
-from service.http.logs import configure_logs
+from service.http.logs import configure_logs, log_uncaught_errors
 from service.http.protocol import guarded_protocol
 from service.http.server import Server
 from service.http.shedding import Shed
@@ -21,8 +24,13 @@ from service.inference.batching import WorkerError
 from service.inference.engine import start_engine
 from service.inference.predictor import PredictorError
 from service.inference.providers import ProviderError
-from service.settings import Settings, SettingsError, load_settings
+from service.settings import Settings, SettingsError, find_log_format, load_settings
 from service.synthesis.generator import OnnxGenerator
+
+_SWITCH_INTERVAL_S = 0.0005
+"""How long a thread that makes a scene may keep Python from the event loop; Python's default is 5 ms."""
+
+_log = logging.getLogger("service")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -42,21 +50,24 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--host", help="address to listen on (GLIMPSE_HOST, 127.0.0.1)")
     parser.add_argument("--port", type=int, help="port to listen on, 0 for any (GLIMPSE_PORT, 8000)")
+    parser.add_argument("--version", action="version", version=f"Glimpse {__version__}")
     given = parser.parse_args(arguments)
+    configure_logs(find_log_format())
+    log_uncaught_errors()
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
     # uvicorn stops gracefully, then raises the signal again for the handler that was there before.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
     try:
         settings = load_settings(host=given.host, port=given.port)
-        configure_logs(settings.log_format)
         with _listen(settings.host, settings.port) as listener:
             loops = uvicorn.Config("", log_config=None).get_loop_factory()
             failure = asyncio_run(_serve(settings, listener), loop_factory=loops)
     except (SettingsError, OSError, ContractError, ProviderError, PredictorError, WorkerError) as error:
-        print(f"Glimpse does not start: {error}", file=sys.stderr)
+        _log.critical("Glimpse does not start: %s", error)
         return 1
     if failure:
-        print(f"Glimpse has stopped: {failure}", file=sys.stderr)
+        _log.critical("Glimpse has stopped: %s", failure)
     return 1 if failure else 0
 
 
@@ -73,16 +84,17 @@ def _listen(host: str, port: int) -> socket.socket:
 
 async def _serve(settings: Settings, listener: socket.socket) -> str:
     """Serve until a stop; why it was not asked for, or nothing."""
+    _name_model(settings.model_path)
     generator = OnnxGenerator(settings.digits_path)
     engine = await start_engine(settings)
     if engine.provider_note:
-        print(f"The model runs on the CPU: {engine.provider_note}", file=sys.stderr, flush=True)
+        _log.warning("The model runs on the CPU: %s", engine.provider_note)
     host, port = listener.getsockname()[:2]
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     app = create_app(engine, settings, generator)
     # With a line in the log for every request, every request goes through the app.
     shared = bool(settings.cors_origins)
-    shed = None if settings.access_log else Shed(engine, app.state.metrics, shared=shared)
+    shed = None if settings.access_log else Shed(app.state.gates, app.state.metrics, shared=shared)
     config = uvicorn.Config(
         app,
         log_config=None,  # its loggers are as all others are (logs.py)
@@ -99,6 +111,15 @@ async def _serve(settings: Settings, listener: socket.socket) -> str:
     server = Server(config, engine, greeting, settings.drain_s)
     await server.serve(sockets=[listener])
     return server.failure
+
+
+def _name_model(path: Path) -> None:
+    """Log which model it is to be; ContractError where the file and its sidecar do not fit together."""
+    contract = load_contract(path)
+    _log.info(
+        "Glimpse %s starts with the model %s: %s %s, SHA-256 %s",
+        *(__version__, path, contract.name, contract.version, contract.sha256[:8]),
+    )
 
 
 if __name__ == "__main__":

@@ -6,12 +6,12 @@ import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from time import perf_counter
 from typing import Annotated
 
 import anyio
 import orjson
-from anyio import to_thread
 from fastapi import FastAPI, Query, Request, Response
 
 from scenes.digits import Digits
@@ -22,7 +22,7 @@ from service.http.layers import LayeredApp
 from service.http.metrics import Metrics, add_metrics
 from service.http.uploads import IMAGE_TYPES, MULTIPART, OCTETS, Limits, read_image, read_images
 from service.inference.answer import data_uri, model_of, png, to_json
-from service.inference.batching import Batch
+from service.inference.batching import Batch, OverloadedError
 from service.inference.engine import Engine
 from service.pages import add_page
 from service.queries import (
@@ -43,6 +43,7 @@ from service.schemas import (
 )
 from service.settings import Settings
 from service.synthesis.handwriting import DigitSource, GeneratedDigits, Generator, MnistDigits
+from service.synthesis.limiter import SynthesisLimiter
 from service.synthesis.synthesize import Scene, Synthesizer
 from service.v2.infer import Served
 from service.v2.routes import add_open_inference
@@ -144,7 +145,12 @@ def create_app(
         "generated": GeneratedDigits(generator),
         "mnist": MnistDigits(mnist),
     }
-    _add_synthesis(app, engine, Synthesizer(sources))
+    limiter = SynthesisLimiter()
+    _add_synthesis(app, engine, metrics, Synthesizer(sources), limiter)
+    # The load shedder asks them before the app is asked (shedding.py).
+    app.state.gates = {("POST", "/predict"): engine.is_full} | {
+        ("GET", path): limiter.is_flooded for path in ("/synthesize", "/synthesize/json")
+    }
     _add_health(app, engine)
     if settings.metrics:
         add_metrics(app, metrics)
@@ -210,7 +216,11 @@ def _add_prediction(app: FastAPI, engine: Engine, metrics: Metrics, limits: Limi
         openapi_extra={"requestBody": _many_images(limits.files)},
     )
     async def predict_batch(request: Request, query: Annotated[PredictQuery, Query()]) -> Response:
-        """A list in the files' order, each an answer as of `/predict` or a `detail` that says why not."""
+        """A list in the files' order, each an answer as of `/predict` or a `detail` that says why not.
+
+        A few pictures are in flight at a time, and single ones go before them. Where the service is too busy
+        to get on with the list, the pictures that are left say so; where none was answered, it is a 503.
+        """
         refuse_repeats(request.scope["query_string"])
         answers = await engine.answer_many(await read_images(request, limits), query.maps)
         whole = [
@@ -220,10 +230,19 @@ def _add_prediction(app: FastAPI, engine: Engine, metrics: Metrics, limits: Limi
         return _JSON(to_json(whole))
 
 
-def _add_synthesis(app: FastAPI, engine: Engine, synthesizer: Synthesizer) -> None:
+def _add_synthesis(
+    app: FastAPI, engine: Engine, metrics: Metrics, synthesizer: Synthesizer, limiter: SynthesisLimiter
+) -> None:
     def draw_scene(query: SceneQuery) -> tuple[Scene, bytes]:
         scene = synthesizer.make(query)
         return scene, png(scene.picture)
+
+    async def make_scene(query: SceneQuery) -> tuple[Scene, bytes]:
+        try:
+            return await limiter.run(partial(draw_scene, query))
+        except OverloadedError:
+            metrics.rejected("queue_full")
+            raise
 
     async def tell_scene(scene: Scene, picture: bytes, *, predict: bool) -> Response:
         answer = {"image": data_uri(picture), "truth": scene.truth, "parameters": scene.parameters}
@@ -246,10 +265,11 @@ def _add_synthesis(app: FastAPI, engine: Engine, synthesizer: Synthesizer) -> No
     async def synthesize(request: Request, query: Annotated[SynthesizeQuery, Query()]) -> Response:
         """A 100 x 100 px scene of digits that nobody wrote; what is not given is drawn from the seed.
 
-        With `format=json` the answer is that of `/synthesize/json`.
+        With `format=json` the answer is that of `/synthesize/json`. One scene is made at a time and few
+        requests may wait for it: the others get a 503 with `Retry-After`.
         """
         refuse_repeats(request.scope["query_string"])
-        scene, picture = await to_thread.run_sync(draw_scene, query)
+        scene, picture = await make_scene(query)
         if query.format == "json":
             return await tell_scene(scene, picture, predict=query.predict)
         return _PNG(picture, headers={**_NOT_KEPT, "Content-Security-Policy": PICTURE_POLICY})
@@ -266,7 +286,7 @@ def _add_synthesis(app: FastAPI, engine: Engine, synthesizer: Synthesizer) -> No
     async def synthesize_json(request: Request, query: Annotated[SceneAnswerQuery, Query()]) -> Response:
         """The scene of `/synthesize` as JSON, with the truth; one seed is one scene in both."""
         refuse_repeats(request.scope["query_string"])
-        scene, picture = await to_thread.run_sync(draw_scene, query)
+        scene, picture = await make_scene(query)
         return await tell_scene(scene, picture, predict=query.predict)
 
 

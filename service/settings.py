@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import os
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -19,6 +22,12 @@ LogFormat = Literal["auto", "json", "text"]
 
 # What Kubernetes sets in every pod of a namespace that has a Service named glimpse.
 _SERVICE_LINK = re.compile(r"(?:tcp|udp|sctp)://\S+:\d+")
+_SERVICE_LINK_NAME = re.compile(
+    r"GLIMPSE_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_PROTO|_PORT|_ADDR)?)?)"
+)
+_PREFIX = "GLIMPSE_"
+# Read by other parts of this project.
+_OTHER_VARIABLES = ("GLIMPSE_MNIST_DIR", "GLIMPSE_COMMIT", "GLIMPSE_BROWSER", "GLIMPSE_DOCKER")
 _KEY = re.compile(r"[!-+\--~]{16,}")  # visible ASCII without the comma
 _NAMED_KEY = re.compile(r"([A-Za-z0-9._-]{1,64}):(.*)")
 _ORIGIN = re.compile(r"\*|https?://[A-Za-z0-9.:\[\]_-]+")
@@ -220,16 +229,42 @@ def check_keys(keys: list[str]) -> None:
 
 
 def load_settings(*, host: str | None = None, port: int | None = None) -> Settings:
-    """The settings of the environment; what is given here goes before it.
+    """The settings of the environment; what is given here goes before it. The log names unknown variables.
 
     Raises:
         SettingsError: a value is malformed or out of its range.
     """
+    for sentence in name_unknown_variables(os.environ):
+        _log.warning("%s", sentence)
     given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     try:
         return Settings(**given)  # type: ignore[arg-type]
     except ValidationError as error:
         raise SettingsError("; ".join(_sentence(dict(problem)) for problem in error.errors())) from error
+
+
+def name_unknown_variables(names: Iterable[str]) -> list[str]:
+    """A sentence for each variable that begins with GLIMPSE_ and is not known, with the nearest known name.
+
+    What Kubernetes sets for a Service whose name begins with glimpse is left out.
+    """
+    known = [*(f"{_PREFIX}{name.upper()}" for name in Settings.model_fields), *_OTHER_VARIABLES]
+    sentences = []
+    for name in sorted(names):
+        variable = name.upper()  # settings are read whatever the case of their letters
+        if not variable.startswith(_PREFIX) or variable in known or _SERVICE_LINK_NAME.fullmatch(variable):
+            continue
+        own = [other.removeprefix(_PREFIX) for other in known]
+        nearest = get_close_matches(variable.removeprefix(_PREFIX), own, n=1)
+        hint = f"; the nearest is {_PREFIX}{nearest[0]}" if nearest else ""
+        sentences.append(f"{name} is no setting and is ignored{hint}")
+    return sentences
+
+
+def find_log_format() -> LogFormat:
+    """The log's format as the environment says, for what is logged before the settings are checked."""
+    said = next((value for name, value in os.environ.items() if name.upper() == "GLIMPSE_LOG_FORMAT"), "")
+    return next((choice for choice in get_args(LogFormat) if choice == said), "auto")
 
 
 def _sentence(problem: dict[str, object]) -> str:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from service import __version__
+
 ROOT = Path(__file__).resolve().parent.parent
 LARGEST_FILE_BYTES = 5_000_000
 
@@ -123,6 +125,7 @@ def test_the_harmless_is_left_alone(content: bytes) -> None:
 
 def test_one_version_everywhere() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    assert project == __version__
     citation = re.search(
         r"^version: *\"?([\w.]+)", (ROOT / "CITATION.cff").read_text(encoding="utf-8"), re.MULTILINE
     )

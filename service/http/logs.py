@@ -5,11 +5,20 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import threading
 import time
+from types import TracebackType
 from typing import Any, TextIO
 
-from service.http.observe import current_request
+from service.http.observe import ACCESS, current_request
+from service.http.repeats import CountingHandler, Repeats
 from service.settings import LogFormat
+
+_SAME_LINES = 5
+_WINDOW_S = 10.0
+"""Of lines that differ in numbers alone, so many are written in each such window; the others are counted."""
+
+_log = logging.getLogger(__name__)
 
 
 def configure_logs(choice: LogFormat, stream: TextIO | None = None) -> None:
@@ -19,14 +28,37 @@ def configure_logs(choice: LogFormat, stream: TextIO | None = None) -> None:
         choice: `auto` is text where the stream is a terminal, else JSON.
         stream: standard error, unless another one is given.
     """
-    handler = logging.StreamHandler(stream or sys.stderr)
+    handler = CountingHandler(stream or sys.stderr, frozenset({ACCESS}), Repeats(_SAME_LINES, _WINDOW_S))
     terminal = handler.stream.isatty()
     handler.setFormatter(TextLines() if choice == "text" or (choice == "auto" and terminal) else JsonLines())
     root = logging.getLogger()
+    for former in root.handlers:
+        if isinstance(former, CountingHandler):
+            former.close()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("service").setLevel(logging.INFO)
     logging.captureWarnings(True)
+
+
+def log_uncaught_errors() -> None:
+    """Let errors that nobody catches become lines of the log, which Python itself would print as they are."""
+
+    def log(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        _log.critical("the program has failed", exc_info=(kind, error, traceback))
+
+    def log_thread(failed: threading.ExceptHookArgs) -> None:
+        if failed.exc_value is not None:
+            _log.error("a thread has failed", exc_info=failed.exc_value)
+
+    def log_unraisable(failed: sys.UnraisableHookArgs) -> None:
+        _log.error(
+            "%s: %r", failed.err_msg or "an error was ignored", failed.object, exc_info=failed.exc_value
+        )
+
+    sys.excepthook = log
+    threading.excepthook = log_thread
+    sys.unraisablehook = log_unraisable
 
 
 class _Lines(logging.Formatter):
@@ -41,9 +73,11 @@ class _Lines(logging.Formatter):
             "logger": record.name,
             "event": record.getMessage().strip(),
         }
-        if request := current_request():
+        own: dict[str, Any] = getattr(record, "fields", {})
+        request = current_request()
+        if request and "repeated" not in own:  # a count of lines is about no request
             fields |= request._asdict()
-        return fields | getattr(record, "fields", {})
+        return fields | own
 
     def traceback(self, record: logging.LogRecord) -> str:
         """The record's traceback, or nothing."""

@@ -1,11 +1,13 @@
 """Under overload most requests are refused: here that costs a tenth of what it costs in the app.
 
-Else the refusals would take the cores from those that are to be answered.
+Otherwise refusals would starve accepted requests.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import orjson
 
@@ -14,21 +16,49 @@ from service.http.metrics import Metrics
 from service.http.observe import HEADER, request_id_of
 from service.http.problems import PROBLEM, problem
 from service.inference.batching import OverloadedError
-from service.inference.engine import Engine
 
-_PATH = b"/predict"
+IsFull = Callable[[int], bool]
+"""Whether there is no room for one more request, so many being on their way to the queue already."""
+Gates = Mapping[tuple[str, str], IsFull]
+"""Of each method and path whose requests wait in a queue, whether that is full."""
+
 _BODY = orjson.dumps(problem(503, "the service is busy: too many requests wait; try again soon"))
 
 
-class Shed:
-    """Refuses posts to `/predict` while the queue is full, before their body is there."""
+@dataclass
+class _Gate:
+    """A queue, and how many requests were let in since the event loop's last round."""
 
-    def __init__(self, engine: Engine, metrics: Metrics, *, shared: bool) -> None:
+    method: str
+    path: str
+    is_full: IsFull
+    admitted: int = 0
+
+    def admit(self) -> bool:
+        """Let a request in, if there is room."""
+        if self.is_full(self.admitted):
+            return False
+        if not self.admitted:
+            asyncio.get_running_loop().call_soon(self._forget)
+        self.admitted += 1
+        return True
+
+    def _forget(self) -> None:
+        """Those that were let in since the event loop's last round come into the queue in this one."""
+        self.admitted = 0
+
+
+class Shed:
+    """The load shedder: refuses requests while their queue is full, before their body is there."""
+
+    def __init__(self, gates: Gates, metrics: Metrics, *, shared: bool) -> None:
         """Take what says whether there is room, where to count, and whether other origins' pages may ask."""
-        self._engine = engine
+        self._gates = {
+            (method.encode(), path.encode()): _Gate(method, path, is_full)
+            for (method, path), is_full in gates.items()
+        }
         self._metrics = metrics
         self._shared = shared
-        self._let_in = 0
         standing = b"".join(b"%b: %b\r\n" % header for header in security_headers(shared=shared))
         self._answer = (
             b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: %b\r\n"
@@ -38,20 +68,12 @@ class Shed:
 
     def __call__(self, method: bytes, url: bytes, headers: RawHeaders) -> bytes | None:
         """The whole answer to a request that finds no room; None where the app shall answer."""
-        if method != b"POST" or url.partition(b"?")[0] != _PATH:
-            return None
-        if not self._engine.is_full(self._let_in):
-            if not self._let_in:
-                asyncio.get_running_loop().call_soon(self._forget)
-            self._let_in += 1
+        gate = self._gates.get((method, url.partition(b"?")[0]))
+        if gate is None or gate.admit():
             return None
         if self._shared and any(name == b"origin" for name, _ in headers):
             return None  # the page could not read this answer: the app's refusal has the headers of CORS
         self._metrics.rejected("queue_full")
         self._metrics.request_begins()
-        self._metrics.request_ends(_PATH.decode(), "POST", 503, 0.0)
+        self._metrics.request_ends(gate.path, gate.method, 503, 0.0)
         return b"%b%b: %b\r\n\r\n%b" % (self._answer, HEADER, request_id_of(headers), _BODY)
-
-    def _forget(self) -> None:
-        """Those that were let in since the event loop's last round come into the queue in this one."""
-        self._let_in = 0

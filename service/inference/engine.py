@@ -13,10 +13,13 @@ import numpy as np
 import numpy.typing as npt
 from anyio import to_thread
 
-from service.inference.batching import Batcher, Policy, Watcher, Worker
+from service.inference.batching import Batcher, OverloadedError, Watcher, Worker
 from service.inference.cores import usable_cores
 from service.inference.images import ImageError
-from service.inference.predictor import Predictor, StoppingError
+from service.inference.loop_clock import LoopClock
+from service.inference.policy import Policy
+from service.inference.predictor import Predictor, PredictorError, StoppingError
+from service.inference.queue import ManyParts
 from service.inference.wire import Orders, Started
 from service.inference.work import Done, Job, Outputs, PictureJob, TensorJob, Work
 from service.inference.worker_process import WorkerProcess
@@ -27,8 +30,8 @@ _LARGE_BYTES = 256 * 1024
 """A picture of more bytes is asked apart from the start; of others the decoder sees how large they are."""
 _WAITING_PER_WORKER = 20
 _SCENES_AT_A_TIME = 8
-_PARTS_AT_A_TIME = 64
-"""How many pictures of requests with many, or parts of those with many scenes, may wait at a time."""
+_BATCH_REQUESTS = 8
+"""How many requests of many pictures may wait with all the pictures that each has in flight."""
 
 Part = TypeVar("Part")
 Given = TypeVar("Given")
@@ -37,13 +40,15 @@ Given = TypeVar("Given")
 class Engine:
     """A model behind a queue. Made by `start_engine`, or from a predictor by `engine_in_process`."""
 
-    def __init__(self, about: Started, workers: Sequence[Worker], policy: Policy, max_pixels: int) -> None:
+    def __init__(
+        self, about: Started, workers: Sequence[Worker], policy: Policy, max_pixels: int, clock: LoopClock
+    ) -> None:
         self.name, self.version, self.provider, self.provider_note = about
         self.max_pixels = max_pixels
         self.watcher = Watcher()
         self._workers = workers
-        self._batcher = Batcher(workers, policy, self.watcher)
-        self._many = asyncio.Semaphore(_PARTS_AT_A_TIME)
+        self._batcher = Batcher(workers, policy, self.watcher, clock)
+        self._pictures_in_flight = policy.max_batch * len(workers)
         self._stopping = False
 
     @property
@@ -56,9 +61,9 @@ class Engine:
         """The worker processes' ids, None where one is not there; none at all where workers are threads."""
         return [worker.pid for worker in self._workers if isinstance(worker, WorkerProcess)]
 
-    def is_full(self, coming: int = 0) -> bool:
-        """Whether a small picture would be refused now, `coming` more being on their way to the queue."""
-        return self._batcher.is_full(coming)
+    def is_full(self, admitted: int = 0) -> bool:
+        """Whether a small picture would be refused now, `admitted` more being on their way to the queue."""
+        return self._batcher.is_full(admitted)
 
     async def answer(self, data: bytes, maps: Maps) -> bytes:
         """The JSON answer to one picture.
@@ -68,18 +73,36 @@ class Engine:
             OverloadedError: the queue is full, or the answer would come too late.
             PredictorError: the model cannot answer.
         """
-        return await self._answer(data, maps, patient=False)
+        return await self._answer(data, maps)
 
-    async def answer_many(self, files: Sequence[bytes], maps: Maps) -> list[bytes | ImageError]:
-        """The JSON answers to pictures in their order; errors but of single pictures as `answer`."""
+    async def answer_many(
+        self, files: Sequence[bytes], maps: Maps
+    ) -> list[bytes | ImageError | PredictorError]:
+        """The JSON answers to pictures in their order; where one has none, the error that `answer` raises.
 
-        async def one(data: bytes) -> bytes | ImageError:
+        A few pictures are in flight at a time, as many as the workers' batches hold.
+
+        Raises:
+            OverloadedError: too many pictures of such requests wait already.
+            PredictorError: there is no answer to any picture, nor a reason in the picture itself.
+        """
+        overload: OverloadedError | None = None
+
+        async def one(data: bytes, many: ManyParts) -> bytes | ImageError | PredictorError:
+            nonlocal overload
+            if overload is not None:
+                return overload  # the request has got no further for as long as it may wait
             try:
-                return await self._answer(data, maps, patient=True)
-            except ImageError as error:
+                return await self._answer(data, maps, many)
+            except (ImageError, PredictorError) as error:
+                if isinstance(error, OverloadedError):
+                    overload = error
                 return error
 
-        return await self._share(one, files)
+        answers = await self._share(one, files, self._pictures_in_flight)
+        if all(isinstance(answer, PredictorError) for answer in answers):
+            raise next(answer for answer in answers if isinstance(answer, PredictorError))
+        return answers
 
     async def infer(self, scenes: npt.NDArray[np.uint8], names: tuple[str, ...]) -> Outputs:
         """The model's outputs of these names for scenes, uint8 `[n, 1, 100, 100]`; errors as `answer`.
@@ -87,13 +110,13 @@ class Engine:
         Many scenes are asked in parts, so that other requests get between.
         """
         if len(scenes) <= _SCENES_AT_A_TIME:
-            return await self._infer(scenes, names, patient=False)
+            return await self._infer(scenes, names)
 
-        async def one(part: npt.NDArray[np.uint8]) -> Outputs:
-            return await self._infer(part, names, patient=True)
+        async def one(part: npt.NDArray[np.uint8], many: ManyParts) -> Outputs:
+            return await self._infer(part, names, many)
 
         parts = [scenes[i : i + _SCENES_AT_A_TIME] for i in range(0, len(scenes), _SCENES_AT_A_TIME)]
-        found = await self._share(one, parts)
+        found = await self._share(one, parts, self._pictures_in_flight // _SCENES_AT_A_TIME)
         return {name: np.concatenate([outputs[name] for outputs in found]) for name in names}
 
     def check(self) -> None:
@@ -116,31 +139,36 @@ class Engine:
             self._stopping = True
             await self._batcher.stop()
 
-    async def _share(self, ask: Callable[[Part], Awaitable[Given]], parts: Sequence[Part]) -> list[Given]:
-        """What `ask` gives for each part of a request; all such requests share some room in the queue."""
-        self._batcher.refuse_if_full()
+    async def _share(
+        self, ask: Callable[[Part, ManyParts], Awaitable[Given]], parts: Sequence[Part], in_flight: int
+    ) -> list[Given]:
+        """What `ask` gives for each part of a request, of which so many are in flight at a time."""
+        many = self._batcher.many_parts()
+        left = iter(enumerate(parts))
+        given: dict[int, Given] = {}
 
-        async def one(part: Part) -> Given:
-            async with self._many:
-                return await ask(part)
+        async def ask_on() -> None:
+            for index, part in left:
+                given[index] = await ask(part, many)
 
-        tasks = [asyncio.create_task(one(part)) for part in parts]
+        tasks = [asyncio.create_task(ask_on()) for _ in range(min(max(1, in_flight), len(parts)))]
         try:
-            return await asyncio.gather(*tasks)
+            await asyncio.gather(*tasks)
         finally:
             for task in tasks:  # where one has failed, nobody waits for the others
                 task.cancel()
+        return [given[index] for index in range(len(parts))]
 
     async def _infer(
-        self, scenes: npt.NDArray[np.uint8], names: tuple[str, ...], *, patient: bool
+        self, scenes: npt.NDArray[np.uint8], names: tuple[str, ...], many: ManyParts | None = None
     ) -> Outputs:
-        outputs = await self._batcher.ask(TensorJob(scenes, names), patient=patient)
+        outputs = await self._batcher.ask(TensorJob(scenes, names), many=many)
         assert isinstance(outputs, dict)
         return outputs
 
-    async def _answer(self, data: bytes, maps: Maps, *, patient: bool) -> bytes:
+    async def _answer(self, data: bytes, maps: Maps, many: ManyParts | None = None) -> bytes:
         job = PictureJob(data, maps, self.max_pixels, perf_counter())
-        answer = await self._batcher.ask(job, large=len(data) > _LARGE_BYTES, patient=patient)
+        answer = await self._batcher.ask(job, large=len(data) > _LARGE_BYTES, many=many)
         assert isinstance(answer, bytes)
         return answer
 
@@ -157,19 +185,23 @@ async def start_engine(settings: Settings) -> Engine:
     orders = Orders(
         settings.model_path, settings.provider, settings.threads or max(1, cores // count), settings.max_batch
     )
-    workers = [WorkerProcess(orders) for _ in range(count)]
+    clock = LoopClock()
+    workers = [WorkerProcess(orders, clock) for _ in range(count)]
+    clock.start()
     try:
         started = await asyncio.gather(*(worker.start() for worker in workers))
     except BaseException:
         await asyncio.gather(*(worker.stop() for worker in workers))
+        clock.stop()
         raise
     policy = Policy(
         max_batch=settings.max_batch,
         max_wait_s=settings.max_wait_ms / 1000,
         max_waiting=settings.max_queue or _WAITING_PER_WORKER * count,
+        max_waiting_parts=_BATCH_REQUESTS * settings.max_batch * count,
         deadline_s=settings.deadline_s,
     )
-    return Engine(started[0], workers, policy, settings.max_pixels)
+    return Engine(started[0], workers, policy, settings.max_pixels, clock)
 
 
 class _Thread:
@@ -197,4 +229,4 @@ def engine_in_process(
     """An engine around a predictor of this very process: for tests, and to embed the app elsewhere."""
     about = Started(predictor.name, predictor.version, predictor.provider, "")
     threads = [_Thread(predictor) for _ in range(workers)]
-    return Engine(about, threads, policy or Policy(), max_pixels)
+    return Engine(about, threads, policy or Policy(), max_pixels, LoopClock())

@@ -1,20 +1,40 @@
-"""How the service and its worker processes talk: pickled messages with their length before them.
+"""How the service and its worker processes talk: messages of data, with their lengths before them.
 
-Both ends are this program under one user; nothing that a client sends is ever unpickled.
+Workers decode hostile bytes. So nothing that one of them sends is ever code, as a pickle would be: a message
+is a tree in JSON of a few known types, with the bytes and arrays that it holds behind it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import pickle
 import socket
 import struct
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+import orjson
+
+from models.contract import ContractError
+from service.inference.images import ImageError, TooManyPixelsError
+from service.inference.predictor import PredictorError
+from service.inference.providers import ProviderError
+from service.inference.work import Done, IsLarge, PictureJob, TensorJob
 from service.settings import ProviderChoice
 
-_LENGTH = struct.Struct("<Q")
+_LENGTHS = struct.Struct("<QQ")
+"""Bytes of the tree, and of what stands behind it."""
+_MOST_BYTES = 2**30
+
+
+class WireError(ValueError):
+    """What came is no message."""
+
+
+class WorkerDefectError(RuntimeError):
+    """A worker's own code has failed; the message is its traceback."""
 
 
 class Orders(NamedTuple):
@@ -35,25 +55,55 @@ class Started(NamedTuple):
     provider_note: str
 
 
+_RECORDS: Mapping[str, Callable[..., object]] = {
+    record.__name__: record for record in (Orders, Started, PictureJob, TensorJob, IsLarge, Done)
+}
+_ERRORS: Mapping[str, type[Exception]] = {
+    error.__name__: error
+    for error in (
+        *(ContractError, ProviderError, PredictorError, ImageError, TooManyPixelsError),
+        WorkerDefectError,
+    )
+}
+
+
 def pack(message: object) -> bytes:
-    """A message as it goes over the wire."""
-    body = pickle.dumps(message, protocol=5)
-    return _LENGTH.pack(len(body)) + body
+    """A message as it goes over the wire; an error that is not one of ours goes as a WorkerDefectError.
+
+    Raises:
+        TypeError: the message holds what is no data.
+    """
+    behind: list[bytes] = []
+    tree = orjson.dumps(_write(message, behind))
+    return b"".join([_LENGTHS.pack(len(tree), sum(map(len, behind))), tree, *behind])
 
 
-async def receive(stream: asyncio.StreamReader) -> Any:
-    """The next message; asyncio.IncompleteReadError where the other end has gone."""
-    (length,) = _LENGTH.unpack(await stream.readexactly(_LENGTH.size))
-    return pickle.loads(await stream.readexactly(length))
+async def receive(stream: asyncio.StreamReader, begun: Callable[[], None]) -> Any:
+    """The next message; `begun` is called when its first bytes have come.
+
+    Raises:
+        asyncio.IncompleteReadError: the other end has gone.
+        WireError: what came is no message.
+    """
+    tree, behind = _lengths(await stream.readexactly(_LENGTHS.size))
+    begun()
+    return _unpack(await stream.readexactly(tree), await stream.readexactly(behind))
 
 
 def receive_blocking(connection: socket.socket) -> Any:
-    """The next message; EOFError where the other end has gone."""
-    (length,) = _LENGTH.unpack(_read(connection, _LENGTH.size))
-    return pickle.loads(_read(connection, length))
+    """The next message; EOFError where the other end has gone, WireError where what came is none."""
+    tree, behind = _lengths(_read_exactly(connection, _LENGTHS.size))
+    return _unpack(_read_exactly(connection, tree), _read_exactly(connection, behind))
 
 
-def _read(connection: socket.socket, count: int) -> bytearray:
+def _lengths(header: bytes | bytearray) -> tuple[int, int]:
+    tree, behind = _LENGTHS.unpack(header)
+    if tree + behind > _MOST_BYTES:
+        raise WireError(f"expected a message of at most {_MOST_BYTES} bytes, got {tree + behind}")
+    return tree, behind
+
+
+def _read_exactly(connection: socket.socket, count: int) -> bytearray:
     came = bytearray(count)
     view = memoryview(came)
     while view:
@@ -62,3 +112,101 @@ def _read(connection: socket.socket, count: int) -> bytearray:
             raise EOFError("the other end has gone")
         view = view[read:]
     return came
+
+
+def _write(value: object, behind: list[bytes]) -> object:
+    """The tree of a value: a scalar as it is, all else as a list that begins with what it is."""
+
+    def each(values: Sequence[object]) -> list[object]:
+        return [_write(item, behind) for item in values]
+
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, bytes):
+        behind.append(value)
+        return ["bytes", len(value)]
+    if isinstance(value, np.ndarray):
+        behind.append(value.tobytes())
+        return ["array", value.dtype.str, value.shape, value.nbytes]
+    if isinstance(value, Path):
+        return ["path", str(value)]
+    if isinstance(value, Exception):
+        return _write_error(value)
+    if isinstance(value, tuple) and type(value).__name__ in _RECORDS:
+        return [type(value).__name__, *each(value)]
+    if isinstance(value, tuple | list):
+        return ["tuple" if isinstance(value, tuple) else "list", *each(value)]
+    if isinstance(value, Mapping):
+        return ["dict", list(value), *each(list(value.values()))]
+    raise TypeError(f"expected data, got {type(value).__name__}")
+
+
+def _write_error(error: Exception) -> list[str]:
+    name = type(error).__name__
+    if _ERRORS.get(name) is type(error):
+        return [name, str(error)]
+    return [WorkerDefectError.__name__, "".join(traceback.format_exception(error))]
+
+
+def _unpack(tree: bytes | bytearray, behind: bytes | bytearray) -> object:
+    view = memoryview(behind)
+    try:
+        return _read(orjson.loads(tree), _Pieces(view))
+    except WireError:
+        raise
+    except (LookupError, TypeError, ValueError, RecursionError) as error:  # orjson's own is a ValueError
+        raise WireError(f"expected a message, got what is none: {error}") from error
+
+
+class _Pieces:
+    """What stands behind a message's tree, taken in the order of the tree."""
+
+    def __init__(self, view: memoryview) -> None:
+        self._left = view
+
+    def take(self, size: int) -> memoryview:
+        """The next so many bytes; WireError where there are fewer."""
+        if not 0 <= size <= len(self._left):
+            raise WireError(f"expected {size} more bytes, got {len(self._left)}")
+        taken, self._left = self._left[:size], self._left[size:]
+        return taken
+
+
+def _read(tree: Any, pieces: _Pieces) -> object:
+    if not isinstance(tree, list):
+        return tree
+    kind, *rest = tree
+    if kind in _RECORDS:
+        return _RECORDS[kind](*_each(rest, pieces))
+    if kind in _ERRORS:
+        (message,) = rest
+        return _ERRORS[kind](str(message))
+    match kind:
+        case "list":
+            return list(_each(rest, pieces))
+        case "tuple":
+            return tuple(_each(rest, pieces))
+        case "dict":
+            names, *values = rest
+            return dict(zip(names, _each(values, pieces), strict=True))
+        case "bytes":
+            (size,) = rest
+            return bytes(pieces.take(size))
+        case "array":
+            dtype, shape, size = rest
+            return _read_array(dtype, shape, pieces.take(size))
+        case "path":
+            (path,) = rest
+            return Path(path)
+    raise WireError(f"expected a message, got {str(kind)[:100]!r}")
+
+
+def _each(trees: Sequence[Any], pieces: _Pieces) -> Iterator[object]:
+    return (_read(tree, pieces) for tree in trees)
+
+
+def _read_array(dtype: str, shape: list[int], data: memoryview) -> object:
+    kind = np.dtype(dtype)
+    if kind.kind not in "biuf":
+        raise WireError(f"expected an array of numbers, got {dtype}")
+    return np.frombuffer(data, kind).reshape(shape)

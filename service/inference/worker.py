@@ -10,10 +10,11 @@ import os
 import signal
 import socket
 import sys
+import warnings
 from contextlib import suppress
 
 from models.contract import ContractError
-from service.inference.batching import BUCKETS
+from service.inference.policy import BUCKETS
 from service.inference.predictor import OnnxPredictor, PredictorError
 from service.inference.providers import ProviderError
 from service.inference.wire import Orders, Started, pack, receive_blocking
@@ -30,6 +31,8 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     if hasattr(os, "nice"):
         os.nice(_NICENESS)
+    # They are about what clients send, and Python keeps each of them for ever, lest it says one twice.
+    warnings.simplefilter("ignore")
     # The service may have gone at any time, for instance because a worker beside this one cannot start: it
     # has said why, and a traceback of each other worker would only hide that.
     with socket.socket(fileno=int(sys.argv[1])) as connection, suppress(EOFError, ConnectionError):

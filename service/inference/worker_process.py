@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
 
 from service.inference.batching import WorkerError
-from service.inference.wire import Orders, Started, pack, receive
-from service.inference.work import Done, Job
+from service.inference.images import ImageError
+from service.inference.loop_clock import LoopClock
+from service.inference.predictor import PredictorError
+from service.inference.wire import Orders, Started, WireError, pack, receive
+from service.inference.work import Done, IsLarge, Job, PictureJob
+from service.inference.worker_output import hand_over, open_output
 
 _START_S = 120.0
 _STOP_S = 5.0
 _BUFFER_BYTES = 4 * 2**20
+_SECRETS = "GLIMPSE_API_KEYS"
 
 
 class WorkerProcess:
-    """One child process that answers one batch at a time."""
+    """One child process that answers one batch at a time; its timeouts are by the loop's clock."""
 
-    def __init__(self, orders: Orders) -> None:
+    def __init__(self, orders: Orders, clock: LoopClock) -> None:
         self._orders = orders
+        self._clock = clock
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
@@ -38,20 +48,27 @@ class WorkerProcess:
             WorkerError: the process ended or did not answer.
         """
         ours, theirs = socket.socketpair()
-        with theirs:
+        output = await open_output()
+        try:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "service.inference.worker", str(theirs.fileno())),
                 pass_fds=(theirs.fileno(),),
                 stdin=asyncio.subprocess.DEVNULL,
-                # Whatever a library prints belongs to the log; stdout is for the address alone.
-                stdout=sys.stderr.fileno(),
+                stdout=output,
+                stderr=output,
+                # A worker decodes hostile bytes and needs no key.
+                env={name: value for name, value in os.environ.items() if not name.startswith(_SECRETS)},
             )
+        finally:
+            hand_over(output)
+            theirs.close()
         self._reader, self._writer = await asyncio.open_connection(sock=ours, limit=_BUFFER_BYTES)
         started = await self._ask(self._orders, _START_S)
         if isinstance(started, Exception):
             await self.stop()
             raise started
-        assert isinstance(started, Started)
+        if not isinstance(started, Started) or not all(isinstance(field, str) for field in started):
+            raise await self._give_up("a worker has not said what it has loaded")
         return started
 
     async def run(self, jobs: Sequence[Job], patience_s: float) -> Done:
@@ -59,7 +76,8 @@ class WorkerProcess:
         answer = await self._ask(jobs, patience_s)
         if isinstance(answer, Exception):
             raise answer
-        assert isinstance(answer, Done)
+        if not isinstance(answer, Done) or not _fits(answer, jobs):
+            raise await self._give_up("a worker has sent what is no answer to its batch")
         return answer
 
     async def restart(self) -> None:
@@ -82,15 +100,32 @@ class WorkerProcess:
     async def _ask(self, message: object, patience_s: float) -> object:
         if self._reader is None or self._writer is None or self._process is None:
             raise WorkerError("a worker has not been started")
+        pid = self._process.pid
+        ready_s = _waited_for_a_core_s(pid)
+
+        def starved_s() -> float:
+            return _waited_for_a_core_s(pid) - ready_s
+
         try:
-            async with asyncio.timeout(patience_s):
+            # A worker is not blamed for the time that the machine has not given it.
+            async with self._clock.timeout(patience_s, excused=starved_s) as deadline:
+
+                def begun() -> None:
+                    deadline.at_s = self._clock.now() + patience_s
+
                 self._writer.write(pack(message))
                 await self._writer.drain()
-                return await receive(self._reader)
+                return await receive(self._reader, begun)
         except TimeoutError:
             raise WorkerError(f"a worker has not answered for {patience_s:g} s") from None
         except (EOFError, OSError):  # EOFError: asyncio.IncompleteReadError is one
             raise WorkerError(await self._obituary()) from None
+        except WireError as error:
+            raise await self._give_up(f"a worker has sent what is no message: {error}") from None
+
+    async def _give_up(self, why: str) -> WorkerError:
+        await self._end()
+        return WorkerError(why)
 
     async def _obituary(self) -> str:
         assert self._process is not None
@@ -109,3 +144,40 @@ class WorkerProcess:
             except TimeoutError:
                 self._process.kill()
                 await self._process.wait()
+
+
+def _waited_for_a_core_s(pid: int) -> float:
+    """How long a process has been ready to run while others ran; 0 where the system does not tell."""
+    try:
+        _, waited_ns, _ = Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()
+    except (OSError, ValueError):
+        return 0.0
+    return int(waited_ns) / 1e9
+
+
+def _fits(done: Done, jobs: Sequence[Job]) -> bool:
+    """Whether an answer is one to these jobs; a worker decodes hostile bytes, so it is not trusted."""
+    results: object = done.results
+    return (
+        isinstance(results, list)
+        and len(results) == len(jobs)
+        and all(isinstance(seconds, float) for seconds in done[1:])
+        and all(_fits_one(result, job) for result, job in zip(results, jobs, strict=True))
+    )
+
+
+def _fits_one(result: object, job: Job) -> bool:
+    if isinstance(result, PredictorError):
+        return True
+    if isinstance(job, PictureJob):
+        return isinstance(result, bytes | ImageError) or (isinstance(result, IsLarge) and not job.alone)
+    return (
+        isinstance(result, Mapping)
+        and set(result) == set(job.names)
+        and all(
+            isinstance(values, np.ndarray)
+            and values.dtype == np.float32
+            and values.shape[:1] == (len(job.scenes),)
+            for values in result.values()
+        )
+    )

@@ -23,7 +23,7 @@ from service.http.logs import configure_logs
 from service.inference.engine import start_engine
 from service.inference.predictor import PredictorError
 from service.ray_serve.proxy import LAYERS, LAYERS_VARIABLE
-from service.settings import load_settings
+from service.settings import find_log_format, load_settings
 from service.synthesis.generator import OnnxGenerator
 
 _log = logging.getLogger(__name__)
@@ -44,8 +44,8 @@ class Replica:
         Raises:
             SettingsError, ContractError, ProviderError, PredictorError, WorkerError: there is no start.
         """
+        configure_logs(find_log_format())
         settings = load_settings()
-        configure_logs(settings.log_format)
         if os.environ.get(LAYERS_VARIABLE) != LAYERS:
             _log.warning(
                 "%s was not %s as Ray was started on this node: requests that a node dies with are lost",

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import itertools
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pytest
 
-from service.inference.batching import BUCKETS, Batcher, OverloadedError, Policy, WorkerError
+from service.inference.batching import Batcher, OverloadedError, WorkerError
 from service.inference.images import ImageError
+from service.inference.loop_clock import LoopClock
+from service.inference.policy import BUCKETS, Policy
 from service.inference.predictor import PredictorError
+from service.inference.queue import ManyParts, PendingRequest, Queue
 from service.inference.work import Done, IsLarge, Job, PictureJob, TensorJob
 
 PATIENCE_S = 10
@@ -58,7 +64,7 @@ def picture(name: int | bytes) -> PictureJob:
     return PictureJob(name if isinstance(name, bytes) else b"%d" % name, "none", 100, 0.0)
 
 
-def asked(batcher: Batcher, *names: int | bytes, **how: bool) -> list[asyncio.Task[Any]]:
+def asked(batcher: Batcher, *names: int | bytes, **how: Any) -> list[asyncio.Task[Any]]:
     return [asyncio.create_task(batcher.ask(picture(name), **how)) for name in names]
 
 
@@ -150,6 +156,7 @@ def test_a_full_queue_refuses_at_once_and_takes_again_when_there_is_room():
         refused: list[str] = []
         batcher = await started(worker, max_waiting=3, max_batch=1)
         batcher.watcher.refused = refused.append
+        many = batcher.many_parts()
         tasks = asked(batcher, 0)
         await until(lambda: len(worker.batches) == 1)
         tasks += asked(batcher, 1, 2, 3)
@@ -158,7 +165,7 @@ def test_a_full_queue_refuses_at_once_and_takes_again_when_there_is_room():
             await batcher.ask(picture(4))
         assert caught.value.retry_after_s == 1
         assert refused == ["queue_full"]
-        tasks += asked(batcher, 5, patient=True)
+        tasks += asked(batcher, 5, many=many)  # of a request that was let in before
         worker.gate.set()
         assert await asyncio.gather(*tasks) == [b"0", b"1", b"2", b"3", b"5"]
         assert await batcher.ask(picture(6)) == b"6"
@@ -291,7 +298,66 @@ def test_a_request_that_kills_workers_is_given_up_and_the_others_are_answered():
         assert [answers[0], answers[2]] == [b"0", b"1"]
         assert isinstance(answers[1], PredictorError)
         assert "as the one before it did over the same request" in str(answers[1])
-        assert worker.restarts == 2
+        await until(lambda: worker.restarts == 2)
+        await batcher.stop()
+
+    run(test)
+
+
+def test_the_more_pictures_are_in_a_batch_the_longer_a_worker_may_take_and_one_alone_is_not_given_more():
+    async def test() -> None:
+        worker = ScriptedWorker()
+        waits: list[tuple[int, float]] = []
+        answer_batch = worker.run
+
+        async def note(jobs: Sequence[Job], patience_s: float) -> Done:
+            waits.append((len(jobs), patience_s))
+            return await answer_batch(jobs, patience_s)
+
+        worker.run = note  # type: ignore[method-assign]
+        batcher = await started(worker, hang_s=3.0, suspect_s=0.1, large_s=30.0)
+        tasks = asked(batcher, 0)
+        await until(lambda: len(worker.batches) == 1)
+        tasks += asked(batcher, *range(1, 17))
+        await until(lambda: batcher.waiting == 16)
+        worker.gate.set()
+        await asyncio.gather(*tasks)
+        assert waits == [(1, 3.0), (16, pytest.approx(18.0))]
+        worker.gate.clear()
+        tasks = asked(batcher, *range(16))
+        await until(lambda: len(worker.batches) == 3)
+        await asyncio.sleep(0.3)
+        batcher.check()  # one picture alone would be suspected by now
+        worker.trouble = WorkerError("it died")
+        worker.gate.set()
+        await asyncio.gather(*tasks)
+        assert waits[3:] == [(1, 3.0)] * 16  # one by one, and none of them is large
+        await batcher.stop()
+
+    run(test)
+
+
+def test_a_picture_is_blamed_only_where_it_was_alone():
+    async def test() -> None:
+        worker = ScriptedWorker()
+        deaths = iter([1, 1, 0])  # with all, then with the first alone, then never again
+
+        def answer(job: PictureJob) -> bytes:
+            if job.data == b"1" and next(deaths, 0):
+                raise WorkerError("it died")
+            return job.data
+
+        worker.answer = answer
+        worker.gate.set()
+        batcher = await started(worker, backoff_s=0.01)
+        answers = await asyncio.gather(*asked(batcher, 0, 1, 2), return_exceptions=True)
+        assert worker.batches[0] == [b"0", b"1"]
+        assert answers[0::2] == [b"0", b"2"]
+        assert isinstance(answers[1], PredictorError)
+        worker.answer = lambda job: job.data
+        worker.trouble = WorkerError("it died once, by chance")
+        (answer_to_one,) = await asyncio.gather(*asked(batcher, 3))
+        assert answer_to_one == b"3"
         await batcher.stop()
 
     run(test)
@@ -332,46 +398,197 @@ def test_idle_workers_have_to_show_that_the_model_answers():
     run(test)
 
 
-def test_too_many_deaths_end_it():
+def test_deaths_without_end_make_it_not_ready_and_restarts_back_off():
     async def test() -> None:
-        worker = ScriptedWorker(trouble=WorkerError("it died"))
+        worker = ScriptedWorker()
+        restarts_s: list[float] = []
+        trouble = WorkerError("it died")
 
         async def restart_in_vain() -> None:
-            worker.restarts += 1
+            restarts_s.append(asyncio.get_running_loop().time())
 
         worker.restart = restart_in_vain  # type: ignore[method-assign]
         worker.gate.set()
+        worker.trouble = trouble
         ends: list[str] = []
-        batcher = await started(worker, deaths=3)
+        batcher = await started(worker, heartbeat_s=0.001, backoff_s=0.02, max_backoff_s=0.1)
         batcher.watcher.gave_up = ends.append
-        answers = await asyncio.gather(*asked(batcher, 0, 1), return_exceptions=True)
-        assert all(isinstance(answer, PredictorError) for answer in answers)
-        await until(lambda: ends == ["3 workers died within 60 s"])
-        assert worker.restarts == 2
-        with pytest.raises(PredictorError, match="it died"):
-            batcher.check()
+        await until(lambda: len(restarts_s) == 8)
+        waits_s = [later - sooner for sooner, later in itertools.pairwise(restarts_s)]
+        assert all(wait_s >= 0.02 * 2**i - 0.005 for i, wait_s in enumerate(waits_s[:3]))
+        assert all(wait_s >= 0.095 for wait_s in waits_s[3:])
+        await until(lambda: _trouble(batcher) == "it died")
+        worker.trouble = None
+        assert await batcher.ask(picture(0)) == b"0"
+        await until(lambda: _trouble(batcher) == "")
+        assert ends == []
         await batcher.stop()
 
     run(test)
 
 
-def test_a_worker_that_does_not_start_again_ends_it():
+def test_it_ends_only_where_no_worker_can_be_started_at_all():
+    async def test() -> None:
+        workers = ScriptedWorker(), ScriptedWorker()
+        starts: Counter[int] = Counter()
+        ends: list[str] = []
+
+        def failing(number: int) -> Callable[[], Coroutine[Any, Any, None]]:
+            async def fail() -> None:
+                starts[number] += 1
+                raise PredictorError("the file has gone")
+
+            return fail
+
+        for number, worker in enumerate(workers):
+            worker.restart = failing(number)  # type: ignore[method-assign]
+            worker.gate.set()
+        batcher = await started(*workers, heartbeat_s=0.001, backoff_s=0.001, max_backoff_s=0.001)
+        batcher.watcher.gave_up = ends.append
+        workers[0].trouble = WorkerError("it died")
+        await until(lambda: starts[0] > 10)
+        assert ends == []  # the other one is there
+        assert await asyncio.gather(*asked(batcher, 0, 1, b"L", large=True)) == [b"0", b"1", b"L"]
+        with pytest.raises(PredictorError, match="a worker did not start again: the file has gone"):
+            batcher.check()
+        workers[1].trouble = WorkerError("it died")
+        await until(lambda: bool(ends))
+        assert starts[1] == 3
+        assert ends[0] == "a worker did not start again: the file has gone"
+        await batcher.stop()
+
+    run(test)
+
+
+def test_who_waits_while_no_worker_is_there_is_told_so_after_the_deadline():
     async def test() -> None:
         worker = ScriptedWorker(trouble=WorkerError("it died"))
-
-        async def fail() -> None:
-            raise PredictorError("the file has gone")
-
-        worker.restart = fail  # type: ignore[method-assign]
         worker.gate.set()
-        ends: list[str] = []
-        batcher = await started(worker)
-        batcher.watcher.gave_up = ends.append
-        tasks = asked(batcher, 0)
-        await until(lambda: ends == ["a worker did not start again: the file has gone"])
+
+        async def hang() -> None:
+            await asyncio.Event().wait()
+
+        worker.restart = hang  # type: ignore[method-assign]
+        batcher = await started(worker, deadline_s=0.1)
+        with pytest.raises(OverloadedError, match="no worker was free"):
+            await batcher.ask(picture(0))
         await batcher.stop()
-        with pytest.raises(PredictorError, match="the service is stopping"):
-            await tasks[0]
+
+    run(test)
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_a_stall_of_the_loop_costs_no_request_its_deadline(large):
+    async def test() -> None:
+        worker = ScriptedWorker()
+        batcher = await started(worker, deadline_s=0.3, suspect_s=0.3, max_batch=1)
+        tasks = asked(batcher, 0, 1, large=large)
+        await until(lambda: len(worker.batches) == 1)
+        time.sleep(0.6)
+        for _ in range(5):
+            await asyncio.sleep(0.01)
+            batcher.check()
+        worker.gate.set()
+        assert await asyncio.gather(*tasks) == [b"0", b"1"]
+        await batcher.stop()
+
+    run(test)
+
+
+def test_single_requests_go_before_the_parts_of_one_with_many_which_get_on_nevertheless():
+    async def test() -> None:
+        worker = ScriptedWorker()
+        batcher = await started(worker, max_batch=1, deadline_s=60)
+        many, other = batcher.many_parts(), batcher.many_parts()
+        tasks = asked(batcher, b"a0", large=True, many=many)
+        await until(lambda: len(worker.batches) == 1)
+        tasks += asked(batcher, b"a1", b"a2", b"a3", large=True, many=many)
+        tasks += asked(batcher, b"b0", b"b1", large=True, many=other)
+        tasks += asked(batcher, b"L0", b"L1", large=True)
+        await until(lambda: batcher.waiting == 7)
+        worker.gate.set()
+        await asyncio.gather(*tasks)
+        asked_for = [data for (data,) in worker.batches]
+        assert asked_for == [b"a0", b"L0", b"L1", b"a1", b"b0", b"a2", b"b1", b"a3"]
+        worker.gate.clear()
+        batcher = await started(worker, max_batch=1, deadline_s=0.5, hang_s=60)  # a part's turn is 0.1 s
+        del worker.batches[:]
+        tasks = asked(batcher, b"L0", large=True)
+        await until(lambda: len(worker.batches) == 1)
+        tasks += asked(batcher, b"a0", b"a1", large=True, many=batcher.many_parts())
+        tasks += asked(batcher, b"L1", b"L2", large=True)
+        await asyncio.sleep(0.25)
+        worker.gate.set()
+        await asyncio.gather(*tasks)
+        assert [data for (data,) in worker.batches] == [b"L0", b"L1", b"a0", b"L2", b"a1"]
+        await batcher.stop()
+
+    run(test)
+
+
+def test_no_two_parts_go_before_a_single_request_however_long_each_takes():
+    async def test() -> None:
+        queue = Queue(LoopClock(), part_turn_s=0.0)
+        many = ManyParts(0.0)
+        for name, parts in ((b"S", None), (b"p", many)):
+            for _ in range(4):
+                result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+                queue.append(PendingRequest(picture(name), result, 0.0, many=parts))
+        taken = [request for _ in range(8) for request in queue.take(1)]
+        assert b"".join(request.job.data for request in taken if isinstance(request.job, PictureJob)) == (
+            b"SpSpSpSp"
+        )
+        assert len(queue) == 0
+
+    run(test)
+
+
+def test_with_three_workers_one_is_kept_for_single_large_pictures_and_one_for_small_ones():
+    async def test() -> None:
+        workers = ScriptedWorker(), ScriptedWorker(), ScriptedWorker()
+        batcher = await started(*workers)
+        tasks = asked(batcher, b"a0", b"a1", large=True, many=batcher.many_parts())
+
+        def at_work() -> list[bytes]:
+            return sorted(worker.batches[-1][0] for worker in workers if worker.batches)
+
+        await until(lambda: at_work() == [b"a0"])
+        tasks += asked(batcher, b"L0", b"L1", large=True)
+        await until(lambda: at_work() == [b"L0", b"a0"])
+        tasks += asked(batcher, b"s")
+        await until(lambda: at_work() == [b"L0", b"a0", b"s"])
+        for worker in workers:
+            worker.gate.set()
+        await asyncio.gather(*tasks)
+        await batcher.stop()
+
+    run(test)
+
+
+def test_the_deadline_of_a_request_with_many_parts_counts_from_its_last_progress():
+    async def test() -> None:
+        worker = ScriptedWorker()
+        answer_batch = worker.run
+
+        async def take_long(jobs: Sequence[Job], patience_s: float) -> Done:
+            await asyncio.sleep(0.25)  # four of them take far longer than the deadline
+            return await answer_batch(jobs, patience_s)
+
+        worker.run = take_long  # type: ignore[method-assign]
+        worker.gate.set()
+        batcher = await started(worker, max_batch=1, deadline_s=0.5)
+        assert await asyncio.gather(*asked(batcher, *range(4), many=batcher.many_parts())) == [
+            b"%d" % number for number in range(4)
+        ]
+        worker.gate.clear()
+        answers = asyncio.gather(*asked(batcher, 0, 1, many=batcher.many_parts()), return_exceptions=True)
+        await until(lambda: len(worker.batches) == 5)
+        await until(lambda: batcher.waiting == 0)
+        worker.gate.set()
+        first, second = await answers
+        assert first == b"0"
+        assert isinstance(second, OverloadedError)  # there was no progress
+        await batcher.stop()
 
     run(test)
 

@@ -228,7 +228,7 @@ def test_a_started_server_writes_json_lines_to_stderr(model_path):
     settings = {"GLIMPSE_MODEL_PATH": str(model_path), "GLIMPSE_ACCESS_LOG": "true"}
     status, output, errors = ask_and_stop("/healthz?key=hidden", settings)
     assert (status, output) == (200, "")
-    (line,) = [json.loads(text) for text in errors.splitlines()]
+    _, line = [json.loads(text) for text in errors.splitlines()]  # the first one names the model
     assert (line["event"], line["request_id"], line["path"], line["status"]) == (
         "request",
         "mine",
@@ -241,7 +241,7 @@ def test_a_defect_is_logged_once_with_its_request_and_where_it_happened(model_pa
     settings = {"GLIMPSE_MODEL_PATH": str(model_path)}
     status, output, errors = ask_and_stop("/readyz", settings, ("-c", BROKEN))
     assert (status, output) == (500, "")
-    (line,) = [json.loads(text) for text in errors.splitlines()]
+    _, line = [json.loads(text) for text in errors.splitlines()]
     assert (line["level"], line["request_id"], line["method"], line["path"]) == (
         "error",
         "mine",
@@ -250,7 +250,7 @@ def test_a_defect_is_logged_once_with_its_request_and_where_it_happened(model_pa
     )
     assert "ZeroDivisionError: made by a test" in line["traceback"]
     status, _, errors = ask_and_stop("/readyz", settings | {"GLIMPSE_LOG_FORMAT": "text"}, ("-c", BROKEN))
-    first, *traceback = errors.splitlines()
+    _, first, *traceback = errors.splitlines()
     assert status == 500
     assert "request_id=mine method=GET path=/readyz" in first
     assert traceback[0] == "Traceback (most recent call last):"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
+from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import httpx2
@@ -14,10 +16,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service.app import create_app
 from service.http.shedding import Shed
-from service.inference.batching import Policy
+from service.inference.batching import OverloadedError
 from service.inference.engine import engine_in_process
+from service.inference.policy import Policy
 from service.inference.predictor import Prediction
 from service.settings import Settings
+from service.synthesis.limiter import SynthesisLimiter
 from tests.service.fakes import BarGenerator, BlobPredictor
 from tests.service.listening import listening
 from tests.service.test_headers import ORIGIN
@@ -52,7 +56,7 @@ def test_who_finds_no_room_is_told_so_and_who_was_taken_is_answered(early, origi
         predictor, workers=1, policy=Policy(max_waiting=3, max_batch=1, heartbeat_s=600)
     )
     app = create_app(engine, Settings(cors_origins=origins), BarGenerator())
-    shed = Shed(engine, app.state.metrics, shared=bool(origins)) if early else None
+    shed = Shed(app.state.gates, app.state.metrics, shared=bool(origins)) if early else None
     with (
         listening(app, patience_s=PATIENCE_S, shed=shed) as listener,
         httpx2.Client(base_url=f"http://127.0.0.1:{listener.address[1]}", timeout=PATIENCE_S) as client,
@@ -107,3 +111,70 @@ def test_who_has_hung_up_is_not_worked_for():
             predictor.gate.set()
         assert client.post("/predict", content=PICTURE, headers=KIND).status_code == 200
     assert len(predictor.batches) <= 2
+
+
+class WaitingGenerator(BarGenerator):
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = threading.Event()
+
+    def generate(
+        self, classes: npt.NDArray[np.int64], styles: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.uint8]:
+        assert self.gate.wait(PATIENCE_S)
+        return super().generate(classes, styles)
+
+
+def test_scenes_have_a_bound_of_their_own_and_other_calls_do_not_wait_for_them():
+    generator = WaitingGenerator()
+    app = create_app(engine_in_process(BlobPredictor()), Settings(), generator)
+    with (
+        listening(app, patience_s=PATIENCE_S) as listener,
+        httpx2.Client(base_url=f"http://127.0.0.1:{listener.address[1]}", timeout=PATIENCE_S) as other,
+        ThreadPoolExecutor(60) as pool,
+    ):
+        address = f"{other.base_url}/synthesize"
+        try:
+            asked = [pool.submit(httpx2.get, address, timeout=PATIENCE_S) for _ in range(60)]
+            until(lambda: counted(other, "glimpse_requests_total", route="/synthesize", status="503") == 43)
+            refused = httpx2.get(address, timeout=PATIENCE_S)
+            assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+            assert "16 requests for scenes wait already" in refused.json()["detail"]
+            # There would be no thread left for these.
+            assert other.post("/predict", content=PICTURE, headers=KIND).status_code == 200
+            scenes = np.zeros((40, 1, 100, 100), np.uint8).tolist()
+            tensor = {"name": "scene", "datatype": "UINT8", "shape": [40, 1, 100, 100], "data": scenes}
+            assert other.post("/v2/models/blob/infer", json={"inputs": [tensor]}).status_code == 200
+            assert counted(other, "glimpse_rejections_total", reason="queue_full") == 44
+        finally:
+            generator.gate.set()
+        statuses = Counter(task.result(PATIENCE_S).status_code for task in asked)
+        assert statuses == {200: 17, 503: 43}
+        assert httpx2.get(address, timeout=PATIENCE_S).status_code == 200
+
+
+def test_a_refusal_is_held_back_unless_too_many_are():
+    async def ask_for_scenes() -> None:
+        loop = asyncio.get_running_loop()
+        gate = threading.Event()
+        limiter = SynthesisLimiter(max_waiting=1, refuse_after_s=0.2, max_held=2)
+        taken = [asyncio.create_task(limiter.run(lambda: gate.wait(PATIENCE_S))) for _ in range(2)]
+        await asyncio.sleep(0)
+
+        async def refused_after() -> float:
+            start = loop.time()
+            with pytest.raises(OverloadedError, match="1 requests for scenes wait already"):
+                await limiter.run(gate.wait)
+            return loop.time() - start
+
+        asked = [asyncio.create_task(refused_after()) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        assert limiter.is_flooded()
+        first, second, third = await asyncio.gather(*asked)
+        assert min(first, second) >= 0.19 > third
+        assert not limiter.is_flooded()
+        assert limiter.is_flooded(admitted=2)
+        gate.set()
+        assert await asyncio.gather(*taken) == [True, True]
+
+    asyncio.run(ask_for_scenes())

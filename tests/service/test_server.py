@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import re
 import shutil
@@ -18,8 +19,9 @@ import httpx2
 import numpy as np
 import pytest
 
-from models.contract import sidecar_path
+from models.contract import file_sha256, sidecar_path
 from models.digits_contract import DIGITS_PATH
+from service import __version__
 from service.schemas import BoxAnswer, PredictionAnswer
 from tests.service.fakes import encode
 
@@ -96,7 +98,27 @@ def test_it_starts_answers_and_stops_on_sigterm(model_path):
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 0
-        assert errors == ""
+        (first,) = [json.loads(line) for line in errors.splitlines()]
+        sha256 = file_sha256(model_path)[:8]
+        assert first["event"] == (
+            f"Glimpse {__version__} starts with the model {model_path}: centroid 0.0.1, SHA-256 {sha256}"
+        )
+
+
+def test_it_says_its_version():
+    ended = run_to_its_end("--version")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"Glimpse {__version__}\n", "")
+
+
+def test_variables_that_nobody_knows_are_named_and_so_is_the_nearest_known_one(model_path, tmp_path):
+    missing = str(tmp_path / "none.onnx")
+    ended = run_to_its_end(
+        GLIMPSE_MAX_PIXEL="9", GLIMPSE_XQZ="", GLIMPSE_MODEL_PATH=missing, GLIMPSE_SERVICE_HOST="10.0.0.1"
+    )
+    assert [json.loads(line)["event"] for line in ended.stderr.splitlines()][:-1] == [
+        "GLIMPSE_MAX_PIXEL is no setting and is ignored; the nearest is GLIMPSE_MAX_PIXELS",
+        "GLIMPSE_XQZ is no setting and is ignored",
+    ]
 
 
 def test_a_body_over_the_limit_is_answered_while_it_is_being_sent(model_path):
@@ -132,10 +154,14 @@ def run_to_its_end(*arguments: str, **settings: str) -> subprocess.CompletedProc
 def assert_one_clear_sentence(ended: subprocess.CompletedProcess[str], *words: str) -> None:
     assert ended.returncode == 1
     assert ended.stdout == ""
-    assert ended.stderr.startswith("Glimpse does not start: ")
-    assert ended.stderr.count("\n") == 1, ended.stderr
+    *before, last = [json.loads(line) for line in ended.stderr.splitlines()]
+    assert last["event"].startswith("Glimpse does not start: ")
+    assert "\n" not in last["event"]
+    assert [line["level"] for line in before] in ([], ["info"]), (
+        ended.stderr
+    )  # which model it would have been
     for word in words:
-        assert word in ended.stderr
+        assert word in last["event"]
 
 
 def test_a_port_in_use_is_said(model_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -22,6 +23,7 @@ import pytest
 
 from models.contract import sidecar_path
 from service.inference.wire import Orders, pack
+from service.inference.worker_process import _waited_for_a_core_s
 from tests.service.fakes import encode
 from tests.service.proxy import Backend, Proxy, read_message
 from tests.service.test_server import PATIENCE_S, server
@@ -124,6 +126,126 @@ def test_a_worker_that_hangs_is_seen_within_two_seconds_and_replaced(service, bu
         until(lambda: is_ready(client))
         assert [task.result(PATIENCE_S).status_code for task in waiting] == [200] * busy
     assert not set(hung) & set(workers_of(process))
+
+
+def test_a_stop_of_all_processes_costs_no_worker_and_no_request(service):
+    """As `docker pause` and a suspended machine do; the workers are stopped first and go on last."""
+    process, client = service
+    workers = workers_of(process)
+    statuses: Counter[int] = Counter()
+    stop = False
+
+    def ask() -> None:
+        with httpx2.Client(base_url=client.base_url, timeout=PATIENCE_S) as own:
+            while not stop:
+                statuses[own.post("/predict", content=PICTURE, headers=KIND).status_code] += 1
+
+    with ThreadPoolExecutor(8) as pool:
+        asking = [pool.submit(ask) for _ in range(8)]
+        until(lambda: statuses[200] > 20)
+        for pid in (*workers, process.pid):
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(6)  # longer than a worker may hang, and than a request may wait
+        for pid in (process.pid, *workers):
+            os.kill(pid, signal.SIGCONT)
+        answered = statuses[200]
+        until(lambda: statuses[200] > answered + 20)
+        assert is_ready(client)
+        stop = True
+        for task in asking:
+            task.result(PATIENCE_S)
+    assert set(statuses) == {200}
+    assert workers_of(process) == workers
+
+
+def test_a_stall_of_the_service_alone_costs_no_worker_and_no_request(service):
+    process, client = service
+    workers = workers_of(process)
+    with ThreadPoolExecutor(40) as pool:
+        asking = [
+            pool.submit(httpx2.post, f"{client.base_url}/predict", content=PICTURE, headers=KIND, timeout=60)
+            for _ in range(40)
+        ]
+        for _ in range(2):
+            os.kill(process.pid, signal.SIGSTOP)
+            time.sleep(4)
+            os.kill(process.pid, signal.SIGCONT)
+        assert {task.result(PATIENCE_S).status_code for task in asking} == {200}
+    assert is_ready(client)
+    assert workers_of(process) == workers
+
+
+STARVE = "while True: pass"
+
+
+def test_a_worker_that_the_machine_gives_no_time_is_not_blamed():
+    """It is ready to run all the while: that is what the system counts, and what it is excused for."""
+    if not Path("/proc/self/schedstat").exists():
+        pytest.skip("this system does not tell how long a process has waited for a core")
+    core = str(min(os.sched_getaffinity(0)))
+    busy = [subprocess.Popen(["taskset", "-c", core, sys.executable, "-c", STARVE]) for _ in range(3)]
+    try:
+        before = _waited_for_a_core_s(busy[0].pid)
+        until(lambda: _waited_for_a_core_s(busy[0].pid) - before > 0.5)
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+    assert _waited_for_a_core_s(busy[0].pid) == 0.0  # it is no more
+
+
+def test_workers_that_die_again_and_again_do_not_end_the_service(service):
+    process, client = service
+    for _ in range(6):  # five within a minute would once end it
+        before = workers_of(process)
+        os.kill(before[0], signal.SIGKILL)
+        until(lambda before=before: before[0] not in workers_of(process))  # type: ignore[misc]
+        until(lambda: len(workers_of(process)) == 2)
+    assert client.post("/predict", content=PICTURE, headers=KIND).status_code == 200
+    until(lambda: is_ready(client))
+    assert process.poll() is None
+
+
+# In each worker: what a native decoder does that finds fault with a file, and what Python does.
+TALKATIVE = """
+import os, sys, warnings
+
+if "service.inference.worker" in sys.orig_argv:
+    warnings.warn("a warning\\nof two lines")
+    print("to stdout", flush=True)
+    for number in range(20_000):
+        try:
+            os.write(2, b"TIFFReadDirectory: Warning, Unknown field with tag %d encountered.\\n" % number)
+        except BlockingIOError:
+            pass
+"""
+
+
+def test_what_native_code_in_a_worker_prints_is_a_few_lines_of_the_log(model_path, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(TALKATIVE)
+    settings = {"GLIMPSE_MODEL_PATH": str(model_path), "GLIMPSE_PROVIDER": "cpu", "GLIMPSE_WORKERS": "1"}
+    with server(**settings, PYTHONPATH=str(tmp_path)) as (process, address, _):
+        assert httpx2.get(f"{address}/readyz", timeout=PATIENCE_S).status_code == 200
+        process.send_signal(signal.SIGTERM)
+        output, errors = process.communicate(timeout=PATIENCE_S)
+    assert output == ""
+    first, *lines = [json.loads(line) for line in errors.splitlines()]
+    assert first["event"].startswith("Glimpse ")
+    assert {line["logger"] for line in lines} == {"service.worker"}
+    printed = [line for line in lines if "Unknown field with tag" in line["event"]]
+    assert 1 < len(printed) < 20
+    # It did not wait for the log: what came too fast is lost.
+    assert 50 < sum(line.get("repeated", 1) for line in printed) < 10_000
+    assert any(line["event"] == "to stdout" for line in lines)
+
+
+def test_a_worker_knows_no_key(model_path):
+    settings = {"GLIMPSE_MODEL_PATH": str(model_path), "GLIMPSE_API_KEYS": "a-key-of-the-service"}
+    with server(**settings, GLIMPSE_WORKERS="1") as (process, _, _):
+        (worker,) = workers_of(process)
+        surroundings = Path(f"/proc/{worker}/environ").read_bytes()
+    assert b"GLIMPSE_MODEL_PATH" in surroundings
+    assert b"a-key-of-the-service" not in surroundings
 
 
 def test_a_service_whose_workers_cannot_start_again_ends_with_an_error(tmp_path, model_path):

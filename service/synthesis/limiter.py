@@ -1,0 +1,61 @@
+"""How many requests for scenes are answered at a time and may wait, and how the others are refused."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+import anyio
+from anyio import to_thread
+
+from service.inference.batching import OverloadedError
+
+Made = TypeVar("Made")
+
+
+class SynthesisLimiter:
+    """A thread that makes scenes, one at a time, for it shares Python with the event loop.
+
+    More threads would make no more scenes; each would only keep all other requests waiting for longer. A
+    request that finds no room is refused, but not at once: clients that ask again without a pause would
+    otherwise take the processor with refusals alone.
+    """
+
+    def __init__(self, max_waiting: int = 16, refuse_after_s: float = 1.0, max_held: int = 500) -> None:
+        """Take the bounds.
+
+        Args:
+            max_waiting: how many requests may wait while a scene is made.
+            refuse_after_s: how long a refusal is held back.
+            max_held: how many refusals are held back at a time; all others are refused at once.
+        """
+        self._max_waiting = max_waiting
+        self._refuse_after_s = refuse_after_s
+        self._max_held = max_held
+        self._taken = 0
+        self._held = 0
+        self._thread = anyio.CapacityLimiter(1)
+
+    def is_flooded(self, admitted: int = 0) -> bool:
+        """Whether a request would be refused at once, `admitted` more being on their way here."""
+        return self._held + admitted >= self._max_held
+
+    async def run(self, make: Callable[[], Made]) -> Made:
+        """What `make` gives, called in the thread; OverloadedError where too many requests wait."""
+        if self._taken > self._max_waiting:
+            await self._hold()
+            raise OverloadedError(f"{self._max_waiting} requests for scenes wait already; try again soon")
+        self._taken += 1
+        try:
+            return await to_thread.run_sync(make, limiter=self._thread)
+        finally:
+            self._taken -= 1
+
+    async def _hold(self) -> None:
+        if not self.is_flooded():
+            self._held += 1
+            try:
+                await asyncio.sleep(self._refuse_after_s)
+            finally:
+                self._held -= 1

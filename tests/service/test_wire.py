@@ -1,0 +1,182 @@
+"""What goes between the service and its workers is data, whatever a worker sends."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import socket
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+
+from models.contract import ContractError
+from service.inference.batching import WorkerError
+from service.inference.images import ImageError, TooManyPixelsError
+from service.inference.loop_clock import LoopClock
+from service.inference.predictor import PredictorError
+from service.inference.wire import (
+    Orders,
+    Started,
+    WireError,
+    WorkerDefectError,
+    pack,
+    receive,
+    receive_blocking,
+)
+from service.inference.work import Done, IsLarge, Job, PictureJob, TensorJob
+from service.inference.worker_process import WorkerProcess
+
+PICTURE = PictureJob(b"\x00\xff", "none", 100, 1.5)
+SCENES = TensorJob(np.arange(20_000, dtype=np.uint8).reshape(2, 1, 100, 100), ("box", "glimpse"))
+ORDERS = Orders(Path("a/model.onnx"), "cpu", 1, 16)
+
+
+def sent(data: bytes) -> Any:
+    """What the service makes of bytes that a worker sends before it ends."""
+
+    async def read() -> Any:
+        stream = asyncio.StreamReader()
+        stream.feed_data(data)
+        stream.feed_eof()
+        return await receive(stream, lambda: None)
+
+    return asyncio.run(read())
+
+
+def message(tree: object, behind: bytes = b"") -> bytes:
+    text = orjson.dumps(tree)
+    return struct.pack("<QQ", len(text), len(behind)) + text + behind
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        ORDERS,
+        Started("ü", "1", "CPU", ""),
+        [PICTURE, PICTURE._replace(alone=True, data=b"")],
+        Done([b"{}", IsLarge(), b""], 0.5, 0.0, 1e-9),
+        [],
+    ],
+)
+def test_what_is_told_arrives_as_it_was(told):
+    assert sent(pack(told)) == told
+    assert type(sent(pack(told))) is type(told)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.sendall(pack(told))
+        assert receive_blocking(theirs) == told
+
+
+def test_arrays_arrive_as_they_were():
+    (job,) = sent(pack([SCENES]))
+    assert job.names == SCENES.names
+    np.testing.assert_array_equal(job.scenes, SCENES.scenes)
+    box = np.array([[1.5, -2], [np.inf, 0]], np.float32)[:, ::-1]
+    done = sent(pack(Done([{"box": box}])))
+    np.testing.assert_array_equal(done.results[0]["box"], box)
+    assert done.results[0]["box"].dtype == np.float32
+
+
+@pytest.mark.parametrize("kind", [ImageError, TooManyPixelsError, PredictorError, ContractError])
+def test_errors_arrive_as_what_they_are(kind):
+    error = sent(pack(kind("a reason")))
+    assert type(error) is kind
+    assert str(error) == "a reason"
+
+
+def test_a_defect_arrives_as_its_traceback():
+    error = sent(pack(ZeroDivisionError("made by a test")))
+    assert type(error) is WorkerDefectError
+    assert "ZeroDivisionError: made by a test" in str(error)
+
+
+class Hostile:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (Path("/nonexistent/it-has-run"),)
+
+
+PICKLED = pickle.dumps(Hostile())
+DEEP = b'["list",' * 900 + b"0" + b"]" * 900
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        struct.pack("<QQ", len(PICKLED), 0) + PICKLED,
+        struct.pack("<Q", len(PICKLED)) + PICKLED + bytes(100),
+        struct.pack("<QQ", 2**62, 2**62),
+        message(["os.system", "true"]),
+        message(["Done"]),
+        message(["Done", *["list"] * 9]),
+        message([]),
+        message([["list"]]),
+        message(["bytes", 5], b"1234"),
+        message(["bytes", -1], b"1234"),
+        message(["array", "O", [1], 8], bytes(8)),
+        message(["array", "<f4", [3], 8], bytes(8)),
+        message(["array", "no such type", [3], 8], bytes(8)),
+        message(["dict", ["a", "b"], 1]),
+        message(["dict", [[]], 1]),
+        struct.pack("<QQ", len(DEEP), 0) + DEEP,
+    ],
+)
+def test_what_is_no_message_is_refused_and_never_run(data):
+    with pytest.raises(WireError):
+        sent(data)
+
+
+@pytest.mark.parametrize(
+    ("jobs", "answer"),
+    [
+        ([PICTURE], ["a list"]),
+        ([PICTURE], Started("a", "b", "c", "d")),
+        ([PICTURE], Done([])),
+        ([PICTURE], Done([b"", b""])),
+        ([PICTURE], Done([{}])),
+        ([PICTURE], Done(["text"])),  # type: ignore[list-item]
+        ([PICTURE], Done("text")),  # type: ignore[arg-type]
+        ([PICTURE], Done([b""], "slow")),  # type: ignore[arg-type]
+        ([PICTURE._replace(alone=True)], Done([IsLarge()])),
+        ([SCENES], Done([b""])),
+        ([SCENES], Done([{"box": np.zeros((2, 4), np.float32)}])),
+        ([SCENES], Done([{name: np.zeros((3, 4), np.float32) for name in SCENES.names}])),
+        ([SCENES], Done([{name: np.zeros((2, 4), np.float64) for name in SCENES.names}])),
+    ],
+)
+def test_an_answer_to_something_else_costs_the_worker(jobs, answer):
+    """A worker whose decoder was taken over may say what it likes; the service goes on with another one."""
+    with pytest.raises(WorkerError, match="no answer to its batch"):
+        asyncio.run(ask_a_liar(jobs, pack(answer)))
+
+
+def test_what_is_no_message_costs_the_worker():
+    with pytest.raises(WorkerError, match="no message"):
+        asyncio.run(ask_a_liar([PICTURE], message(["os.system", "true"])))
+
+
+def test_the_answer_of_an_honest_worker_is_taken():
+    outputs = {name: np.zeros((2, 4), np.float32) for name in SCENES.names}
+    for jobs, answer in (([PICTURE], Done([IsLarge()])), ([SCENES], Done([outputs])), ([], Done([]))):
+        found = asyncio.run(ask_a_liar(jobs, pack(answer)))
+        assert len(found.results) == len(answer.results)
+
+
+async def ask_a_liar(jobs: list[Job], answer: bytes) -> Done:
+    """Ask a worker process that gives this answer, whatever it is asked."""
+    ours, theirs = socket.socketpair()
+    clock = LoopClock()
+    clock.start()
+    worker = WorkerProcess(ORDERS, clock)
+    worker._process = await asyncio.create_subprocess_exec("sleep", "60")
+    worker._reader, worker._writer = await asyncio.open_connection(sock=ours)
+    theirs.sendall(answer)
+    try:
+        return await worker.run(jobs, 20)
+    finally:
+        theirs.close()
+        await worker._end()
+        clock.stop()
