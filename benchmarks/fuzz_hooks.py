@@ -19,10 +19,10 @@ from schemathesis import Case, GenerationMode, HookContext
 from schemathesis.core.parameters import ParameterLocation
 from schemathesis.transport.serialization import Binary
 
-from scenes.mnist import DigitsUnavailableError, load_digits
 from service.inference.images import ImageError, decode_grey
 
 _SIDE = 100
+_FILES = ("image", "images", "file")
 _LENGTH_HEADER = "Inference-Header-Content-Length"
 
 
@@ -33,7 +33,7 @@ def map_case(context: HookContext, case: Case[Any]) -> Case[Any]:  # noqa: ARG00
     if meta is not None and meta.generation.mode is GenerationMode.POSITIVE:
         # What is changed would be checked anew, and schemathesis has no check for files.
         case.freeze_metadata()
-        if case.path == "/synthesize":
+        if case.path.startswith("/synthesize"):
             _mend_query(case.query)
         elif case.path.endswith("/infer"):
             _mend_inference(case)
@@ -44,16 +44,12 @@ def map_case(context: HookContext, case: Case[Any]) -> Case[Any]:  # noqa: ARG00
 
 
 def _mend_query(query: dict[str, Any]) -> None:
-    """Move the canvas into the scene; ask for predictions with JSON only, for MNIST where it is at hand."""
+    """Move the canvas into the scene."""
     # Numbers may stand there as strings by now.
     half = float(query.get("size") or 0) / 2
     for name in ("x", "y"):
         if query.get(name) is not None:
             query[name] = min(max(float(query[name]), half), _SIDE - half)
-    if str(query.get("predict")).lower() == "true":
-        query["format"] = "json"
-    if query.get("digits") == "mnist" and not _has_mnist():
-        query["digits"] = "generated"
 
 
 def _mend_pictures(case: Case[Any]) -> None:
@@ -64,6 +60,8 @@ def _mend_pictures(case: Case[Any]) -> None:
         return
     kinds = case.multipart_content_types or {}
     for name, field in body.items():
+        if name not in _FILES:  # a text field beside them
+            continue
         kind = kinds.get(name, "image/png")
         if isinstance(field, list):
             body[name] = [_picture(file, kind) for file in field]
@@ -97,15 +95,7 @@ def _picture(data: Any, media_type: str) -> Any:
 
 @cache
 def _file(media_type: str) -> Binary:
+    kind = media_type.removeprefix("image/") if media_type.startswith("image/") else "png"
     stream = io.BytesIO()
-    Image.new("L", (30, 20), 200).save(stream, media_type.removeprefix("image/"))
+    Image.new("L", (30, 20), 200).save(stream, kind)
     return Binary(stream.getvalue())
-
-
-@cache
-def _has_mnist() -> bool:
-    try:
-        load_digits("test")
-    except DigitsUnavailableError:
-        return False
-    return True

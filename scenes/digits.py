@@ -16,7 +16,8 @@ CLASS_COUNT = 10
 class Digits(NamedTuple):
     """Digits of one split, on one library and device.
 
-    `images` uint8 `[m, 28, 28]`; `labels` int64 `[m]`; `softened` are the images after a 3×3 triangle
+    `images` uint8 `[m, 28, 28]`, behind which other canvases may follow that no scene draws by itself
+    (`with_others`); `labels` int64 `[m]`; `softened` are the images after a 3×3 triangle
     filter, which the small clutter digits are sampled from, uint8 `[m, 28, 28]`; `by_class` int64 `[m]`
     are the indices in the order of their classes, of which class c begins at `class_start[c]` and has
     `class_count[c]`.
@@ -84,3 +85,14 @@ def soften(images: Array) -> Array:
         below = xp.concat([values[:, 1:], dark], axis=1)
         values = xp.matrix_transpose(above + 2 * values + below)
     return xp.astype((values + 8) // 16, xp.uint8)
+
+
+def with_others(digits: Digits, others: npt.NDArray[np.uint8]) -> Digits:
+    """The same digits, on NumPy, and behind their images canvases that show none: uint8 `[k, 28, 28]`.
+
+    Other k has the index m + k; nothing draws it (`scenes.edit.replace_target` puts it into scenes).
+    """
+    return digits._replace(
+        images=np.concatenate([digits.images, others]),
+        softened=np.concatenate([digits.softened, soften(others)]),
+    )

@@ -7,8 +7,12 @@ from typing import NamedTuple
 
 from scenes.backend import Array, namespace
 from scenes.digits import CLASS_COUNT, Digits
+from scenes.paper import INK_PER_CANVAS, PaperParameters, draw_paper
 from scenes.presets import CANVAS_SIDE, Preset
 from scenes.random import Stream, uniform
+
+STROKE_LEVELS = (0.4, 0.82)
+"""Low on the ridge a stroke is about twice as wide as it was written, high on it half as wide."""
 
 
 class SceneParameters(NamedTuple):
@@ -39,6 +43,8 @@ class SceneParameters(NamedTuple):
     crop_source_y: Array  # int64 [n, c]
     crop_x_px: Array  # int64 [n, c], of the top-left corner
     crop_y_px: Array  # int64 [n, c]
+    stroke_level: Array | None = None  # float32 [n], how high on a stroke's ridge its edge is; 0: as written
+    paper: PaperParameters | None = None  # how scenes look as pictures of paper; as they are without
 
 
 def draw(
@@ -53,6 +59,7 @@ def draw(
     clutter: int | None = None,
     noise: float | None = None,
     digit_noise: float | None = None,
+    paper: bool | None = None,
 ) -> SceneParameters:
     """Draw scenes of a preset, one for each seed; whatever is given is not drawn.
 
@@ -67,6 +74,7 @@ def draw(
         clutter: how many clutter digits.
         noise: sigma of the background noise.
         digit_noise: share of the target's canvas pixels that is replaced.
+        paper: whether the scenes are shown as pictures of paper; none is as the preset has it.
 
     Raises:
         ValueError: a given value does not make a scene; the message names it and the allowed range.
@@ -83,12 +91,7 @@ def draw(
     digit_index = _draw_digit(seeds, digits, digit)
     label = xp.take(digits.labels, digit_index, axis=0)
     room = min((2 * min(v, preset.side_px - v) for v in (x, y) if v is not None), default=math.inf)
-    lowest, highest = preset.size_px
-    size_px = (
-        _between(uniform(seeds, Stream.SIZE, 1)[:, 0], lowest, min(highest, room))
-        if size is None
-        else full(size)
-    )
+    size_px = _draw_size(preset, seeds, room) if size is None else full(size)
     place = uniform(seeds, Stream.CENTRE, 2)
     centre_x_px = _draw_centre(preset, place[:, 0], size_px) if x is None else full(x)
     centre_y_px = _draw_centre(preset, place[:, 1], size_px) if y is None else full(y)
@@ -105,7 +108,10 @@ def draw(
 
     fewest, most = preset.clutter if clutter is None else (clutter, clutter)
     clutter_count = fewest + _below(uniform(seeds, Stream.CLUTTER_COUNT, 1)[:, 0], most - fewest + 1)
-    clutter_size_px = _between(uniform(seeds, Stream.CLUTTER_SIZE, most), *preset.clutter_size_px)
+    clutter_size_px = xp.minimum(
+        _between(uniform(seeds, Stream.CLUTTER_SIZE, most), *preset.clutter_size_px),
+        preset.clutter_per_size * size_px[:, None],
+    )
     clutter_place = xp.reshape(uniform(seeds, Stream.CLUTTER_CENTRE, 2 * most), (n, most, 2))
     clutter_room = preset.side_px - clutter_size_px
 
@@ -129,11 +135,15 @@ def draw(
         clutter_centre_y_px=clutter_size_px / 2 + clutter_place[:, :, 1] * clutter_room,
         clutter_angle_rad=_between(uniform(seeds, Stream.CLUTTER_ANGLE, most), -math.pi, math.pi),
         crop_side_px=crop_side,
-        crop_index=_below(uniform(seeds, Stream.CROP_DIGIT, crops), digits.images.shape[0]),
+        crop_index=_below(uniform(seeds, Stream.CROP_DIGIT, crops), digits.labels.shape[0]),
         crop_source_x=crop_source[:, :crops],
         crop_source_y=crop_source[:, crops:],
         crop_x_px=crop_place[:, :crops],
         crop_y_px=crop_place[:, crops:],
+        stroke_level=_draw_stroke(preset, seeds) if preset.stroke else None,
+        paper=draw_paper(seeds, size_px, centre_x_px, centre_y_px, preset.side_px)
+        if (preset.on_paper if paper is None else paper)
+        else None,
     )
 
 
@@ -214,10 +224,29 @@ def _draw_other_classes(seeds: Array, digits: Digits, label: Array, count: int) 
     return xp.reshape(index, other.shape)
 
 
+def _draw_size(preset: Preset, seeds: Array, room: float) -> Array:
+    """The sides of the targets' canvases, at most `room`: float32 `[n]`."""
+    u = uniform(seeds, Stream.SIZE, 1)[:, 0]
+    lowest, highest = preset.size_px[0], min(preset.size_px[1], room)
+    if not preset.log_size:
+        return _between(u, lowest, highest)
+    return lowest * namespace(u).exp(u * math.log(highest / lowest))
+
+
+def _draw_stroke(preset: Preset, seeds: Array) -> Array:
+    """Where on a stroke's ridge its edge is redrawn, 0 where it stays as it is written: float32 `[n]`."""
+    xp = namespace(seeds)
+    u = uniform(seeds, Stream.STROKE, 2)
+    return xp.where(u[:, 0] < preset.stroke, _between(u[:, 1], *STROKE_LEVELS), xp.zeros_like(u[:, 0]))
+
+
 def _draw_centre(preset: Preset, u: Array, size_px: Array) -> Array:
     """A canvas centre along one axis, uniform where the canvas fits."""
     if preset.whole_px:
         xp = namespace(u)
         places = _below(u, xp.astype(preset.side_px - size_px, xp.int64) + 1)
         return size_px / 2 + xp.astype(places, size_px.dtype)
-    return size_px / 2 + u * (preset.side_px - size_px)
+    half = size_px / 2
+    if preset.ink_fits:
+        half = namespace(u).clip(INK_PER_CANVAS * size_px, 0.0, preset.side_px / 2)
+    return half + u * (preset.side_px - 2 * half)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from scenes.backend import Array, namespace
+from scenes.digits import Digits
 from scenes.draw import SceneParameters
+from scenes.random import Stream, uniform
 
 
 def thin_out(parameters: SceneParameters, pieces: int) -> SceneParameters:
@@ -29,3 +31,24 @@ def remove_target(parameters: SceneParameters, chosen: Array) -> SceneParameters
     xp = namespace(parameters.seed)
     outside = xp.zeros_like(parameters.centre_x_px) - 2.0 * parameters.side_px
     return parameters._replace(centre_x_px=xp.where(chosen, outside, parameters.centre_x_px))
+
+
+def take_off_paper(parameters: SceneParameters) -> SceneParameters:
+    """The same scenes as they were before they were shown as pictures of paper: bright ink on the dark."""
+    return parameters._replace(paper=None)
+
+
+def replace_by_others(parameters: SceneParameters, chosen: Array, digits: Digits) -> SceneParameters:
+    """The same scenes, in those that are `chosen`, bool `[n]`, no digit, but things that are none.
+
+    Their target and clutter digits become canvases from behind the digits (`scenes.digits.with_others`).
+    """
+    xp = namespace(parameters.seed)
+    count, others = digits.labels.shape[0], digits.images.shape[0] - digits.labels.shape[0]
+    pieces = parameters.clutter_index.shape[1]
+    u = uniform(parameters.seed, Stream.OTHER, 1 + pieces)
+    index = count + xp.astype(u * others, xp.int64)
+    return parameters._replace(
+        digit_index=xp.where(chosen, index[:, 0], parameters.digit_index),
+        clutter_index=xp.where(chosen[:, None], index[:, 1:], parameters.clutter_index),
+    )

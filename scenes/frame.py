@@ -1,4 +1,7 @@
-"""Smaller scenes in the model's frame: centred on the dark, never enlarged, as the service does it."""
+"""Smaller scenes in the model's frame: centred on the dark, never enlarged.
+
+The service goes on beyond a picture with the median of its outermost pixels: of these scenes, the dark.
+"""
 
 from __future__ import annotations
 

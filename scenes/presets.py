@@ -15,6 +15,11 @@ class Preset:
     Lengths are in scene px, intensities and the noise's sigma in [0, 1], `digit_noise` is the share of the
     target's canvas pixels that is replaced. Clutter is either whole, smaller, rotated digits of other
     classes or raw `crop_side_px` crops of any digits. `whole_px` places the canvas on whole pixels.
+
+    With `log_size` sizes are uniform by their logarithm. Where `ink_fits`, a canvas may reach beyond the
+    scene as long as its ink does not. `clutter_per_size` bounds the clutter's canvases in sizes of the
+    target's. `stroke` is the share of targets whose strokes are redrawn, thinner or thicker, and sharp
+    (`scenes.render`); `on_paper` shows scenes as pictures of paper (`scenes.paper`).
     """
 
     name: str
@@ -28,6 +33,11 @@ class Preset:
     noise_sigma: tuple[float, float] = (0.0, 0.0)
     digit_noise: tuple[float, float] = (0.0, 0.0)
     whole_px: bool = False
+    log_size: bool = False
+    ink_fits: bool = False
+    clutter_per_size: float = 1.0
+    stroke: float = 0.0
+    on_paper: bool = False
 
 
 PRESETS = {
@@ -62,6 +72,17 @@ PRESETS = {
             clutter=(0, 16),
             noise_sigma=(0.0, 0.4),
             digit_noise=(0.0, 0.3),
+        ),
+        Preset(
+            name="paper",
+            source="pictures of paper, boards, screens, sheets on desks; a digit of 7 to 95 % of the side",
+            size_px=(10.0, 130.0),
+            clutter=(0, 4),
+            log_size=True,
+            ink_fits=True,
+            clutter_per_size=0.5,
+            stroke=0.7,
+            on_paper=True,
         ),
     )
 }

@@ -42,6 +42,11 @@ class Stream(IntEnum):
     STYLE = 16
     CLUTTER_STYLE = 17
     LATENT = 18
+    STROKE = 19
+    PAPER = 20
+    PAPER_TEXTURE = 21
+    PAPER_GRAIN = 22
+    OTHER = 23
 
 
 def random_bits(seeds: Array, stream: int, count: int) -> Array:

@@ -5,11 +5,17 @@ from __future__ import annotations
 from scenes.backend import Array, add_at, clip, look_up, namespace, span, works_ahead
 from scenes.digits import Digits
 from scenes.draw import SceneParameters
+from scenes.paper_render import on_paper
 from scenes.presets import CANVAS_SIDE
 from scenes.random import Stream, normal_halves, random_bits
 
 _CLUTTER_WINDOW_PX = 22
 """MNIST's ink stays within 16 canvas px of the centre, the filter adds 1.4: 9.9 px on a canvas of 16 px."""
+
+_FAINTEST_RIDGE = 0.15
+"""What is fainter, smoothed, is no stroke."""
+_RIDGE_SLOPE = 0.3
+"""How steeply a ridge falls at its edge, per canvas px."""
 
 _FIXED_BITS = 16
 """Clutter is sampled in fixed-point canvas coordinates: whole numbers round alike on every device."""
@@ -26,20 +32,24 @@ def render(parameters: SceneParameters, digits: Digits) -> Array:
         Intensities in [0, 1], float32 `[n, side_px, side_px]`.
     """
     xp = namespace(parameters.seed)
-    canvas = _canvas_with_noise(parameters, _canvas(parameters, digits))
-    scenes = place_target(parameters, canvas)
+    canvas = _canvas(parameters, digits)
+    scenes = _redraw(parameters, canvas, place_target(parameters, _canvas_with_noise(parameters, canvas)))
     flat = xp.reshape(scenes, (-1,))  # a view: what is added to it is added to the scenes
     if parameters.clutter_index.shape[1]:
         _add_clutter_digits(flat, parameters, digits)
     if parameters.crop_index.shape[1]:
         _add_crops(flat, parameters, digits)
     _add_noise(flat, parameters)
-    return clip(scenes, 0.0, 1.0)
+    scenes = clip(scenes, 0.0, 1.0)
+    if parameters.paper is None:
+        return scenes
+    return on_paper(scenes, parameters.paper, parameters.seed)
 
 
 def render_ink(parameters: SceneParameters, digits: Digits) -> Array:
     """The target's ink alone, without noise or clutter: float32 `[n, side_px, side_px]`."""
-    return place_target(parameters, _canvas(parameters, digits))
+    canvas = _canvas(parameters, digits)
+    return _redraw(parameters, canvas, place_target(parameters, canvas))
 
 
 def place_target(parameters: SceneParameters, canvas: Array) -> Array:
@@ -52,6 +62,43 @@ def place_target(parameters: SceneParameters, canvas: Array) -> Array:
     to_rows = canvas_weights(parameters.centre_y_px, parameters.size_px, side)
     to_columns = canvas_weights(parameters.centre_x_px, parameters.size_px, side)
     return xp.matmul(xp.matmul(to_rows, canvas), xp.matrix_transpose(to_columns))
+
+
+def _redraw(parameters: SceneParameters, canvas: Array, scenes: Array) -> Array:
+    """Targets with their strokes redrawn where that was drawn: thinner or thicker than written, and sharp.
+
+    A canvas, smoothed and divided by its highest value nearby, has ridges of height 1 along its strokes.
+    Placed into the scene, what lies higher than the stroke's level is ink; edges are about a scene px soft.
+    """
+    xp = namespace(canvas)
+    if parameters.stroke_level is None:
+        return scenes
+    smooth = _smooth(canvas)
+    highest = _highest_nearby(xp.matrix_transpose(_highest_nearby(xp.matrix_transpose(smooth))))
+    ridges = place_target(parameters, smooth / xp.maximum(highest, xp.zeros_like(highest) + _FAINTEST_RIDGE))
+    level = parameters.stroke_level[:, None, None]
+    softness = (_RIDGE_SLOPE * CANVAS_SIDE / parameters.size_px)[:, None, None]
+    foot = xp.maximum(level - softness / 2, level * 0.2)
+    redrawn = clip((ridges - foot) / softness, 0.0, 1.0)
+    return xp.where(level > 0, redrawn, scenes)
+
+
+def _smooth(canvas: Array) -> Array:
+    """Triangle filter (1, 2, 1) / 4 along both axes, dark beyond: the same shape."""
+    xp = namespace(canvas)
+    for _ in range(2):
+        dark = xp.zeros_like(canvas[:, :1])
+        above, below = xp.concat([dark, canvas[:, :-1]], axis=1), xp.concat([canvas[:, 1:], dark], axis=1)
+        canvas = xp.matrix_transpose((above + 2 * canvas + below) / 4)
+    return canvas
+
+
+def _highest_nearby(canvas: Array) -> Array:
+    """The highest of each pixel and its two neighbours along the columns: the same shape."""
+    xp = namespace(canvas)
+    above = xp.concat([canvas[:, :1], canvas[:, :-1]], axis=1)
+    below = xp.concat([canvas[:, 1:], canvas[:, -1:]], axis=1)
+    return xp.maximum(canvas, xp.maximum(above, below))
 
 
 def canvas_weights(centre_px: Array, size_px: Array, side_px: int) -> Array:

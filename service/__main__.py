@@ -100,7 +100,8 @@ async def _serve(settings: Settings, listener: socket.socket) -> str:
         log_config=None,  # its loggers are as all others are (logs.py)
         access_log=False,  # written by observe.py
         server_header=False,
-        proxy_headers=False,  # nobody here asks who the client is
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies),
         http=guarded_protocol(settings.head_timeout_s, shed),
         ws="none",
         timeout_keep_alive=75,  # longer than most proxies: who closes first may meet a request on its way

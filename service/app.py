@@ -20,21 +20,26 @@ from service.http.errors import add_error_handlers, documented
 from service.http.headers import PICTURE_POLICY
 from service.http.layers import LayeredApp
 from service.http.metrics import Metrics, add_metrics
-from service.http.uploads import IMAGE_TYPES, MULTIPART, Limits, read_image, read_images
+from service.http.uploads import IMAGE_TYPES, MULTIPART, OCTETS, Limits, read_image, read_images
 from service.inference.answer import data_uri, model_of, png, to_json
 from service.inference.batching import Batch, OverloadedError
 from service.inference.engine import Engine
 from service.pages import add_page
-from service.queries import PredictQuery, SourceName, SynthesizeQuery, refuse_repeats
+from service.queries import (
+    PredictQuery,
+    SceneAnswerQuery,
+    SceneQuery,
+    SourceName,
+    SynthesizeQuery,
+    refuse_repeats,
+)
 from service.reference import add_reference
 from service.schemas import (
     AliveAnswer,
     ErrorAnswer,
     PredictedSceneAnswer,
     PredictionAnswer,
-    PredictionWithoutMaps,
     ReadyAnswer,
-    SceneAnswer,
 )
 from service.settings import Settings
 from service.synthesis.handwriting import DigitSource, GeneratedDigits, Generator, MnistDigits
@@ -47,35 +52,40 @@ _log = logging.getLogger(__name__)
 _BINARY = {"type": "string", "format": "binary"}
 _ONE_IMAGE = {
     "required": True,
-    "description": "A picture as the multipart field `image`, or its bytes as the body.",
+    "description": "A picture as the multipart field `image` or `file`, or its bytes as the body. "
+    "Text fields beside it are ignored.",
     "content": {
         MULTIPART: {
             "schema": {
                 "type": "object",
                 "required": ["image"],
                 "properties": {"image": _BINARY},
-                "additionalProperties": False,
             },
             "encoding": {"image": {"contentType": ", ".join(IMAGE_TYPES)}},
         },
-        **{kind: {"schema": _BINARY} for kind in IMAGE_TYPES},
+        **{kind: {"schema": _BINARY} for kind in (*IMAGE_TYPES, OCTETS)},
     },
 }
-_NO_DIGITS = "MNIST is not at hand: run `python -m scenes download` once, or set GLIMPSE_MNIST_DIR …"
+_NOT_KEPT = {"Cache-Control": "no-store"}  # without a seed, each scene is another
+_TAGS = [
+    {"name": "predictions", "description": "What the model says of posted pictures."},
+    {"name": "scenes", "description": "Pictures to try it with, whose truth is known."},
+    {"name": "service", "description": "The state of the service, for probes and people."},
+    {"name": "open-inference", "description": "The same model for clients of Triton and KServe."},
+]
 
 
 def _many_images(most: int) -> dict[str, object]:
     images = {"type": "array", "items": _BINARY, "minItems": 1, "maxItems": most}
     return {
         "required": True,
-        "description": "Pictures as the multipart field `images`, once for each.",
+        "description": "Pictures as the multipart field `images` or `file`, once for each.",
         "content": {
             MULTIPART: {
                 "schema": {
                     "type": "object",
                     "required": ["images"],
                     "properties": {"images": images},
-                    "additionalProperties": False,
                 },
                 "encoding": {"images": {"contentType": ", ".join(IMAGE_TYPES)}},
             }
@@ -85,6 +95,10 @@ def _many_images(most: int) -> dict[str, object]:
 
 class _JSON(Response):
     media_type = "application/json"
+
+
+class _PNG(Response):
+    media_type = "image/png"
 
 
 def create_app(
@@ -117,7 +131,11 @@ def create_app(
         version=engine.version,
         description="Finds, frames and reads a handwritten digit in a cluttered picture. Lengths are in px "
         "of the picture as it was posted: x to the right, y down, origin at the top-left corner. Paths that "
-        "are not listed are answered with 404, methods that are not listed with 405, both in JSON.",
+        "are not listed are answered with 404, methods that are not listed with 405, HEAD as GET. Errors are "
+        "`application/problem+json` (RFC 9457), but for those of the Open Inference Protocol. A body may be "
+        "compressed, as `Content-Encoding` says: `gzip` or `deflate`.",
+        redirect_slashes=False,  # the address of a redirect would be made of whatever Host says
+        openapi_tags=_TAGS,
         docs_url=None,  # their scripts would come from another host; add_reference writes one without
         redoc_url=None,
     )
@@ -130,7 +148,9 @@ def create_app(
     limiter = SynthesisLimiter()
     _add_synthesis(app, engine, metrics, Synthesizer(sources), limiter)
     # The load shedder asks them before the app is asked (shedding.py).
-    app.state.gates = {("POST", "/predict"): engine.is_full, ("GET", "/synthesize"): limiter.is_flooded}
+    app.state.gates = {("POST", "/predict"): engine.is_full} | {
+        ("GET", path): limiter.is_flooded for path in ("/synthesize", "/synthesize/json")
+    }
     _add_health(app, engine)
     if settings.metrics:
         add_metrics(app, metrics)
@@ -147,7 +167,7 @@ def _count(engine: Engine, metrics: Metrics) -> None:
     metrics.watch_workers(lambda: engine.worker_pids)
 
     def count(batch: Batch) -> None:
-        metrics.batch(batch.size)
+        metrics.batch(batch.size, batch.done.looks)
         metrics.stage("queue", batch.queue_s)
         metrics.stage("decode", batch.done.decode_s)
         metrics.stage("inference", batch.done.inference_s)
@@ -176,19 +196,23 @@ def _add_prediction(app: FastAPI, engine: Engine, metrics: Metrics, limits: Limi
         predict,
         methods=["POST"],
         route_class_override=DirectRoute,
+        operation_id="predict",
+        tags=["predictions"],
         summary="Find and read the digit in a picture",
-        response_model=PredictionAnswer | PredictionWithoutMaps,
+        response_model=PredictionAnswer,
         response_description="What the model says of the picture.",
-        responses=documented(408, 413, 415, 422, 503),
+        responses=documented(400, 408, 413, 415, 422, 503),
         openapi_extra={"requestBody": _ONE_IMAGE},
     )
 
     @app.post(
         "/predict/batch",
+        operation_id="predict_batch",
+        tags=["predictions"],
         summary="Find and read the digits in many pictures",
-        response_model=list[PredictionAnswer | PredictionWithoutMaps | ErrorAnswer],
+        response_model=list[PredictionAnswer | ErrorAnswer],
         response_description="What the model says of each picture.",
-        responses=documented(408, 413, 415, 422, 503),
+        responses=documented(400, 408, 413, 415, 422, 503),
         openapi_extra={"requestBody": _many_images(limits.files)},
     )
     async def predict_batch(request: Request, query: Annotated[PredictQuery, Query()]) -> Response:
@@ -209,43 +233,68 @@ def _add_prediction(app: FastAPI, engine: Engine, metrics: Metrics, limits: Limi
 def _add_synthesis(
     app: FastAPI, engine: Engine, metrics: Metrics, synthesizer: Synthesizer, limiter: SynthesisLimiter
 ) -> None:
-    def draw_scene(query: SynthesizeQuery) -> tuple[Scene, bytes]:
+    def draw_scene(query: SceneQuery) -> tuple[Scene, bytes]:
         scene = synthesizer.make(query)
         return scene, png(scene.picture)
 
+    async def make_scene(query: SceneQuery) -> tuple[Scene, bytes]:
+        try:
+            return await limiter.run(partial(draw_scene, query))
+        except OverloadedError:
+            metrics.rejected("queue_full")
+            raise
+
+    async def tell_scene(scene: Scene, picture: bytes, *, predict: bool) -> Response:
+        answer = {"image": data_uri(picture), "truth": scene.truth, "parameters": scene.parameters}
+        if predict:
+            answer["prediction"] = orjson.Fragment(await engine.answer(picture, "array"))
+        return _JSON(to_json(answer), headers=_NOT_KEPT)
+
     @app.get(
         "/synthesize",
+        operation_id="synthesize",
+        tags=["scenes"],
         summary="Make a scene",
-        response_model=SceneAnswer | PredictedSceneAnswer,
+        response_class=_PNG,
+        response_description="The scene.",
         responses={
-            200: {"description": "The scene.", "content": {"image/png": {"schema": _BINARY}}},
-            **documented(422, 503, unavailable=_NO_DIGITS, body=False),
+            200: {"content": {"image/png": {"schema": _BINARY}}},
+            **documented(409, 422, 503, body=False),
         },
     )
     async def synthesize(request: Request, query: Annotated[SynthesizeQuery, Query()]) -> Response:
         """A 100 x 100 px scene of digits that nobody wrote; what is not given is drawn from the seed.
 
-        One scene is made at a time and few requests may wait for it: the others get a 503 with `Retry-After`.
+        With `format=json` the answer is that of `/synthesize/json`. One scene is made at a time and few
+        requests may wait for it: the others get a 503 with `Retry-After`.
         """
         refuse_repeats(request.scope["query_string"])
-        try:
-            scene, picture = await limiter.run(partial(draw_scene, query))
-        except OverloadedError:
-            metrics.rejected("queue_full")
-            raise
-        headers = {"Cache-Control": "no-store"}  # without a seed, each is another
-        if query.format == "png":
-            headers["Content-Security-Policy"] = PICTURE_POLICY
-            return Response(picture, media_type="image/png", headers=headers)
-        answer = {"image": data_uri(picture), "truth": scene.truth, "parameters": scene.parameters}
-        if query.predict:
-            answer["prediction"] = orjson.Fragment(await engine.answer(picture, "array"))
-        return _JSON(to_json(answer), headers=headers)
+        scene, picture = await make_scene(query)
+        if query.format == "json":
+            return await tell_scene(scene, picture, predict=query.predict)
+        return _PNG(picture, headers={**_NOT_KEPT, "Content-Security-Policy": PICTURE_POLICY})
+
+    @app.get(
+        "/synthesize/json",
+        operation_id="synthesize_json",
+        tags=["scenes"],
+        summary="Make a scene and tell what it shows",
+        response_model=PredictedSceneAnswer,
+        response_description="The scene, its truth and what it was made with.",
+        responses=documented(409, 422, 503, body=False),
+    )
+    async def synthesize_json(request: Request, query: Annotated[SceneAnswerQuery, Query()]) -> Response:
+        """The scene of `/synthesize` as JSON, with the truth; one seed is one scene in both."""
+        refuse_repeats(request.scope["query_string"])
+        scene, picture = await make_scene(query)
+        return await tell_scene(scene, picture, predict=query.predict)
 
 
 def _add_health(app: FastAPI, engine: Engine) -> None:
     @app.get(
         "/healthz",
+        operation_id="get_health",
+        tags=["service"],
         summary="Is the process alive?",
         response_model=AliveAnswer,
         response_description="It is.",
@@ -256,6 +305,8 @@ def _add_health(app: FastAPI, engine: Engine) -> None:
 
     @app.get(
         "/readyz",
+        operation_id="get_readiness",
+        tags=["service"],
         summary="Can it answer now?",
         response_model=ReadyAnswer,
         response_description="It can.",

@@ -50,7 +50,7 @@ class PageFile(NamedTuple):
 
 
 def add_page(app: FastAPI) -> None:
-    """Answer `/` with the page and `/page/…` with its files, to GET and HEAD alike."""
+    """Answer `/` with the page and `/page/…` with its files."""
     # Read once: a name from outside never becomes a path.
     files = {
         path.name: make_file(path.read_bytes(), path.suffix)
@@ -60,6 +60,8 @@ def add_page(app: FastAPI) -> None:
 
     @app.get(
         "/",
+        operation_id="get_page",
+        tags=["service"],
         summary="The page",
         response_class=HTMLResponse,
         response_description="The page.",
@@ -74,8 +76,7 @@ def add_page(app: FastAPI) -> None:
             raise HTTPException(404)
         return answer_file(request, files[name])
 
-    app.head("/", include_in_schema=False)(page)
-    app.api_route("/page/{name}", methods=["GET", "HEAD"], include_in_schema=False)(file)
+    app.get("/page/{name}", include_in_schema=False)(file)
 
 
 def make_file(content: bytes, suffix: str) -> PageFile:

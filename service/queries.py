@@ -27,6 +27,8 @@ MAX_SEED = 2**31 - 1
 Maps = Literal["array", "png", "none"]
 SourceName = Literal["generated", "mnist"]
 
+UNDOCUMENTED: dict[str, Any] = {"x-internal": True}
+"""Marks a parameter that OpenAPI documents leave out."""
 
 # How numbers are written: pydantic would also read 1_000 and the digits of all scripts.
 _WRITTEN: dict[object, re.Pattern[str]] = {
@@ -78,13 +80,13 @@ class PredictQuery(_Query):
     maps: Maps = Field(
         "array",
         examples=["none"],
-        description="How the attention map and the glimpse are written: as rows of numbers, as PNG data "
-        "URIs, or not at all.",
+        description="How the attention map, the glimpse and the frame are written: as rows of numbers, as "
+        "PNG data URIs, or not at all.",
     )
 
 
-class SynthesizeQuery(_Query):
-    """Query of `/synthesize`; what is not given is drawn from the seed."""
+class SceneQuery(_Query):
+    """What a scene is to show; what is not given is drawn from the seed."""
 
     digit: int | None = Field(None, ge=0, le=9, description="The target digit.", examples=[3])
     x: float | None = Field(
@@ -102,6 +104,11 @@ class SynthesizeQuery(_Query):
     digit_noise: float | None = Field(
         None, ge=0, le=0.3, description="Share of the target's canvas pixels replaced at random."
     )
+    paper: bool = Field(
+        False,
+        description="Whether the scene is shown as a picture of paper, a board or a sheet on a desk, as one "
+        "might photograph it; how it looks is drawn from the seed.",
+    )
     digits: SourceName = Field(
         "generated",
         description="Whose digits, the clutter's as well: new ones that the generator writes, or those of "
@@ -117,12 +124,6 @@ class SynthesizeQuery(_Query):
     seed: int | None = Field(
         None, ge=0, le=MAX_SEED, description="Seed; without one each scene is another.", examples=[7]
     )
-    format: Literal["png", "json"] = Field(
-        "png", description="The picture itself, or JSON with the picture, the truth and the parameters."
-    )
-    predict: bool = Field(
-        False, description="With `format=json`: also what `/predict` says of this very scene."
-    )
 
     @model_validator(mode="after")
     def _fit(self) -> Self:
@@ -134,6 +135,27 @@ class SynthesizeQuery(_Query):
                         f"{name}: expected a number from {lowest:g} to {highest:g}, where a canvas of "
                         f"{self.size:g} px fits, got {value:g}"
                     )
+        return self
+
+
+class SceneAnswerQuery(SceneQuery):
+    """Query of `/synthesize/json`."""
+
+    predict: bool = Field(False, description="Also tell what `/predict` says of this very scene.")
+
+
+class SynthesizeQuery(SceneAnswerQuery):
+    """Query of `/synthesize`, which answers as `/synthesize/json` does where it is asked for JSON.
+
+    An operation of an OpenAPI document should have one type of answer, so the parameters that change it are
+    read, but not documented.
+    """
+
+    format: Literal["png", "json"] = Field("png", json_schema_extra=UNDOCUMENTED)
+    predict: bool = Field(False, json_schema_extra=UNDOCUMENTED)
+
+    @model_validator(mode="after")
+    def _have_room(self) -> Self:
         if self.predict and self.format == "png":
             raise ValueError("predict: expected format=json with it, since a PNG has no room, got format=png")
         return self

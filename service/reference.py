@@ -66,7 +66,7 @@ class Call(NamedTuple):
 
 
 def add_reference(app: FastAPI) -> None:
-    """Answer `/docs`, to GET and HEAD alike; it is written once for each address that it is asked at."""
+    """Answer `/docs`; it is written once for each address that it is asked at."""
 
     @lru_cache(maxsize=8)
     def written(address: str) -> PageFile:
@@ -78,7 +78,7 @@ def add_reference(app: FastAPI) -> None:
         name = host if _HOST.fullmatch(host) else "localhost:8000"
         return answer_file(request, written(f"{request.scope['scheme']}://{name}"))
 
-    app.api_route("/docs", methods=["GET", "HEAD"], include_in_schema=False)(reference)
+    app.get("/docs", include_in_schema=False)(reference)
 
 
 def render(document: dict[str, Any], address: str) -> str:

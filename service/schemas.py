@@ -6,7 +6,8 @@ predicting them; a test holds the two together.
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -19,6 +20,7 @@ DataUri = Annotated[
     str, Field(pattern="^data:image/png;base64,", examples=["data:image/png;base64,iVBORw0K…"])
 ]
 Row = Annotated[list[Share], Field(min_length=1, max_length=SCENE_SIDE_PX)]
+FrameRow = Annotated[list[Share], Field(min_length=SCENE_SIDE_PX, max_length=SCENE_SIDE_PX)]
 GlimpseRow = Annotated[list[Share], Field(min_length=GLIMPSE_SIDE_PX, max_length=GLIMPSE_SIDE_PX)]
 Digit = Annotated[int, Field(ge=0, le=len(CLASSES) - 1)]
 
@@ -34,6 +36,15 @@ class BoxAnswer(_Answer):
     y: float = Field(ge=0, description="Top edge, px.")
     width: float = Field(ge=0, description="Width, px.")
     height: float = Field(ge=0, description="Height, px.")
+
+
+class FrameBoxAnswer(_Answer):
+    """What a frame covers of the posted image, in its px; it may reach beyond the image."""
+
+    x: float = Field(description="Left edge, px; may be negative.")
+    y: float = Field(description="Top edge, px; may be negative.")
+    width: float = Field(gt=0, description="Width, px.")
+    height: float = Field(gt=0, description="Height, px.")
 
 
 class AttentionAnswer(_Answer):
@@ -59,8 +70,10 @@ class TimingAnswer(_Answer):
     """Where the time went."""
 
     queue: Milliseconds = Field(description="Waiting for a worker that is free, ms.")
-    decode: Milliseconds = Field(description="Decoding the image and placing it into the frame, ms.")
-    inference: Milliseconds = Field(description="The model's call; in a batch, of all its images, ms.")
+    decode: Milliseconds = Field(description="Decoding the image, ms.")
+    inference: Milliseconds = Field(
+        description="Cutting frames out of the image and the model's calls; in a batch, of all images, ms."
+    )
     encode: Milliseconds = Field(description="Computing and encoding the maps, ms.")
 
 
@@ -77,13 +90,27 @@ class PredictionWithoutMaps(_Answer):
     )
     bbox: BoxAnswer = Field(description="Box of the digit, in px of the posted image, clipped to it.")
     attention: AttentionAnswer = Field(description="The attention, in px of the posted image.")
-    inverted: bool = Field(description="Whether dark ink on light paper was turned to bright on dark.")
+    inverted: bool = Field(description="Whether the ink at the box is darker than the ground around it.")
     model: ModelAnswer = Field(description="Which model answered, and where it ran.")
     timing_ms: TimingAnswer = Field(description="Where the time went, milliseconds.")
 
 
+def _optional_beyond(base: type[BaseModel]) -> Callable[[dict[str, Any]], None]:
+    """Document the fields that a class has beyond `base` as ones that may be absent.
+
+    What an answer holds depends on its query; generated clients know one type for it.
+    """
+
+    def document(schema: dict[str, Any]) -> None:
+        schema["required"] = [name for name in schema["required"] if name in base.model_fields]
+
+    return document
+
+
 class PredictionAnswer(PredictionWithoutMaps):
-    """What the model says of an image."""
+    """What the model says of an image; with `maps=none` without the attention map and the glimpse."""
+
+    model_config = ConfigDict(json_schema_extra=_optional_beyond(PredictionWithoutMaps))
 
     attention_map: Annotated[list[Row], Field(min_length=1, max_length=SCENE_SIDE_PX)] | DataUri = Field(
         description="The attention as a grid of rows that spans the posted image exactly, at most "
@@ -92,11 +119,27 @@ class PredictionAnswer(PredictionWithoutMaps):
     glimpse: (
         Annotated[list[GlimpseRow], Field(min_length=GLIMPSE_SIDE_PX, max_length=GLIMPSE_SIDE_PX)] | DataUri
     ) = Field(description="What the classifier saw, rows of intensities 0 to 1. With `maps=png` a grey PNG.")
+    frame: Annotated[list[FrameRow], Field(min_length=SCENE_SIDE_PX, max_length=SCENE_SIDE_PX)] | DataUri = (
+        Field(
+            description="What the network saw in its last look, rows of intensities 0 to 1; beyond the image "
+            "it repeats the image's edges. With `maps=png` a grey PNG."
+        )
+    )
+    frame_box: FrameBoxAnswer = Field(description="Where that frame lies in the posted image.")
 
 
 class ErrorAnswer(_Answer):
-    """Why there is no answer."""
+    """Why a picture of a batch has no answer."""
 
+    detail: str = Field(description="What was wrong: its name, what was expected and what came.")
+
+
+class Problem(_Answer):
+    """Why a request has no answer, as RFC 9457 writes it."""
+
+    type: str = Field(description="Always `about:blank`: the status says of what kind the problem is.")
+    title: str = Field(description="The status in words.")
+    status: int = Field(description="The status.")
     detail: str = Field(description="What was wrong: its name, what was expected and what came.")
 
 
@@ -117,6 +160,7 @@ class ParametersAnswer(_Answer):
     clutter: int = Field(description="Number of clutter digits.")
     noise: float = Field(description="Standard deviation of the background noise, intensities being 0 to 1.")
     digit_noise: Share = Field(description="Share of the target's canvas pixels that was replaced at random.")
+    paper: bool = Field(description="Whether the scene is shown as a picture of paper.")
     digits: SourceName = Field(description="Whose digits: the generator's or MNIST's.")
     style: int = Field(description="The target's handwriting.")
     seed: int = Field(description="Seed of all that was not given.")
@@ -131,7 +175,9 @@ class SceneAnswer(_Answer):
 
 
 class PredictedSceneAnswer(SceneAnswer):
-    """A scene that was made, with what the model says of it."""
+    """A scene that was made; with `predict=true` also what the model says of it."""
+
+    model_config = ConfigDict(json_schema_extra=_optional_beyond(SceneAnswer))
 
     prediction: PredictionAnswer = Field(description="What `/predict` says of this very scene.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import os
 import re
@@ -28,6 +29,7 @@ _PREFIX = "GLIMPSE_"
 # Read by other parts of this project.
 _OTHER_VARIABLES = ("GLIMPSE_MNIST_DIR", "GLIMPSE_COMMIT", "GLIMPSE_BROWSER", "GLIMPSE_DOCKER")
 _KEY = re.compile(r"[!-+\--~]{16,}")  # visible ASCII without the comma
+_NAMED_KEY = re.compile(r"([A-Za-z0-9._-]{1,64}):(.*)")
 _ORIGIN = re.compile(r"\*|https?://[A-Za-z0-9.:\[\]_-]+")
 
 _log = logging.getLogger(__name__)
@@ -112,10 +114,11 @@ class Settings(BaseSettings):
         16 * 2**20, ge=1, description="Largest request body in bytes, of all files of a batch together."
     )
     max_pixels: int = Field(
-        24_000_000,
+        25_000_000,
         ge=1,
         le=178_956_970,  # Pillow decodes no more
-        description="Most pixels of a posted picture, checked before it is decoded.",
+        description="Most pixels of a posted picture, checked before it is decoded. A JPEG may have twice as "
+        "many: over the limit it is decoded at half its size.",
     )
     max_files: int = Field(256, ge=1, le=65_536, description="Most files of a batch.")
     body_timeout_s: float = Field(
@@ -131,7 +134,7 @@ class Settings(BaseSettings):
         le=3600,
         allow_inf_nan=False,
         description="How long a request's head may take to come, in seconds; also how long a client may take "
-        "nothing of its answer.",
+        "nothing of its answer, or may go on sending what has been refused.",
     )
     access_log: bool = Field(False, description="Whether to print a line for every request.")
     log_format: LogFormat = Field(
@@ -140,9 +143,15 @@ class Settings(BaseSettings):
     metrics: bool = Field(True, description="Whether to answer `/metrics`, which needs no key.")
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (),
-        description="Keys of at least 16 characters, commas between; where there are any, one is needed.",
+        description="Keys of at least 16 characters, commas between; where there are any, one is needed. "
+        "`name:key` names one for the access log.",
     )
     api_keys_file: Path | None = Field(None, description="A file with more of these keys, one on each line.")
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Addresses or networks of proxies, with commas between, whose `X-Forwarded-For` says who "
+        "the client is.",
+    )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Origins whose pages may ask this service, with commas between; `*` is every origin.",
@@ -162,7 +171,7 @@ class Settings(BaseSettings):
             return default
         return value
 
-    @field_validator("api_keys", "cors_origins", mode="before")
+    @field_validator("api_keys", "trusted_proxies", "cors_origins", mode="before")
     @classmethod
     def _split_at_commas(cls, value: object) -> object:
         return split_words(value) if isinstance(value, str) else value
@@ -172,6 +181,17 @@ class Settings(BaseSettings):
     def _check_keys(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         check_keys([key.get_secret_value() for key in keys])
         return keys
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _check_proxies(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        for proxy in proxies:
+            try:
+                ipaddress.ip_network(proxy)
+            except ValueError:
+                expected = "addresses or networks such as 10.0.0.1 or 10.0.0.0/8"
+                raise ValueError(f"expected {expected}, got {proxy!r}") from None
+        return proxies
 
     @field_validator("cors_origins")
     @classmethod
@@ -191,9 +211,16 @@ def split_words(text: str) -> list[str]:
     return words
 
 
+def split_key(word: str) -> tuple[str, str]:
+    """The name and the key of `name:key`; the name is empty where there is none."""
+    named = _NAMED_KEY.fullmatch(word)
+    return (named[1], named[2]) if named else ("", word)
+
+
 def check_keys(keys: list[str]) -> None:
     """Refuse with ValueError what would be no secret, or no header could carry; no message tells a key."""
-    for number, key in enumerate(keys, 1):
+    for number, word in enumerate(keys, 1):
+        _, key = split_key(word)
         if not _KEY.fullmatch(key):
             came = f"{len(key)} characters" if len(key) < 16 else "one with other characters"
             raise ValueError(

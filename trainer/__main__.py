@@ -60,6 +60,11 @@ def _parser() -> argparse.ArgumentParser:
         help="of the refiner's and the classifier's products (default: the preset's); bfloat16 is quick "
         "where the processor multiplies it",
     )
+    training.add_argument(
+        "--start",
+        type=Path,
+        help="go on from the weights of this .onnx file or finished run (default: start from random ones)",
+    )
     training.set_defaults(run_command=_train)
 
     evaluation = commands.add_parser("evaluate", help="figures on scenes of digits that training never saw")
@@ -93,7 +98,7 @@ def _train(options: argparse.Namespace) -> None:
     if options.precision:
         preset = dataclasses.replace(preset, precision=options.precision)
     run = options.run or Path("runs") / f"{preset.name}-seed{options.seed}"
-    train(preset, run, seed=options.seed, device=options.device)
+    train(preset, run, seed=options.seed, device=options.device, start=options.start)
     print(f"trained into {run}; next: python -m trainer export {run}")
 
 

@@ -4,7 +4,8 @@ A batch is a pure function of the run's seed and the step, so a resumed run sees
 
 Some scenes get more clutter pasted in before the network sees them. It sees the crowded picture; the terms
 that fit the box to the ink see the picture before pasting: it learns that what was pasted does not belong to
-the digit, and clutter that was there from the start looks just alike. Some scenes have no digit at all.
+the digit, and clutter that was there from the start looks just alike. Likewise some scenes are shown to it as
+pictures of paper, while the ink is measured on the scene as it was. Some scenes have no digit at all.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from torch import Tensor
 from models.contract import SCENE_SIDE_PX
 from scenes.digits import Digits, digits_like
 from scenes.draw import SceneParameters, draw
-from scenes.edit import remove_target, thin_out
+from scenes.edit import remove_target, replace_by_others, take_off_paper, thin_out
 from scenes.frame import centre_in_frame
 from scenes.presets import Preset, find_preset
 from scenes.random import uniform
@@ -40,6 +41,9 @@ all of them takes a core five seconds."""
 _FIRST_WINDOW_STREAM = 101
 _SECOND_WINDOW_STREAM = 102
 _NO_DIGIT_STREAM = 103
+_BLANK_STREAM = 105
+_BLANK = 0.4
+"""Share of the pictures of paper without a digit where nothing is in its place."""
 PASTED_PIECES = 4
 """How many clutter digits or crops are pasted into a scene that is crowded."""
 
@@ -48,16 +52,21 @@ class LabelledBatch(NamedTuple):
     """All that training ever gets to see of a batch."""
 
     scenes: Tensor  # [batch, 1, 100, 100], intensities in [0, 1]
-    before_pasting: Tensor  # the same scenes before clutter was pasted in, likewise
+    before_pasting: Tensor  # likewise, before clutter was pasted in and before they lay on paper
     labels: Tensor  # [batch], classes; `NO_DIGIT` where there is none
 
 
 class _Part(NamedTuple):
-    """A part of each batch: how many scenes of a preset, with clutter pasted in or without."""
+    """A part of each batch: which of its scenes are of a preset, with clutter pasted in or without."""
 
     preset: Preset
     pasted: bool
-    scenes: int
+    start: int
+    stop: int
+
+    def count(self, rank: int, world: int) -> int:
+        """How many of them a process makes; each takes every `world`-th scene of the batch."""
+        return len(range(self.start + (rank - self.start) % world, self.stop, world))
 
 
 class TrainingScenes:
@@ -73,6 +82,7 @@ class TrainingScenes:
         world: how many processes train together.
         pasted: share of the scenes into which clutter is pasted.
         without_digit: share of the scenes that have no digit.
+        paper_without_digit: the same of pictures of paper; none is the same.
         warped: whether handwriting is varied, anew every 65,536 scenes.
         recorded: whether making scenes is recorded as a CUDA graph; the next block overwrites the last one's.
 
@@ -95,6 +105,7 @@ class TrainingScenes:
         world: int = 1,
         pasted: float = 0.0,
         without_digit: float = 0.0,
+        paper_without_digit: float | None = None,
         warped: bool = False,
         recorded: bool = False,
     ) -> None:
@@ -105,8 +116,21 @@ class TrainingScenes:
         self._seed, self._batch_size, self._device = seed, batch_size, device
         self._mine, self._world = torch.arange(rank, batch_size, world, device=device), world
         self._as_written = self._digits = digits_like(torch.zeros(0, device=device), digits)
-        self._parts = list(_share_out(mixture, pasted, batch_size, rank, world))
-        self._without_digit, self._warped = without_digit, warped
+        self._has_others = digits.images.shape[0] > digits.labels.shape[0]
+        self._parts = list(_share_out(mixture, pasted, batch_size))
+        self._rank, self._warped = rank, warped
+        self._without_digit = torch.cat(
+            [
+                torch.full(
+                    (part.stop - part.start,),
+                    without_digit
+                    if paper_without_digit is None or not part.preset.on_paper
+                    else paper_without_digit,
+                    device=device,
+                )
+                for part in self._parts
+            ]
+        )
         self.steps_per_block, self._blocks_per_handwriting = _share_steps(batch_size, recorded)
         self._handwriting: int | None = None
         self._block: tuple[int, LabelledBatch] | None = None
@@ -142,17 +166,22 @@ class TrainingScenes:
         """
         if self._world == 1:
             return None
-        with_digit = ~self._absent(self._seeds(step, 1)[0])
+        with_digit = ~_are_absent(self._seeds(step, 1), self._without_digit)[0]
         return with_digit.sum().clamp(min=1) / self._world
 
     def _render_block(self, seeds: Tensor) -> LabelledBatch:
         """Several steps' scenes at once, `[steps, batch, …]`: small batches cost more calls than work."""
+        absent = _are_absent(seeds, self._without_digit[self._mine])
         made, start = [], 0
         for part in self._parts:
-            some = self._render_part(part, seeds[:, start : start + part.scenes].flatten())
-            shape = (self.steps_per_block, part.scenes)
-            made.append([values.view(*shape, *values.shape[1:]) for values in some])
-            start += part.scenes
+            stop = start + part.count(self._rank, self._world)
+            if stop > start:
+                some = self._render_part(
+                    part, seeds[:, start:stop].flatten(), absent[:, start:stop].flatten()
+                )
+                shape = (self.steps_per_block, stop - start)
+                made.append([values.view(*shape, *values.shape[1:]) for values in some])
+            start = stop
         return LabelledBatch(*(torch.cat(values, dim=1) for values in zip(*made, strict=True)))
 
     def _vary_handwriting(self, number: int) -> None:
@@ -170,17 +199,20 @@ class TrainingScenes:
             self._digits.softened.copy_(varied.softened)
         self._handwriting = number
 
-    def _render_part(self, part: _Part, seeds: Tensor) -> LabelledBatch:
-        absent = self._absent(seeds)
-        drawn = remove_target(draw(part.preset, seeds, self._digits), absent)
+    def _render_part(self, part: _Part, seeds: Tensor, absent: Tensor) -> LabelledBatch:
+        drawn = draw(part.preset, seeds, self._digits)
+        labels = torch.where(absent, NO_DIGIT, drawn.label)
+        if part.preset.on_paper and self._has_others:
+            drawn = replace_by_others(drawn, absent, self._digits)
+            absent = absent & (uniform(seeds, _BLANK_STREAM, 1)[:, 0] < _BLANK)
+        drawn = remove_target(drawn, absent)
         scenes = _frame(drawn, self._digits)
-        before = _frame(thin_out(drawn, PASTED_PIECES), self._digits) if part.pasted else scenes
-        return LabelledBatch(scenes, before, torch.where(absent, NO_DIGIT, drawn.label))
-
-    def _absent(self, seeds: Tensor) -> Tensor:
-        """Whether a scene has no digit: bool, `[n]`."""
-        chosen: Tensor = uniform(seeds, _NO_DIGIT_STREAM, 1)[:, 0] < self._without_digit
-        return chosen
+        if not (part.pasted or part.preset.on_paper):
+            return LabelledBatch(scenes, scenes, labels)
+        before = thin_out(drawn, PASTED_PIECES) if part.pasted else drawn
+        if part.preset.on_paper:
+            before = take_off_paper(before)
+        return LabelledBatch(scenes, _frame(before, self._digits), labels)
 
     def _seeds_of_block(self, number: int) -> Tensor:
         """This process's seeds: int64 `[steps, share of the batch]`."""
@@ -223,10 +255,8 @@ def _share_steps(batch_size: int, recorded: bool) -> tuple[int, int]:
     return _STEPS_PER_BLOCK * together, blocks // together
 
 
-def _share_out(
-    mixture: Mapping[str, float], pasted: float, batch_size: int, rank: int, world: int
-) -> Iterator[_Part]:
-    """The parts of a batch that this process makes; each takes every `world`-th scene."""
+def _share_out(mixture: Mapping[str, float], pasted: float, batch_size: int) -> Iterator[_Part]:
+    """The parts of a batch, one behind the other."""
     share, start = 0.0, 0
     for name, fraction in mixture.items():
         preset = find_preset(name)
@@ -235,10 +265,15 @@ def _share_out(
         for chosen, portion in ((preset, 1 - within), (crowded, within)):
             share += fraction * portion
             stop = round(share * batch_size)
-            count = len(range(start + (rank - start) % world, stop, world))
-            if count:
-                yield _Part(chosen, chosen is crowded, count)
+            if stop > start:
+                yield _Part(chosen, chosen is crowded, start, stop)
             start = stop
+
+
+def _are_absent(seeds: Tensor, shares: Tensor) -> Tensor:
+    """Whether scenes have no digit, by the share of such scenes at each place: bool `[steps, batch]`."""
+    chance = uniform(seeds.flatten(), _NO_DIGIT_STREAM, 1)[:, 0].view(seeds.shape)
+    return chance < shares
 
 
 def _crowd(preset: Preset) -> Preset:

@@ -6,12 +6,16 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from scenes.digits import Digits
+from scenes.digits import Digits, with_others
 from scenes.mnist import load_digits
+from trainer.non_digits import non_digits
+
+NON_DIGITS = 5_000
+HELD_OUT_NON_DIGITS = 1_000
 
 
 class TrainingDigits(NamedTuple):
-    """Digits of `train` to learn from, of `held_out` to watch a run and to calibrate.
+    """Digits of `train` to learn from, of `held_out` to watch a run and to calibrate; non-digits behind both.
 
     `source` says in words what those of `train` are; the model's sidecar has it from there.
     """
@@ -28,8 +32,12 @@ def mnist_digits() -> TrainingDigits:
         scenes.mnist.DigitsUnavailableError: MNIST is not to be had.
     """
     train = load_digits("train")
-    source = f"MNIST training digits 0 to {len(train.labels) - 1:,} (CC BY-SA 3.0)"
-    return TrainingDigits(train, load_digits("validation"), source)
+    source = f"MNIST training digits 0 to {len(train.labels) - 1:,} (CC BY-SA 3.0), made letters and doodles"
+    return TrainingDigits(
+        with_others(train, non_digits(NON_DIGITS, seed=0)),
+        with_others(load_digits("validation"), non_digits(HELD_OUT_NON_DIGITS, seed=1)),
+        source,
+    )
 
 
 def name_digits(digits: TrainingDigits) -> dict[str, str]:

@@ -265,11 +265,12 @@ class GlimpseModel(nn.Module):
         design, votes = self.design, VOTES_IN_TRAINING if self.training else VOTES
         with torch.autocast(scenes.device.type, enabled=False):  # in bfloat16 small digits are missed
             heat, coarse, gathered_logits = self.attention_network(scenes)
+        ground = border_mean(scenes)
         first_window = square_window(coarse, FIRST_WINDOW, design.glimpse_gradient, first)
-        refined = self.refiner(read_square(scenes, first_window, FIRST_GLIMPSE_SIDE))
+        refined = self.refiner(read_square(scenes, first_window, FIRST_GLIMPSE_SIDE, ground))
         gaussian = _correct(first_window, refined[:, :4])
         second_window = square_window(gaussian, design.second_window, design.glimpse_gradient, second)
-        glimpse = read_square(scenes, second_window, design.glimpse_side)
+        glimpse = read_square(scenes, second_window, design.glimpse_side, ground)
         glimpse_logits = self.classifier(glimpse)
         return Looks(
             # Those that are asked beside the second glimpse learn by their own label losses alone.
@@ -331,10 +332,20 @@ def _damp(value: Tensor, share: float) -> Tensor:
     return share * value + (1 - share) * value.detach()
 
 
-def read_square(scenes: Tensor, window: Tensor, side: int) -> Tensor:
-    """The glimpses `[batch, side, side]` of windows `[batch, 3]` of scenes `[batch, 1, h, w]`."""
+def border_mean(scenes: Tensor) -> Tensor:
+    """The mean of the outermost pixels, `[batch]`, of scenes `[batch, 1, h, w]`: what goes on beyond them."""
+    rows, columns = scenes[:, 0, [0, -1], :], scenes[:, 0, :, [0, -1]]
+    return (rows.mean(dim=(1, 2)) + columns.mean(dim=(1, 2))) / 2
+
+
+def read_square(scenes: Tensor, window: Tensor, side: int, beyond: Tensor) -> Tensor:
+    """The glimpses `[batch, side, side]` of windows `[batch, 3]` of scenes `[batch, 1, h, w]`.
+
+    Beyond a scene lies the intensity `beyond`, `[batch]`: a page goes on as a page, the dark as the dark.
+    """
     x, y, extent = window.unbind(1)
-    return read_glimpse(scenes[:, 0], x, y, extent, extent, side)
+    level = beyond[:, None, None]
+    return read_glimpse(scenes[:, 0] - level, x, y, extent, extent, side) + level
 
 
 def _correct(window: Tensor, corrections: Tensor) -> Gaussian:

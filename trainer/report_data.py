@@ -21,7 +21,7 @@ from trainer.attention import Gaussian, attention_maps, reported_boxes
 from trainer.data import SEEDS_PER_RUN
 from trainer.evaluate import BATCH, ink_boxes_in_frame, make_pictures
 from trainer.metrics import intersection_over_union
-from trainer.model import SECOND_WINDOW, GlimpseModel, read_square, square_window
+from trainer.model import SECOND_WINDOW, GlimpseModel, border_mean, read_square, square_window
 from trainer.monitor import LOOKS_NAME, METRICS_NAME
 from trainer.validation import WATCHED_PRESET, WATCHED_SCENES, WATCHED_SEED
 
@@ -122,7 +122,7 @@ def _looks_at(line: dict[str, Any], pictures: npt.NDArray[np.uint8], truth: Floa
     """Everything follows from the Gaussian: the box, the map, and the glimpse."""
     gaussian = Gaussian(*torch.tensor(line["attention"]).unbind(1))
     scenes, window = torch.from_numpy(pictures).float() / 255, square_window(gaussian, SECOND_WINDOW)
-    glimpses = read_square(scenes, window, GLIMPSE_SIDE_PX).clamp(0, 1).numpy()
+    glimpses = read_square(scenes, window, GLIMPSE_SIDE_PX, border_mean(scenes)).clamp(0, 1).numpy()
     maps, found = attention_maps(gaussian, pictures.shape[-1]).numpy(), reported_boxes(gaussian).numpy()
     return [
         Look(line["step"], pictures[i, 0], truth[i], found[i], maps[i], glimpses[i])

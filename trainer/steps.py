@@ -10,6 +10,7 @@ import math
 import os
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -19,6 +20,7 @@ from torch.utils._pytree import tree_map_only
 
 from scenes.digits import Digits
 from trainer.averaging import average_weight, take_into_average
+from trainer.data import TrainingScenes
 from trainer.distributed import Processes
 from trainer.losses import compute_losses
 from trainer.method import OWN_METHOD, Method
@@ -27,6 +29,7 @@ from trainer.normalisation import share_normalisation
 from trainer.optimiser import Optimiser
 from trainer.presets import TrainingPreset
 from trainer.recording import Recorded
+from trainer.start import load_start
 
 
 class CompilerMissingError(RuntimeError):
@@ -62,6 +65,7 @@ class Trainer:
         processes: this process's place and device.
         method: what is trained; none is the project's own.
         recorded: whether scenes and steps are recorded as CUDA graphs where one process trains on a GPU.
+        start: a model whose weights are gone on from (`trainer.start`); none starts from random ones.
     """
 
     def __init__(
@@ -73,6 +77,7 @@ class Trainer:
         processes: Processes,
         method: Method | None = None,
         recorded: bool = True,
+        start: Path | None = None,
     ) -> None:
         method = method or own_method()
         recorded = recorded and processes.device.type == "cuda" and processes.world == 1
@@ -84,6 +89,8 @@ class Trainer:
         self.step = 0
         self.model = method.build().to(self.device)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if start is not None:
+            load_start(self.model, start, self._scenes_to_start_on(digits))
         self.averaged = copy.deepcopy(self.model).eval()
         share_normalisation(self.model, processes)
         self._look, self._losses = _compile(
@@ -109,6 +116,7 @@ class Trainer:
             world=processes.world,
             pasted=preset.pasted,
             without_digit=preset.without_digit,
+            paper_without_digit=preset.paper_without_digit,
             warped=preset.warped,
             recorded=recorded,
         )
@@ -165,6 +173,11 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         self.averaged.load_state_dict(state["averaged"])
         self._optimiser.load_state_dict(state["optimiser"])
+
+    def _scenes_to_start_on(self, digits: Digits) -> Tensor:
+        """Scenes of the recipe's mixture, alike for all seeds and processes: `[512, 1, 100, 100]`."""
+        stream = TrainingScenes(self.preset.mixture, digits, batch_size=512, seed=0, device=self.device)
+        return stream.batch(0).scenes
 
     def _learning_rate_factor(self) -> float:
         """Of the highest learning rates: linear warm-up, then half a cosine down to nothing."""

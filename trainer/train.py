@@ -21,11 +21,13 @@ from trainer.calibrate import calibrate
 from trainer.checkpoint import CHECKPOINT_NAME, load_checkpoint, save_checkpoint
 from trainer.digits import TrainingDigits, mnist_digits, name_digits
 from trainer.distributed import join_processes
+from trainer.learning import keep_moment, learning_scenes, moments
 from trainer.memory import keep_freed_memory
 from trainer.method import Method, method_of
 from trainer.model import GlimpseModel, Looks
 from trainer.monitor import Monitor
 from trainer.presets import TrainingPreset
+from trainer.start import describe_start
 from trainer.steps import Trainer
 from trainer.validation import label_errors, watched_scenes
 
@@ -41,6 +43,7 @@ def train(
     device: str = "auto",
     method: Method | None = None,
     digits: TrainingDigits | None = None,
+    start: Path | None = None,
 ) -> Path:
     """Train a preset into the folder `run`, going on from its checkpoint where there is one.
 
@@ -53,26 +56,28 @@ def train(
         device: "auto" (CUDA where there is one), "cpu" or "cuda".
         method: what is trained by that recipe; none is the project's own.
         digits: what scenes are made of; none are MNIST's training digits, of which the last are held out.
+        start: an exported model or a run whose weights are gone on from; none starts from random ones.
 
     Raises:
-        ValueError: the folder holds a run of another preset, method or seed or on other digits, or is not
-            one folder for all processes.
+        FileNotFoundError: there is no such start.
+        ValueError: the folder holds a run of another preset, method, seed or start or on other digits, or is
+            not one folder for all processes; or the start is of another architecture.
         scenes.mnist.DigitsUnavailableError: MNIST is not to be had.
     """
     digits = digits or mnist_digits()
-    named = name_digits(digits)
+    origin = Origin(name_digits(digits), describe_start(start) if start is not None else None)
     with join_processes(device) as processes:
         torch.set_flush_denormal(True)
         keep_freed_memory()
-        trainer = Trainer(preset, digits.train, seed=seed, processes=processes, method=method)
-        earlier = resume(trainer, run, seed, named)
+        trainer = Trainer(preset, digits.train, seed=seed, processes=processes, method=method, start=start)
+        earlier = resume(trainer, run, seed, origin)
         if trainer.step == preset.steps:
             return run
         if not processes.leads:
             _follow(trainer)
             return run
         run.mkdir(parents=True, exist_ok=True)
-        _lead(trainer, run, describe(trainer, seed, earlier, named), digits.held_out, earlier.seconds)
+        _lead(trainer, run, describe(trainer, seed, earlier, origin), digits.held_out, earlier.seconds)
     return run
 
 
@@ -89,6 +94,7 @@ def _lead(trainer: Trainer, run: Path, about: dict[str, Any], held_out: Digits, 
     preset = trainer.preset
     (run / RUN_NAME).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     watched = watched_scenes(held_out, device=trainer.device)
+    shown, kept = learning_scenes(held_out, device=trainer.device), moments(preset.steps)
     began = time.perf_counter() - seconds
     with (
         Monitor(run, trainer.step) as monitor,
@@ -105,6 +111,8 @@ def _lead(trainer: Trainer, run: Path, about: dict[str, Any], held_out: Digits, 
                 monitor.scalars(step, values)
                 if isinstance(trainer.averaged, GlimpseModel):
                     monitor.watch(step, trainer.averaged, watched)
+            if step in kept and isinstance(trainer.averaged, GlimpseModel):
+                keep_moment(run, step, trainer.averaged, shown)
             if last:
                 calibrate(trainer.averaged, held_out, device=trainer.device)
             if step % preset.checkpoint_every == 0 or last:
@@ -131,6 +139,13 @@ def _values(losses: Any, looks: Any) -> dict[str, float]:
     return values
 
 
+class Origin(NamedTuple):
+    """What a run learns from: its digits, as `name_digits` names them, and where its weights started."""
+
+    digits: dict[str, str]
+    start: dict[str, str] | None = None
+
+
 class Earlier(NamedTuple):
     """What a run was before this start: how often it was started, at which commits, how long it took."""
 
@@ -139,20 +154,20 @@ class Earlier(NamedTuple):
     starts: int = 0
 
 
-def resume(trainer: Trainer, run: Path, seed: int, digits: dict[str, str]) -> Earlier:
+def resume(trainer: Trainer, run: Path, seed: int, origin: Origin) -> Earlier:
     """Load the run's checkpoint where there is one.
 
     Args:
         trainer: what goes on from there.
         run: the run's folder.
         seed: of the run.
-        digits: what the run learns from, as `name_digits` names it.
+        origin: what the run learns from.
 
     Raises:
-        ValueError: it is of another preset, seed, method or recipe or on other digits, or not all processes
-            found the same.
+        ValueError: it is of another preset, seed, method, recipe or start or on other digits, or not all
+            processes found the same.
     """
-    earlier = _load(trainer, run, seed, digits)
+    earlier = _load(trainer, run, seed, origin)
     steps = trainer.processes.gather(trainer.step)
     if len(set(steps)) > 1:
         raise ValueError(
@@ -161,7 +176,7 @@ def resume(trainer: Trainer, run: Path, seed: int, digits: dict[str, str]) -> Ea
     return earlier
 
 
-def _load(trainer: Trainer, run: Path, seed: int, digits: dict[str, str]) -> Earlier:
+def _load(trainer: Trainer, run: Path, seed: int, origin: Origin) -> Earlier:
     if not (run / CHECKPOINT_NAME).is_file():
         return Earlier()
     state = load_checkpoint(run)
@@ -180,10 +195,11 @@ def _load(trainer: Trainer, run: Path, seed: int, digits: dict[str, str]) -> Ear
     changed = recipe_changes(about["recipe"], dataclasses.asdict(trainer.preset))
     if changed:
         raise ValueError(f"{run} holds a run of another recipe: {'; '.join(changed)}. Choose another --run")
-    if (learnt_from := about.get("digits")) != digits:
-        raise ValueError(
-            f"{run} holds a run on other digits: {learnt_from}, expected {digits}; choose another --run"
-        )
+    for name, expected in origin._asdict().items():
+        if (learnt_from := about.get(name)) != expected:
+            raise ValueError(
+                f"{run} holds a run of other {name}: {learnt_from}, expected {expected}; choose another --run"
+            )
     try:
         trainer.load_state(state)
     except RuntimeError as error:  # torch names the layers
@@ -207,14 +223,14 @@ def recipe_changes(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[
     ]
 
 
-def describe(trainer: Trainer, seed: int, earlier: Earlier, digits: dict[str, str]) -> dict[str, Any]:
-    """What a run's files say of it: method, recipe, digits, code, machine and versions."""
+def describe(trainer: Trainer, seed: int, earlier: Earlier, origin: Origin) -> dict[str, Any]:
+    """What a run's files say of it: method, recipe, digits, start, code, machine and versions."""
     processes = trainer.processes
     return {
         "method": trainer.method,
         "preset": trainer.preset.name,
         "seed": seed,
-        "digits": digits,
+        **origin._asdict(),
         "commit": _BETWEEN_COMMITS.join(dict.fromkeys([*earlier.commits, provenance.commit()])),
         "command": provenance.command(),
         "hardware": provenance.hardware(processes.device, torch.get_num_threads()),

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from scenes.digits import Digits
 from trainer.data import LabelledBatch, TrainingScenes
 
-_PRESETS = ("article", "cluttered-100")
+_PRESETS = ("article", "cluttered-100", "paper")
 _SCENES = 1000
 _BATCH = 125
 WATCHED_PRESET = "article"
@@ -23,7 +23,7 @@ WATCHED_SEED = 2
 def label_errors(
     model: nn.Module, held_out: Digits, *, device: torch.device, scenes: int | None = None
 ) -> dict[str, float]:
-    """Share of wrong labels for each of two scene presets, on digits that training never sees.
+    """Share of wrong labels for each of three scene presets, on digits that training never sees.
 
     Args:
         model: what a run trains.

@@ -29,10 +29,10 @@ from trainer.distributed import Processes
 from trainer.losses import LossWeights, label_loss, mean_where_present
 from trainer.memory import keep_freed_memory
 from trainer.method import Method
-from trainer.model import SECOND_WINDOW, GlimpseNetwork, Windows, read_square, square_window
+from trainer.model import SECOND_WINDOW, GlimpseNetwork, Windows, border_mean, read_square, square_window
 from trainer.presets import TrainingPreset
 from trainer.steps import Trainer
-from trainer.train import describe, resume
+from trainer.train import Origin, describe, resume
 
 NAME = "oracle"
 
@@ -53,7 +53,7 @@ class Oracle(nn.Module):
         x, width = _middle_and_extent(scenes[:, 1].amax(dim=1))
         y, height = _middle_and_extent(scenes[:, 1].amax(dim=2))
         window = square_window(gaussian_of_box(x, y, width, height), SECOND_WINDOW, change=second)
-        outputs = self.classifier(read_square(scenes, window, GLIMPSE_SIDE_PX))
+        outputs = self.classifier(read_square(scenes, window, GLIMPSE_SIDE_PX, border_mean(scenes)))
         return Pass(outputs[:, :-1], outputs[:, -1])
 
 
@@ -72,8 +72,8 @@ METHOD = Method(NAME, Oracle, losses, heads=("classifier.head",))
 class ScenesWithBoxes(TrainingScenes):
     """Training scenes with the mask of the true box as a second channel."""
 
-    def _render_part(self, part: Any, seeds: Tensor) -> LabelledBatch:
-        made = super()._render_part(part, seeds)
+    def _render_part(self, part: Any, seeds: Tensor, absent: Tensor) -> LabelledBatch:
+        made = super()._render_part(part, seeds, absent)
         preset, digits = part.preset, self._digits
         boxes = ink_boxes(draw(preset, seeds, digits), digits)
         masks = box_masks(boxes, frame_offset_px(preset.side_px, SCENE_SIDE_PX))
@@ -92,9 +92,9 @@ def train_oracle(preset: TrainingPreset, run: Path, digits: TrainingDigits, *, s
     # Not in `METHOD` itself, which others may train: none but this loop gets boxes.
     method = dataclasses.replace(METHOD, scenes=ScenesWithBoxes)
     trainer = Trainer(preset, digits.train, seed=seed, processes=processes, method=method)
-    named = name_digits(digits)
-    earlier = resume(trainer, run, seed, named)
-    about, began = describe(trainer, seed, earlier, named), time.perf_counter() - earlier.seconds
+    origin = Origin(name_digits(digits))
+    earlier = resume(trainer, run, seed, origin)
+    about, began = describe(trainer, seed, earlier, origin), time.perf_counter() - earlier.seconds
     run.mkdir(parents=True, exist_ok=True)
     with tqdm(total=preset.steps, initial=trainer.step, unit="step", desc="train oracle") as bar:
         while trainer.step < preset.steps:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -124,7 +124,7 @@ def _run(given: argparse.Namespace, settings: Settings) -> int:
             counts = make_table(journal, engine, out, write, given.progress)
             journal.finish(counts)
         journal.remove()
-    _report(counts, out)
+    _report(counts, journal.run.passed_over, out)
     return SOME_UNREADABLE if counts.unreadable else ALL_READ
 
 
@@ -223,7 +223,15 @@ def _say_what_is_there(journal: Journal, sources: list[str]) -> None:
         print(f"{gone:,} files of the run are gone from their place.", file=sys.stderr)
 
 
-def _report(counts: Counts, out: Path) -> None:
+def _report(counts: Counts, passed_over: Mapping[str, int], out: Path) -> None:
+    if passed_over:
+        by_suffix = sorted(passed_over.items(), key=lambda one: -one[1])
+        kinds = ", ".join(f"{count:,} {suffix or 'without a suffix'}" for suffix, count in by_suffix)
+        print(
+            f"{sum(passed_over.values()):,} files were passed over, as their names do not end as those of "
+            f"pictures ({kinds}). A pattern such as 'scans/**' takes every file.",
+            file=sys.stderr,
+        )
     if counts.unreadable:
         print("Files that could not be read (the column `error` has them all):", file=sys.stderr)
         for example in counts.examples:

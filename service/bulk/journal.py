@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from heapq import merge
@@ -28,9 +29,11 @@ from models.contract import file_sha256
 from service.bulk.durable import durable, locked
 from service.bulk.rows import shown
 from service.bulk.run import Asked, Counts, Run
-from service.bulk.sources import list_files, path_key
+from service.bulk.sources import list_files, path_key, suffix_of
 
 FILES_PER_PART = 128
+OTHERS = "others"
+_MAX_SUFFIXES = 20
 RUN, FILES, LOCK, PASSING = "run.json", "files", "lock", "table.new"
 _END = b"\0"
 
@@ -171,6 +174,8 @@ def opened(out: Path, ask: Callable[[], Asked], sources: Sequence[str]) -> Itera
         OSError: the folder cannot be written.
     """
     folder = folder_of(out)
+    if not out.parent.is_dir():
+        raise JournalError(f"the folder {out.parent} does not exist: make it, or give another --out")
     if out.exists() and not (folder / RUN).exists():
         raise JournalError(f"{out} is there already: remove it, or give another --out")
     folder.mkdir(exist_ok=True)
@@ -195,10 +200,19 @@ def _begin(folder: Path, ask: Callable[[], Asked], sources: Sequence[str]) -> Ru
     for path in folder.glob("*.jsonl"):
         path.unlink()
     count, digest = 0, hashlib.sha256()
+    passed_over: Counter[str] = Counter()
+    own = absolute(str(folder))
+
+    def pass_over(path: str) -> None:
+        if os.path.dirname(absolute(path)) == own:  # noqa: PTH120 - as `absolute`
+            return
+        suffix = suffix_of(path)
+        known = suffix in passed_over or len(passed_over) < _MAX_SUFFIXES
+        passed_over[suffix if known else OTHERS] += 1
 
     def names() -> Iterator[bytes]:
         nonlocal count
-        for path in list_files(sources):
+        for path in list_files(sources, pass_over):
             name = os.fsencode(path) + _END
             count += 1
             digest.update(name)
@@ -206,7 +220,13 @@ def _begin(folder: Path, ask: Callable[[], Asked], sources: Sequence[str]) -> Ru
 
     with durable(folder / FILES) as stream:
         stream.writelines(names())
-    run = Run(asked=ask(), files=count, files_sha256=digest.hexdigest(), files_per_part=FILES_PER_PART)
+    run = Run(
+        asked=ask(),
+        files=count,
+        files_sha256=digest.hexdigest(),
+        files_per_part=FILES_PER_PART,
+        passed_over=dict(passed_over),
+    )
     _write_run(folder, run)
     return run
 

@@ -1,10 +1,10 @@
-"""Files to rows: each is read, decoded and placed, then a batch is predicted; one row for each file."""
+"""Files to rows: each is read and decoded, then a batch is looked at; one row for each file."""
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from io import FileIO
 from pathlib import Path
 from typing import NamedTuple
@@ -13,11 +13,11 @@ import numpy as np
 import orjson
 
 from service.inference.answer import find
-from service.inference.images import Grey, ImageError, decode_grey
-from service.inference.letterbox import Placement, letterbox
-from service.inference.predictor import MAX_BATCH, Floats, OnnxPredictor, Prediction, Predictor
+from service.inference.images import ImageError, Picture, decode_picture
+from service.inference.looks import Look
+from service.inference.predictor import MAX_BATCH, Floats, OnnxPredictor, Predictor
 from service.inference.providers import CPU
-from service.inference.work import predict_each
+from service.inference.work import LARGE_PIXELS, look_at
 from service.settings import ProviderChoice
 
 
@@ -96,25 +96,31 @@ class RowMaker:
         return made
 
     def _rows_of_batch(self, paths: Sequence[str]) -> list[Row]:
-        frames: list[Grey] = []
-        placed = [self._place(path, frames) for path in paths]
-        predictions = iter(predict_each(self._predictor, frames))
-        return [
-            _row(shown(path), one, next(predictions))
-            if isinstance(one, Placement)
-            else Row(shown(path), error=str(one))
-            for path, one in zip(paths, placed, strict=True)
-        ]
+        rows: dict[str, Row] = {}
+        pictures: dict[str, Picture] = {}
+        for path in paths:
+            try:
+                data = read_file(path, self._limits.max_file_bytes)
+                picture = decode_picture(data, self._limits.max_pixels)
+            except ImageError as error:
+                rows[path] = Row(shown(path), error=str(error))
+                continue
+            if (
+                picture.grey.size > LARGE_PIXELS
+            ):  # kept until the others are read, such pictures fill the memory
+                rows |= self._look_at({path: picture})
+            else:
+                pictures[path] = picture
+        rows |= self._look_at(pictures)
+        return [rows[path] for path in paths]
 
-    def _place(self, path: str, frames: list[Grey]) -> Placement | ImageError:
-        """Add the frame of a picture, and say where it lies in it, or why there is none."""
-        try:
-            data = read_file(path, self._limits.max_file_bytes)
-            frame, placement = letterbox(decode_grey(data, self._limits.max_pixels))
-        except ImageError as error:
-            return error
-        frames.append(frame)
-        return placement
+    def _look_at(self, pictures: Mapping[str, Picture]) -> dict[str, Row]:
+        looks = look_at(self._predictor, list(pictures.values()), alone=True).best
+        rows = {}
+        for path, look in zip(pictures, looks, strict=True):
+            assert look is not None  # alone, every picture is searched to the end
+            rows[path] = _row(shown(path), look)
+        return rows
 
 
 def read_file(path: str, max_bytes: int) -> bytes:
@@ -141,8 +147,8 @@ def shown(path: str) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def _row(path: str, placement: Placement, prediction: Prediction) -> Row:
-    found = find(placement, prediction)
+def _row(path: str, look: Look) -> Row:
+    found = find(look)
     return Row(
         path=path,
         label=found.label,
@@ -156,6 +162,6 @@ def _row(path: str, placement: Placement, prediction: Prediction) -> Row:
         attention_y=np.float32(found.attention.y),
         attention_sigma_x=np.float32(found.attention.sigma_x),
         attention_sigma_y=np.float32(found.attention.sigma_y),
-        inverted=placement.inverted,
+        inverted=found.inverted,
         probabilities=found.probabilities,
     )

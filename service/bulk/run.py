@@ -45,4 +45,5 @@ class Run(_Strict):
     files: int
     files_sha256: str
     files_per_part: int
+    passed_over: dict[str, int] = {}  # files whose names are no pictures', by the names' ends
     written: Counts | None = None  # once the table is in its place

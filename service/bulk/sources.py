@@ -7,20 +7,35 @@ import glob
 import heapq
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from itertools import groupby
+from operator import attrgetter
 from pathlib import PurePath
 from typing import NamedTuple
 
 from PIL import Image
 
-from service.inference.images import FORMATS
+from service.inference.images import formats
 
 ANY_DEPTH = "**"
 
 
 class SourceError(ValueError):
     """A source does not exist or holds nothing; the message names it."""
+
+
+class _Found(NamedTuple):
+    """A file: where it stands in the order, in which source, and whether its name is a picture's."""
+
+    key: list[str]
+    source: int
+    path: str
+    taken: bool
+
+
+PassOver = Callable[[str], object]
+"""Is told the path of a file that is not taken, because its name does not end as a picture's."""
 
 
 class _Folder(NamedTuple):
@@ -31,10 +46,11 @@ class _Folder(NamedTuple):
     folders: dict[str, frozenset[int]]  # how much of the pattern is behind us in each
 
 
-def list_files(sources: Sequence[str]) -> Iterator[str]:
+def list_files(sources: Sequence[str], pass_over: PassOver = lambda _path: None) -> Iterator[str]:
     """Paths of the files of all sources, in the order of their absolute paths, each file once.
 
-    A folder gives the files below it whose suffix is that of a picture; a pattern (`*`, `?`, `[…]`, and `**`
+    A folder gives the files below it whose suffix is that of a picture, and `pass_over` is told the others,
+    each once; a pattern (`*`, `?`, `[…]`, and `**`
     for any number of folders) the files that it matches; any other path is taken as it is. Names that begin
     with a dot are left out where a name was not asked for, and links to folders are not followed. A folder
     that cannot be listed is given as a path itself, so that its row says so.
@@ -42,21 +58,28 @@ def list_files(sources: Sequence[str]) -> Iterator[str]:
     Raises:
         SourceError: a source does not exist, or there is no file in it.
     """
-    before: list[str] | None = None
     # Each source is sorted, so that merging finds what two of them share without holding either.
-    for key, _, path in heapq.merge(*(_keyed(number, source) for number, source in enumerate(sources))):
-        if key != before:
-            yield path
-        before = key
+    found = heapq.merge(*(_found(number, source) for number, source in enumerate(sources)))
+    for _, group in groupby(found, key=attrgetter("key")):
+        same = list(group)
+        taken = next((file for file in same if file.taken), None)
+        if taken is None:
+            pass_over(same[0].path)
+        else:
+            yield taken.path
 
 
-def _keyed(number: int, source: str) -> Iterator[tuple[list[str], int, str]]:
-    path = None
-    for path in _of_source(source):
-        yield path_key(path), number, path
-    if path is None:
+def _found(number: int, source: str) -> Iterator[_Found]:
+    any_taken, passed_over = False, 0
+    for path, taken in _of_source(source):
+        any_taken |= taken
+        passed_over += not taken
+        yield _Found(path_key(path), number, path, taken)
+    if not any_taken:
         wanted = "matches no file" if glob.has_magic(source) else "has no picture in it"
-        raise SourceError(f"source {source!r} {wanted}: pictures end in {', '.join(sorted(_suffixes()))}")
+        others = f", and {passed_over:,} files there do not" if passed_over else ""
+        endings = ", ".join(sorted(_suffixes()))
+        raise SourceError(f"source {source!r} {wanted}: pictures end in {endings}{others}")
 
 
 def path_key(path: str) -> list[str]:
@@ -64,27 +87,32 @@ def path_key(path: str) -> list[str]:
     return os.path.abspath(path).split(os.sep)  # noqa: PTH100, PTH206 - a tenth of pathlib's time
 
 
-def _of_source(source: str) -> Iterator[str]:
+def _of_source(source: str) -> Iterator[tuple[str, bool]]:
+    """The paths in a source, and whether each is taken."""
     if os.path.isdir(source):  # noqa: PTH112 - a Path would drop the "./" that the user wrote
         yield from _walk(source, (ANY_DEPTH,), _suffixes())
     elif os.path.exists(source):  # noqa: PTH110
-        yield source
+        yield source, True
     elif glob.has_magic(source):
         parts = PurePath(source).parts
         plain = next(i for i, part in enumerate(parts) if glob.has_magic(part))
         root = str(PurePath(*parts[:plain])) if plain else ""
-        if os.path.isdir(root or "."):  # noqa: PTH112
-            yield from _walk(root, parts[plain:], None)
+        if not os.path.isdir(root or "."):  # noqa: PTH112
+            raise SourceError(f"source {source!r} matches no file: the folder {root!r} does not exist")
+        yield from _walk(root, parts[plain:], None)
     else:
         raise SourceError(
             f"source {source!r} does not exist: expected a folder, a file or a pattern as 'scans/**/*.png'"
         )
 
 
-def _walk(root: str, pattern: tuple[str, ...], suffixes: frozenset[str] | None) -> Iterator[str]:
-    """Paths below `root` that match the pattern's parts, sorted by their parts."""
+def _walk(root: str, pattern: tuple[str, ...], suffixes: frozenset[str] | None) -> Iterator[tuple[str, bool]]:
+    """Paths below `root` that match the pattern's parts, sorted by their parts.
+
+    Beside each stands whether its suffix is among `suffixes`; without any, all are.
+    """
     try:
-        inside = [_list(root, _reach(pattern, {0}), pattern, suffixes)]
+        inside = [_list(root, _reach(pattern, {0}), pattern)]
     except OSError as error:
         raise SourceError(f"source {root!r} cannot be listed: {error.strerror or error}") from error
     while inside:
@@ -95,17 +123,15 @@ def _walk(root: str, pattern: tuple[str, ...], suffixes: frozenset[str] | None) 
             continue
         path = os.path.join(folder.path, name)  # noqa: PTH118
         if name not in folder.folders:
-            yield path
+            yield path, suffixes is None or suffix_of(name) in suffixes
             continue
         try:
-            inside.append(_list(path, folder.folders[name], pattern, suffixes))
+            inside.append(_list(path, folder.folders[name], pattern))
         except OSError:
-            yield path
+            yield path, True
 
 
-def _list(
-    path: str, states: frozenset[int], pattern: tuple[str, ...], suffixes: frozenset[str] | None
-) -> _Folder:
+def _list(path: str, states: frozenset[int], pattern: tuple[str, ...]) -> _Folder:
     """The files of a folder that match, and the folders below which some may."""
     names, folders = [], {}
     with os.scandir(path or ".") as entries:
@@ -115,12 +141,8 @@ def _list(
                 if after - {len(pattern)}:
                     names.append(entry.name)
                     folders[entry.name] = after
-            elif (
-                len(pattern) in after
-                and (suffixes is None or _suffix(entry.name) in suffixes)
-                # A link to a folder is not followed; one that leads nowhere is a file that cannot be read.
-                and not entry.is_dir()
-            ):
+            # A link to a folder is not followed; one that leads nowhere is a file that cannot be read.
+            elif len(pattern) in after and not entry.is_dir():
                 names.append(entry.name)
     names.sort()
     return _Folder(path, iter(names), folders)
@@ -154,10 +176,12 @@ def _expression(part: str) -> re.Pattern[str]:
     return re.compile(fnmatch.translate(part), re.IGNORECASE if os.name == "nt" else 0)
 
 
-def _suffix(name: str) -> str:
+def suffix_of(name: str) -> str:
+    """The end of a file's name from its last dot on, in small letters; "" where there is none."""
     return os.path.splitext(name)[1].lower()  # noqa: PTH122
 
 
 @cache
 def _suffixes() -> frozenset[str]:
-    return frozenset(suffix for suffix, kind in Image.registered_extensions().items() if kind in FORMATS)
+    known = formats()
+    return frozenset(suffix for suffix, kind in Image.registered_extensions().items() if kind in known)

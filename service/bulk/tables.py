@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
@@ -17,6 +18,7 @@ from service.bulk.rows import Row
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n")
 ROWS_PER_GROUP = 16_384
 """Rows of one group of a Parquet file: what is held in memory at once."""
 
@@ -68,9 +70,19 @@ def _write_csv(stream: IO[bytes], lines: Iterable[bytes], _about: About) -> None
     table.writerow(Row._fields)
     for line in lines:
         row = orjson.loads(line)
+        row["path"] = _no_formula(row["path"])
         table.writerow([_cell(row[name]) for name in Row._fields])
     text.flush()
     text.detach()
+
+
+def _no_formula(path: str) -> str:
+    """The path so that no spreadsheet takes it for a formula, and it still leads to the file.
+
+    Spreadsheets calculate a cell that begins with one of these signs, and may run what it names
+    (https://owasp.org/www-community/attacks/CSV_Injection).
+    """
+    return os.path.join(os.curdir, path) if path.startswith(_FORMULA_SIGNS) else path  # noqa: PTH118 - keeps "./"
 
 
 def _cell(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Errors as clients see them: always JSON with a sentence in `detail`, every status documented once."""
+"""Errors as clients see them: a problem with a sentence in `detail`, every status documented once."""
 
 from __future__ import annotations
 
@@ -6,28 +6,35 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from scenes.mnist import DigitsUnavailableError
 from service.http.metrics import Metrics, Rejection
+from service.http.problems import PROBLEM, error_body, problem
 from service.inference.batching import OverloadedError
 from service.inference.images import ImageError, TooManyPixelsError
 from service.inference.predictor import PredictorError
-from service.queries import QueryError
-from service.schemas import ErrorAnswer
+from service.queries import QueryError, shorten
+from service.schemas import Problem
 
 
 class RequestError(Exception):
-    """A request that cannot be answered: the HTTP status and a sentence for the client."""
+    """A request that cannot be answered: the HTTP status, a sentence for the client, and headers."""
 
-    def __init__(self, status: int, detail: str) -> None:
+    def __init__(self, status: int, detail: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
+        self.headers = headers or {}
 
 
 _EXAMPLES = {
+    400: (
+        "What came cannot be read as HTTP, or the body is not compressed as `Content-Encoding` says.",
+        "body: expected gzip data, but: Error -3 while decompressing data: incorrect header check",
+    ),
     401: (
         "The service asks for a key, and none of its own came.",
         "key: expected one of the service's keys as the header X-API-Key or Authorization: Bearer, got none",
@@ -35,6 +42,10 @@ _EXAMPLES = {
     408: (
         "The head or the body did not come in time; the connection is closed.",
         "body: expected all of it within 20 s, got 1024 bytes of 65536",
+    ),
+    409: (
+        "MNIST's digits were asked for, and the service has none.",
+        "MNIST is not at hand: run `python -m scenes download` once, or set GLIMPSE_MNIST_DIR …",
     ),
     413: (
         "The body or the pixel count is over the limit.",
@@ -48,6 +59,10 @@ _EXAMPLES = {
         "The image cannot be decoded, or the form or a parameter is not as expected.",
         "image: expected one of PNG, JPEG, WEBP, GIF, BMP, TIFF, got 14 bytes of no such format",
     ),
+    429: (
+        "This address has sent too many wrong keys; `Retry-After` says when the next is looked at.",
+        "key: expected fewer wrong keys from this address, got too many; try again later",
+    ),
     503: (
         "The service cannot answer now; with `Retry-After` where it is only busy.",
         "the model did not run on CUDAExecutionProvider: …",
@@ -55,26 +70,23 @@ _EXAMPLES = {
 }
 
 
+PROBLEM_SCHEMA = {"$ref": f"#/components/schemas/{Problem.__name__}"}
 _BAD_PARAMETER = ("A parameter is not as expected.", "size: expected a number from 20 to 64, got '70'")
 
 
-def documented(*statuses: int, unavailable: str = "", body: bool = True) -> dict[int | str, dict[str, Any]]:
+def documented(*statuses: int, body: bool = True) -> dict[int | str, dict[str, Any]]:
     """OpenAPI's descriptions of the errors that a call can answer with.
 
     Args:
-        statuses: which of 401, 408, 413, 415, 422 and 503.
-        unavailable: an example of 503.
+        statuses: which of 400, 401, 408, 409, 413, 415, 422, 429 and 503.
         body: whether the call takes a body, which may be what is wrong.
     """
     documents: dict[int | str, dict[str, Any]] = {}
     for status in statuses:
         description, example = _EXAMPLES[status] if body or status != 422 else _BAD_PARAMETER
-        if status == 503 and unavailable:
-            example = unavailable
         documents[status] = {
-            "model": ErrorAnswer,
             "description": description,
-            "content": {"application/json": {"example": {"detail": example}}},
+            "content": {PROBLEM: {"schema": PROBLEM_SCHEMA, "example": problem(status, example)}},
         }
     return documents
 
@@ -94,39 +106,58 @@ def add_error_handlers(app: FastAPI, metrics: Metrics) -> None:
     async def answer_request_error(request: Request, error: RequestError) -> Response:
         if error.status in _REJECTIONS:
             metrics.rejected(_REJECTIONS[error.status])
-        return _error_response(request, error.status, error.detail)
+        # Behind a body that did not come in time, no other request can begin.
+        headers = error.headers | ({"Connection": "close"} if error.status == 408 else {})
+        return error_response(request.scope["path"], error.status, error.detail, headers)
 
     @app.exception_handler(RequestValidationError)
     async def answer_validation_error(request: Request, error: RequestValidationError) -> Response:
         metrics.rejected("request")
         # FastAPI's own handler echoes the input, and fails on bytes that are not UTF-8 and on NaN.
         messages = [str(problem["msg"]).removeprefix("Value error, ") for problem in error.errors()]
-        return _error_response(request, 422, "; ".join(messages))
+        return error_response(request.scope["path"], 422, "; ".join(messages))
 
     @app.exception_handler(QueryError)
     async def answer_query_error(request: Request, error: QueryError) -> Response:
         metrics.rejected("request")
-        return _error_response(request, 422, str(error))
+        return error_response(request.scope["path"], 422, str(error))
 
     @app.exception_handler(ImageError)
     async def answer_image_error(request: Request, error: ImageError) -> Response:
         too_large = isinstance(error, TooManyPixelsError)
         metrics.rejected("pixel_limit" if too_large else "image")
-        return _error_response(request, 413 if too_large else 422, str(error))
+        return error_response(request.scope["path"], 413 if too_large else 422, str(error))
+
+    @app.exception_handler(DigitsUnavailableError)
+    async def answer_no_digits(request: Request, error: DigitsUnavailableError) -> Response:
+        # No 503: to ask again does not help, and a service that never had MNIST is well.
+        return error_response(request.scope["path"], 409, str(error))
 
     @app.exception_handler(PredictorError)
-    @app.exception_handler(DigitsUnavailableError)
-    async def answer_unavailable(request: Request, error: Exception) -> Response:
+    async def answer_unavailable(request: Request, error: PredictorError) -> Response:
         # Not a line for each: the engine has logged what is wrong, and a full queue is no wrong at all.
-        response = _error_response(request, 503, str(error))
-        if isinstance(error, OverloadedError):
-            response.headers["Retry-After"] = str(error.retry_after_s)
-        return response
+        headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, OverloadedError) else {}
+        return error_response(request.scope["path"], 503, str(error), headers)
+
+    @app.exception_handler(HTTPException)
+    async def answer_unknown_call(request: Request, error: HTTPException) -> Response:
+        path, method = request.scope["path"], request.scope["method"]
+        headers = dict(error.headers or {})
+        detail = error.detail
+        if error.status_code == 404:
+            detail = f"path: expected one of those at /docs, got {shorten(path)}"
+        elif error.status_code == 405:
+            # Whatever is answered to GET is answered to HEAD (head.py).
+            allowed = headers["Allow"] = headers.get("Allow", "").replace("GET", "GET, HEAD")
+            detail = f"method: expected one of {allowed}, got {shorten(method)}"
+        return error_response(path, error.status_code, detail, headers)
 
     @app.exception_handler(Exception)
     async def answer_defect(request: Request, _error: Exception) -> Response:
         # Starlette raises the error again behind this answer, so that the log shows it.
-        return _error_response(request, 500, "the service has failed; this is a defect of its own")
+        return error_response(
+            request.scope["path"], 500, "the service has failed; this is a defect of its own"
+        )
 
     @app.exception_handler(ClientDisconnect)
     async def answer_nobody(_request: Request, _error: ClientDisconnect) -> Response:
@@ -134,18 +165,10 @@ def add_error_handlers(app: FastAPI, metrics: Metrics) -> None:
         return Response(status_code=400)
 
 
-def is_open_inference(path: str) -> bool:
-    """Whether a path is of the Open Inference Protocol."""
-    return path == "/v2" or path.startswith("/v2/")
+def error_response(path: str, status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
+    """The answer to a request that failed.
 
-
-def error_content(path: str, detail: str) -> dict[str, str]:
-    """The body of an error at a path: the Open Inference Protocol has a name of its own for the sentence."""
-    return {"error" if is_open_inference(path) else "detail": detail}
-
-
-def _error_response(request: Request, status: int, detail: str) -> Response:
-    # What clients sent stands in details as ascii() writes it, so that it encodes whatever it is.
-    # Behind a body that did not come in time, no other request can begin.
-    headers = {"Connection": "close"} if status == 408 else None
-    return JSONResponse(error_content(request.scope["path"], detail), status_code=status, headers=headers)
+    What clients sent stands in details as ascii() writes it, so that it encodes whatever it is.
+    """
+    body, media_type = error_body(path, status, detail)
+    return Response(body, status, headers, media_type)

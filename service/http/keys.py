@@ -4,68 +4,100 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.http.errors import documented, error_content, is_open_inference
+from service.http.errors import documented, error_response
+from service.http.guesses import Guesses
 from service.http.headers import RawHeaders
 from service.http.metrics import Metrics
-from service.schemas import ErrorAnswer
-from service.settings import Settings, SettingsError, check_keys, split_words
-from service.v2.schema import InferenceError
+from service.http.observe import KEY_NAME, client_address
+from service.http.problems import is_open_inference
+from service.settings import Settings, SettingsError, check_keys, split_key, split_words
+from service.v2.schema import documented_errors
 
 # Open: what a probe or a scraper asks, and what says nothing that the source code does not say.
 OPEN_PATHS = frozenset({"/", "/docs", "/openapi.json", "/healthz", "/readyz", "/metrics"})
 OPEN_FOLDERS = ("/page/", "/v2/health/")
 
 _HOW = "expected one of the service's keys as the header X-API-Key or Authorization: Bearer"
+_TOO_MANY = "key: expected fewer wrong keys from this address, got too many; try again later"
 _SCHEMES = {
     "ApiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
     "Bearer": {"type": "http", "scheme": "bearer"},
 }
 
 
+class Key(NamedTuple):
+    """A key that opens, and what the log calls it."""
+
+    name: str
+    digests: tuple[bytes, ...]
+
+
 class RequireKey:
     """Wraps an app: passes on what is open or carries a key."""
 
-    def __init__(self, app: ASGIApp, keys: Iterable[str], metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, keys: Iterable[Key], metrics: Metrics) -> None:
         """Take the app, the keys that are let in, and where to count the others."""
         self._app = app
-        self._digests = [_digest(key.encode("ascii")) for key in keys]
+        self._keys = [(digest, key.name) for key in keys for digest in key.digests]
         self._metrics = metrics
+        self._guesses = Guesses()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it before any of its body is read."""
         if scope["type"] != "http" or is_open(scope["path"]):
             await self._app(scope, receive, send)
             return
-        given = _given(scope["headers"])
-        if any(self._knows(key) for key in given):
-            await self._app(scope, receive, send)
-            return
+        given = [_digest(key) for key in _given(scope["headers"])]
+        client = client_address(scope)
+        refusal = self._refuse_guess(scope["path"], client, given)
+        if refusal is None:
+            for digest in given:
+                name = self._name(digest)
+                if name:
+                    self._guesses.right(client, digest)
+                    scope.setdefault("state", {})[KEY_NAME] = name
+                    await self._app(scope, receive, send)
+                    return
+            refusal = self._refuse(scope["path"], client, given)
+        await refusal(scope, receive, send)
+
+    def _refuse_guess(self, path: str, client: str, given: list[bytes]) -> Response | None:
+        """The answer to who has guessed too often; None where its keys are looked at."""
+        wait_s = math.ceil(self._guesses.wait_s(client, given)) if given else 0
+        if not wait_s:
+            return None
+        self._metrics.rejected("guesses")
+        return error_response(path, 429, _TOO_MANY, {"Retry-After": str(wait_s)})
+
+    def _refuse(self, path: str, client: str, given: list[bytes]) -> Response:
+        if given:
+            self._guesses.wrong(client, len(given))
         self._metrics.rejected("key")
         # What was sent is not repeated: it may be a mistyped key.
         detail = f"key: {_HOW}, got {'another one' if given else 'none'}"
-        content = error_content(scope["path"], detail)
-        refusal = JSONResponse(content, 401, {"WWW-Authenticate": 'Bearer realm="glimpse"'})
-        await refusal(scope, receive, send)
+        return error_response(path, 401, detail, {"WWW-Authenticate": 'Bearer realm="glimpse"'})
 
-    def _knows(self, key: bytes) -> bool:
+    def _name(self, digest: bytes) -> str:
+        """The name of a key; empty where it is none of the service's own."""
         # Digests are of one length, and all are compared: the time tells nothing about any key.
-        digest = _digest(key)
-        return sum(hmac.compare_digest(digest, known) for known in self._digests) > 0
+        found = [hmac.compare_digest(digest, known) for known, _ in self._keys]
+        return self._keys[found.index(True)][1] if any(found) else ""
 
 
-def read_keys(settings: Settings) -> tuple[str, ...]:
+def read_keys(settings: Settings) -> tuple[Key, ...]:
     """The keys of the settings and of the file that they name; none where neither is set.
 
     Raises:
         SettingsError: the file cannot be read, or holds no key or a bad one.
     """
-    keys = [key.get_secret_value() for key in settings.api_keys]
+    words = [key.get_secret_value() for key in settings.api_keys]
     path = settings.api_keys_file
     if path is not None:
         try:
@@ -74,8 +106,15 @@ def read_keys(settings: Settings) -> tuple[str, ...]:
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise SettingsError(f"setting GLIMPSE_API_KEYS_FILE: {path}: {reason}") from error
-        keys += found
-    return tuple(keys)
+        words += found
+    return tuple(_key(word, number) for number, word in enumerate(words, 1))
+
+
+def _key(word: str, number: int) -> Key:
+    """The key of a word of the settings; its client may send it with its name or without."""
+    name, secret = split_key(word)
+    sent = dict.fromkeys((secret, word))
+    return Key(name or f"key-{number}", tuple(_digest(each.encode("ascii")) for each in sent))
 
 
 def is_open(path: str) -> bool:
@@ -86,33 +125,25 @@ def is_open(path: str) -> bool:
 def document_keys(document: dict[str, Any]) -> None:
     """Write into an OpenAPI document which calls need a key, and how they are refused without one."""
     document.setdefault("components", {})["securitySchemes"] = _SCHEMES
-    (refusal,) = documented(401).values()
-    sentence = refusal["content"]["application/json"]["example"]["detail"]
     for path, methods in document["paths"].items():
         if is_open(path):
             continue
-        answer = InferenceError if is_open_inference(path) else ErrorAnswer
+        own = documented_errors(401, 429) if is_open_inference(path) else documented(401, 429)
         for call in methods.values():
             call["security"] = [{name: []} for name in _SCHEMES]
-            call["responses"]["401"] = {
-                "description": refusal["description"],
-                "content": {
-                    "application/json": {
-                        "schema": {"$ref": f"#/components/schemas/{answer.__name__}"},
-                        "example": error_content(path, sentence),
-                    }
-                },
-            }
+            call["responses"].update({str(status): answer for status, answer in own.items()})
+            call["responses"] = dict(sorted(call["responses"].items()))
 
 
 def _given(headers: RawHeaders) -> list[bytes]:
-    found = []
+    """The keys of a request: at most one in each header, so that no request is many guesses."""
+    found: dict[bytes, bytes] = {}
     for name, value in headers:
         if name == b"x-api-key":
-            found.append(value.strip())
+            found.setdefault(name, value.strip())
         elif name == b"authorization" and value[:7].lower() == b"bearer ":
-            found.append(value[7:].strip())
-    return found
+            found.setdefault(name, value[7:].strip())
+    return list(found.values())
 
 
 def _digest(key: bytes) -> bytes:

@@ -9,11 +9,13 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from service.http.direct import Shortcut
+from service.http.head import AnswerHead
 from service.http.headers import security_headers
 from service.http.keys import RequireKey, document_keys, read_keys
 from service.http.metrics import Metrics
 from service.http.observe import Observe
-from service.http.protocol import document_refusals
+from service.http.refusals import document_refusals
+from service.queries import UNDOCUMENTED
 from service.settings import Settings
 
 # What browsers may send and read; the last is of the Open Inference Protocol's binary form.
@@ -43,8 +45,8 @@ class LayeredApp(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         """The layers, the outermost made last."""
-        app: ASGIApp = Shortcut(
-            super().build_middleware_stack(), self.routes, self.exception_handlers, debug=self.debug
+        app: ASGIApp = AnswerHead(
+            Shortcut(super().build_middleware_stack(), self.routes, self.exception_handlers, debug=self.debug)
         )
         settings = self._settings
         if self._keys:
@@ -65,7 +67,19 @@ class LayeredApp(FastAPI):
         """The OpenAPI document, with refusals before the app and the keys where they are asked for."""
         if self.openapi_schema is None:
             document = super().openapi()
-            document_refusals(document)
+            _leave_out_undocumented(document)
+            document_refusals(document, self._settings.head_timeout_s)
             if self._keys:
                 document_keys(document)
         return super().openapi()
+
+
+def _leave_out_undocumented(document: dict[str, Any]) -> None:
+    """Take parameters out of an OpenAPI document that are read and marked as undocumented (queries.py)."""
+    for call in (call for methods in document["paths"].values() for call in methods.values()):
+        if "parameters" in call:
+            call["parameters"] = [
+                parameter
+                for parameter in call["parameters"]
+                if not UNDOCUMENTED.items() <= parameter["schema"].items()
+            ]

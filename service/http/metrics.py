@@ -26,6 +26,7 @@ Rejection = Literal[
     "image",  # not decodable
     "request",  # a parameter or a field that is not as expected
     "key",  # no API key, or another one
+    "guesses",  # too many wrong keys from one address
 ]
 
 # Few, since each costs a line for each route or stage, and a comparison for each observation.
@@ -81,7 +82,12 @@ class Metrics:
             "glimpse_rejections", "Requests that were refused.", ("reason",), registry=self._registry
         )
         self._batches = Histogram(
-            "glimpse_batch_size", "Scenes of one model call.", buckets=_BATCHES, registry=self._registry
+            "glimpse_batch_size", "Requests of one batch.", buckets=_BATCHES, registry=self._registry
+        )
+        self._looks = Counter(
+            "glimpse_looks",
+            "Frames that the model was shown; by glimpse_batch_size_sum, how many one picture takes.",
+            registry=self._registry,
         )
         self._deaths = Counter(
             "glimpse_worker_deaths", "Workers that died or hung, and were replaced.", registry=self._registry
@@ -110,9 +116,10 @@ class Metrics:
         """A worker died or hung."""
         self._deaths.inc()
 
-    def batch(self, size: int) -> None:
-        """The model was called with that many scenes."""
+    def batch(self, size: int, looks: int) -> None:
+        """That many requests shared a batch, for which the model was shown that many frames."""
         self._batches.observe(size)
+        self._looks.inc(looks)
 
     def stage(self, name: Stage, seconds: float) -> None:
         """A part of a prediction took that long."""
@@ -168,6 +175,8 @@ def add_metrics(app: FastAPI, metrics: Metrics) -> None:
 
     @app.get(
         "/metrics",
+        operation_id="get_metrics",
+        tags=["service"],
         summary="What has been counted and timed",
         response_class=PlainTextResponse,
         response_description="The metrics.",

@@ -54,7 +54,7 @@ def parse_form(body: bytes, content_type: str, max_parts: int) -> list[Part]:
     parts: list[Part] = []
     while not body.startswith(b"--", at):
         if len(parts) == max_parts:
-            raise FormError(f"body: expected at most {max_parts} files, got more")
+            raise FormError(f"body: expected at most {max_parts} parts, got more")
         line_end = body.find(b"\r\n", at, at + _MAX_PADDING)
         end = _behind(body, delimiter, at)
         if end < 0 or line_end < 0:

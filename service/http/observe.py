@@ -18,6 +18,9 @@ ACCESS = "service.access"
 """The logger of the line for every request."""
 
 HEADER = b"x-request-id"
+KEY_NAME = "key_name"
+"""Where a request's state holds the name of its key (keys.py)."""
+
 _SANE_ID = re.compile(rb"[!-~]{1,64}")
 _PATH_CHARACTERS = 200
 
@@ -85,7 +88,16 @@ class Observe:
             route = getattr(scope.get("route"), "path", NO_ROUTE)
             self._metrics.request_ends(route, scope["method"], status, seconds)
             if self._access_log:
-                _log.info("request", extra={"fields": {"status": status, "ms": round(seconds * 1000, 3)}})
+                fields = {"status": status, "ms": round(seconds * 1000, 3), "client": client_address(scope)}
+                if key_name := scope["state"].get(KEY_NAME):
+                    fields["key"] = key_name
+                _log.info("request", extra={"fields": fields})
+
+
+def client_address(scope: Scope) -> str:
+    """The address that a request comes from, without its port; empty where the server knows none."""
+    client = scope.get("client")
+    return str(client[0]) if client else ""
 
 
 def request_id_of(headers: RawHeaders) -> bytes:

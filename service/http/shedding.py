@@ -14,6 +14,7 @@ import orjson
 from service.http.headers import RawHeaders, security_headers
 from service.http.metrics import Metrics
 from service.http.observe import HEADER, request_id_of
+from service.http.problems import PROBLEM, problem
 from service.inference.batching import OverloadedError
 
 IsFull = Callable[[int], bool]
@@ -21,7 +22,7 @@ IsFull = Callable[[int], bool]
 Gates = Mapping[tuple[str, str], IsFull]
 """Of each method and path whose requests wait in a queue, whether that is full."""
 
-_BODY = orjson.dumps({"detail": "the service is busy: too many requests wait; try again soon"})
+_BODY = orjson.dumps(problem(503, "the service is busy: too many requests wait; try again soon"))
 
 
 @dataclass
@@ -60,9 +61,9 @@ class Shed:
         self._shared = shared
         standing = b"".join(b"%b: %b\r\n" % header for header in security_headers(shared=shared))
         self._answer = (
-            b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n"
+            b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: %b\r\n"
             b"content-length: %d\r\nretry-after: %d\r\n%b"
-            % (len(_BODY), OverloadedError.retry_after_s, standing)
+            % (PROBLEM.encode(), len(_BODY), OverloadedError.retry_after_s, standing)
         )
 
     def __call__(self, method: bytes, url: bytes, headers: RawHeaders) -> bytes | None:

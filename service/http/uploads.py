@@ -9,16 +9,22 @@ from typing import NamedTuple
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
+from service.http.codings import content_coding, inflate
 from service.http.errors import RequestError
 from service.http.multipart import FormError, Part, parse_form
+from service.inference import heif
 from service.queries import shorten
 from service.settings import Settings
 
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/bmp", "image/tiff")
 _OTHER_NAMES = ("image/jpg", "image/pjpeg", "image/x-png", "image/x-ms-bmp", "image/x-bmp", "image/x-tiff")
 _PICTURES = frozenset((*IMAGE_TYPES, *_OTHER_NAMES))
-_UNKNOWN_TYPES = frozenset(("", "application/octet-stream"))
+OCTETS = "application/octet-stream"
+_UNKNOWN_TYPES = frozenset(("", OCTETS))
 MULTIPART = "multipart/form-data"
+ONE_NAME, MANY_NAME = "image", "images"
+_ANY_NAME = "file"  # what many clients call a file where nobody tells them
+_MAX_TEXT_FIELDS = 64  # that may stand beside the files
 # In memory a form stands beside its parts; more than this is taken apart by a thread.
 _LONG_FORM_BYTES = 2**20
 
@@ -37,26 +43,26 @@ class Limits(NamedTuple):
 
 
 async def read_image(request: Request, limits: Limits) -> bytes:
-    """The one picture of a request: its raw body, or its multipart field `image`.
+    """The one picture of a request: its raw body, or its multipart field `image` or `file`.
 
     Raises:
-        RequestError: 408 if the body does not come in time, 413 if it is over the limit, 415 if its content
-            type is not one of `IMAGE_TYPES` or multipart, 422 if it is not one file in that field.
+        RequestError: as `read_body`; 415 if its content type is not one of `IMAGE_TYPES` or multipart, 422 if
+            it is not one file in that field.
     """
     content_type, announced = _headers(request)
     kind = _media_type(content_type)
-    if kind in _PICTURES:
+    if _may_be_picture(kind):
         return await _read_body(request, limits, announced)
     if kind != MULTIPART:
         raise _unsupported(f"{MULTIPART} or one of ", content_type)
-    files = await _read_files(request, limits, content_type, announced, "image")
+    files = await _read_files(request, limits, content_type, announced, ONE_NAME)
     if len(files) != 1:
         raise RequestError(422, f"image: expected one file, got {len(files)}; /predict/batch takes many")
     return files[0]
 
 
 async def read_images(request: Request, limits: Limits) -> list[bytes]:
-    """The pictures of a request in their order: its multipart field `images`, one file or more.
+    """The pictures of a request in their order: its multipart field `images` or `file`, one file or more.
 
     Raises:
         RequestError: as `read_image`; the limit of bytes and of time is on all files together.
@@ -64,14 +70,15 @@ async def read_images(request: Request, limits: Limits) -> list[bytes]:
     content_type, announced = _headers(request)
     if _media_type(content_type) != MULTIPART:
         raise RequestError(415, f"content type: expected {MULTIPART}, got {shorten(content_type)}")
-    return await _read_files(request, limits, content_type, announced, "images")
+    return await _read_files(request, limits, content_type, announced, MANY_NAME)
 
 
 async def read_body(request: Request, limits: Limits) -> bytes:
-    """The whole body, of whatever type.
+    """The whole body, of whatever type; what the client has compressed is inflated.
 
     Raises:
-        RequestError: 408 if it does not come in time, 413 if it is over the limit.
+        RequestError: 400 if it is not compressed as it says, 408 if it does not come in time, 413 if it is or
+            grows over the limit, 415 if it is compressed in a way that is not read.
     """
     _, announced = _headers(request)
     return await _read_body(request, limits, announced)
@@ -91,6 +98,7 @@ def _headers(request: Request) -> tuple[str, str]:
 async def _read_body(request: Request, limits: Limits, announced: str) -> bytes:
     """The whole body; it is refused as soon as it is too large, whatever its headers say."""
     most = limits.body_bytes
+    coding = content_coding(request.scope["headers"])
     # The length of the number first: Python refuses to read very long ones.
     if announced.isdecimal() and (len(announced) > 18 or int(announced) > most):
         raise _too_large(most, announced)
@@ -116,25 +124,36 @@ async def _read_body(request: Request, limits: Limits, announced: str) -> bytes:
             f"body: expected all of it within {limits.body_timeout_s:g} s, got {came} bytes"
             + (f" of {announced}" if announced else ""),
         ) from None
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    return await asyncio.to_thread(inflate, body, coding, most) if coding else body
 
 
 async def _read_files(
     request: Request, limits: Limits, content_type: str, announced: str, field: str
 ) -> list[bytes]:
+    """The files of a form under the name `field` or `file`; text fields of other names are ignored."""
     body = await _read_body(request, limits, announced)
+    most = limits.files + _MAX_TEXT_FIELDS
     try:
         if len(body) > _LONG_FORM_BYTES:
-            parts = await asyncio.to_thread(parse_form, body, content_type, limits.files)
+            parts = await asyncio.to_thread(parse_form, body, content_type, most)
         else:
-            parts = parse_form(body, content_type, limits.files)
+            parts = parse_form(body, content_type, most)
     except FormError as error:
         raise RequestError(422, str(error)) from error
-    names = dict.fromkeys(part.name for part in parts)
-    if list(names) != [field]:
-        got = ", ".join(shorten(name) for name in list(names)[:3]) or "no field"
-        raise RequestError(422, f"body: expected the multipart field {field} and no other, got {got}")
-    return [_file(part) for part in parts]
+    names = (field, _ANY_NAME)
+    files = [part for part in parts if part.is_file or part.name in names]
+    others = dict.fromkeys(part.name for part in files if part.name not in names)
+    if others or not files:
+        # Where there is no file at all, the text fields may be what was meant to be one.
+        found = others or dict.fromkeys(part.name for part in parts)
+        got = ", ".join(shorten(name) for name in list(found)[:3]) or "no field"
+        raise RequestError(
+            422, f"body: expected files in the multipart field {' or '.join(names)}, got {got}"
+        )
+    if len(files) > limits.files:
+        raise RequestError(422, f"body: expected at most {limits.files} files, got {len(files)}")
+    return [_file(part) for part in files]
 
 
 def _file(part: Part) -> bytes:
@@ -142,14 +161,19 @@ def _file(part: Part) -> bytes:
         raise RequestError(422, f"{part.name}: expected a file, which has a file name, got a text field")
     # Which format it is, the bytes themselves say.
     kind = _media_type(part.content_type)
-    if kind not in _PICTURES and kind not in _UNKNOWN_TYPES:
+    if not _may_be_picture(kind):
         raise _unsupported(f"{part.name}: one of ", part.content_type)
     return part.content
 
 
+def _may_be_picture(kind: str) -> bool:
+    return kind in _PICTURES or kind in _UNKNOWN_TYPES or (kind in heif.MEDIA_TYPES and heif.is_installed())
+
+
 def _unsupported(prefix: str, content_type: str) -> RequestError:
+    why = f"; {heif.NOT_INSTALLED}" if _media_type(content_type) in heif.MEDIA_TYPES else ""
     return RequestError(
-        415, f"content type: expected {prefix}{', '.join(IMAGE_TYPES)}, got {shorten(content_type)}"
+        415, f"content type: expected {prefix}{', '.join(IMAGE_TYPES)}, got {shorten(content_type)}{why}"
     )
 
 

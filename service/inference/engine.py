@@ -224,7 +224,7 @@ class _Thread:
 
 
 def engine_in_process(
-    predictor: Predictor, *, max_pixels: int = 24_000_000, workers: int = 2, policy: Policy | None = None
+    predictor: Predictor, *, max_pixels: int = 25_000_000, workers: int = 2, policy: Policy | None = None
 ) -> Engine:
     """An engine around a predictor of this very process: for tests, and to embed the app elsewhere."""
     about = Started(predictor.name, predictor.version, predictor.provider, "")

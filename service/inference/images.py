@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-import struct
+import io
 from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
-from service.inference.image_guards import MAX_SIDE_PX, GuardError, check_scans, check_tiles, file_of
+from service.inference import heif
+from service.inference.colours import on_ground, to_grey
+from service.inference.image_guards import MAX_SIDE_PX, GuardError, check_cost
+from service.inference.image_parts import Parts, parts_of
+from service.inference.orientation import orientation_of
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 
+_AVIF_BRANDS = frozenset((b"avif", b"avis"))
+
 Grey = npt.NDArray[np.uint8]
 
-_TURNS: dict[object, Callable[[Grey], Grey]] = {
+_TURNS: dict[int, Callable[[Grey], Grey]] = {
     2: np.fliplr,
     3: lambda grey: np.rot90(grey, 2),
     4: np.flipud,
@@ -24,7 +32,9 @@ _TURNS: dict[object, Callable[[Grey], Grey]] = {
     7: lambda grey: np.rot90(grey.T, 2),
     8: np.rot90,
 }
-_FROM_16_BITS = ((np.arange(2**16) + 128) // 257).astype(np.uint8)
+_SIDEWAYS = frozenset((5, 6, 7, 8))
+_WHITE_OF_16_BITS = 2**16 - 1
+_BITS_PER_SAMPLE, _MAX_SAMPLE_VALUE, _S_MAX_SAMPLE_VALUE = 258, 281, 341
 
 
 class ImageError(ValueError):
@@ -35,19 +45,37 @@ class TooManyPixelsError(ImageError):
     """The picture's header announces more pixels than are allowed."""
 
 
-def decode_grey(data: bytes, max_pixels: int) -> Grey:
-    """Decode a PNG, JPEG, WebP, BMP, the first frame of a GIF or the first page of a TIFF.
+class Picture(NamedTuple):
+    """A decoded picture, upright: its intensities, and the size of what was posted.
 
-    Colours become luma (ITU-R 601), transparent parts white, and the picture is turned upright as its EXIF
-    orientation says. 16-bit grey is divided by 257. Deeper grey has no fixed white: see `_scale_to_8_bits`.
+    A large JPEG is decoded at half its size; lengths in `grey` are then half of those in the posted picture.
+    """
+
+    grey: Grey  # 0 to 255, uint8 [height, width]
+    width_px: int
+    height_px: int
+
+
+def formats() -> tuple[str, ...]:
+    """The formats that are read here, by Pillow's names."""
+    if not heif.is_installed():
+        return FORMATS
+    heif.register()
+    return (*FORMATS, heif.FORMAT)
+
+
+def decode_picture(data: bytes, max_pixels: int, *, reduce: bool = True) -> Picture:
+    """Decode a PNG, JPEG, WebP, BMP, HEIC, the first frame of a GIF or the first page of a TIFF.
+
+    Colours become grey and transparent parts get a ground (`service.inference.colours`), and the picture is
+    turned upright as its EXIF orientation says. 16-bit grey is divided by 257, unless the file says that
+    fewer bits are significant. Deeper grey has no fixed white: see `_scale_to_8_bits`.
 
     Args:
         data: the file's bytes.
         max_pixels: most pixels; checked from the header, before any pixel is decoded. No side may be longer
             than `MAX_SIDE_PX` either: rows of one pixel cost 24 bytes each.
-
-    Returns:
-        Intensities 0 to 255, uint8 `[height, width]`.
+        reduce: whether a JPEG may have twice as many pixels, and is then decoded at half its size.
 
     Raises:
         TooManyPixelsError: width x height is over `max_pixels`, or a side over `MAX_SIDE_PX`.
@@ -57,19 +85,28 @@ def decode_grey(data: bytes, max_pixels: int) -> Grey:
     if not data:
         raise ImageError("image: expected the bytes of a picture, got none")
     try:
-        with Image.open(file_of(data), formats=FORMATS) as image:
-            _check_size(*image.size, max_pixels)
-            check_scans(data)
-            check_tiles(image, max_pixels)
+        _refuse_by_brand(data)
+        parts = parts_of(data)
+        with Image.open(io.BytesIO(parts.data), formats=formats()) as image:
+            width, height = image.size
+            may_be_halved = reduce and image.format == "JPEG"
+            _check_size(width, height, max_pixels * 2 if may_be_halved else max_pixels)
+            check_cost(image, parts.data, max_pixels)
+            if may_be_halved and width * height > max_pixels:
+                image.draft(None, (width // 2, height // 2))
+                _check_size(*image.size, max_pixels)
             image.load()
-            return _upright(_grey(image), image)
+            orientation = orientation_of(
+                parts.exif or image.info.get("exif") or b"", parts.xmp or image.info.get("xmp") or b""
+            )
+            grey = _turned(_grey(image, parts), orientation)
     except ImageError:
         raise
     except GuardError as error:
         raise ImageError(f"image: {error}") from error
     except UnidentifiedImageError as error:
         raise ImageError(
-            f"image: expected one of {', '.join(FORMATS)}, got {len(data)} bytes of no such format"
+            f"image: expected one of {', '.join(formats())}, got {len(data)} bytes of no such format"
         ) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         # Pillow's own limit, which it checks first.
@@ -77,9 +114,26 @@ def decode_grey(data: bytes, max_pixels: int) -> Grey:
     except Exception as error:
         # Damaged files make Pillow's readers raise nearly anything: OSError, SyntaxError, struct.error, …
         reason = str(error) or type(error).__name__
-        if "MAX_TEXT" in reason:  # Pillow's own limits on what a PNG's text and colour profile unfold to
-            raise ImageError("image: the texts or the colour profile in the PNG are too large") from error
         raise ImageError(f"image: the picture is damaged or cut short: {reason[:200]}") from error
+    return Picture(grey, height, width) if orientation in _SIDEWAYS else Picture(grey, width, height)
+
+
+def decode_grey(data: bytes, max_pixels: int) -> Grey:
+    """The intensities alone, uint8 `[height, width]` as posted: nothing is reduced; else `decode_picture`."""
+    return decode_picture(data, max_pixels, reduce=False).grey
+
+
+def _refuse_by_brand(data: bytes) -> None:
+    """Say of the files that phones and browsers write, and that are not read, why that is."""
+    if data[4:8] == b"ftyp" and data[8:12] in _AVIF_BRANDS:
+        # Pillow's reader unfolds whatever the coded picture measures, be it 16,384 x 16,384, where the header
+        # that it shows says 10 x 10.
+        raise ImageError(
+            f"image: AVIF is not read, as its size cannot be checked before it is decoded: expected one of "
+            f"{', '.join(formats())}"
+        )
+    if heif.is_heif(data) and not heif.is_installed():
+        raise ImageError(f"image: {heif.NOT_INSTALLED}; else expected one of {', '.join(formats())}")
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:
@@ -91,38 +145,57 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
         raise TooManyPixelsError(f"image: expected sides of at most {MAX_SIDE_PX} px, got {width} x {height}")
 
 
-def _upright(grey: Grey, image: Image.Image) -> Grey:
-    """The picture turned as its EXIF data says; what else they say, broken or not, concerns nobody here."""
-    try:
-        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
-    except (ArithmeticError, LookupError, OSError, SyntaxError, TypeError, ValueError, struct.error):
-        return grey  # the data about the picture are broken, the picture is not
+def _turned(grey: Grey, orientation: int) -> Grey:
+    turn = _TURNS.get(orientation)
     return grey if turn is None else np.ascontiguousarray(turn(grey))
 
 
-def _grey(image: Image.Image) -> Grey:
+def _grey(image: Image.Image, parts: Parts) -> Grey:
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return _scale_to_8_bits(np.asarray(image))
+        values = np.asarray(image)
+        return _scale_to_8_bits(values, _white(image, parts, values))
     if image.has_transparency_data:
-        colours = image.convert("RGBA")
-        on_white = Image.new("L", image.size, 255)
-        on_white.paste(colours.convert("L"), mask=colours.getchannel("A"))
-        return np.asarray(on_white)
-    if image.mode not in ("1", "L", "RGB"):
-        image = image.convert("RGB")
-    return np.asarray(image.convert("L"))
+        return np.asarray(on_ground(image.convert("RGBA")))
+    if image.mode in ("1", "L"):
+        return np.asarray(image.convert("L"))
+    return np.asarray(to_grey(image if image.mode == "RGB" else image.convert("RGB")))
 
 
-def _scale_to_8_bits(values: npt.NDArray[np.generic]) -> Grey:
+def _white(image: Image.Image, parts: Parts, values: npt.NDArray[np.generic]) -> int:
+    """The white of 16-bit grey by its significant bits, where the file says them; else 65,535.
+
+    A PNG has its significant bits at the top of 16 by its specification (11.3.2.4, sBIT), yet some writers
+    leave them at the bottom; then the bits that should be free are not. A TIFF has them at the bottom.
+    """
+    tags = getattr(image, "tag_v2", {})
+    bits = max(tags.get(_BITS_PER_SAMPLE, (16,)))
+    for tag in (_S_MAX_SAMPLE_VALUE, _MAX_SAMPLE_VALUE):
+        if tag in tags:
+            value = tags[tag]
+            largest = max(value) if isinstance(value, tuple) else value
+            bits = min(bits, int(largest).bit_length())
+    if parts.significant_bits and (values & (2 ** max(0, 16 - parts.significant_bits) - 1)).any():
+        bits = parts.significant_bits
+    # Whatever the file says, no value is brighter than white.
+    return 2**bits - 1 if 0 < bits < 16 and int(values.max()) < 2**bits else _WHITE_OF_16_BITS
+
+
+@lru_cache(maxsize=15)
+def _from_16_bits(white: int) -> Grey:
+    """For each value of 16 bits its 8 bits, rounded; uint8 `[65536]`."""
+    return np.minimum((np.arange(2**16) * 255 + white // 2) // white, 255).astype(np.uint8)
+
+
+def _scale_to_8_bits(values: npt.NDArray[np.generic], white_of_16: int) -> Grey:
     """Scale grey values of more than 8 bits to 0 to 255, uint8 of the same shape.
 
-    16-bit grey has its white at 65,535. Pillow reads some of it as 32-bit whole numbers ("I"), so those are
-    taken alike where they lie in that range. Floating-point grey has its white at 1, 255 or 65,535,
-    whichever is the first that no value exceeds. Values outside all of that are stretched, darkest to 0 and
-    brightest to 255.
+    16-bit grey has its white where `white_of_16` says. Pillow reads some of it as 32-bit whole numbers ("I"),
+    so those are taken alike, with their white at 65,535, where they lie in that range. Floating-point grey
+    has its white at 1, 255 or 65,535, whichever is the first that no value exceeds. Values outside all of
+    that are stretched, darkest to 0 and brightest to 255.
     """
     if values.dtype.itemsize == 2:
-        shallow: Grey = _FROM_16_BITS[values]
+        shallow: Grey = _from_16_bits(white_of_16)[values]
         return shallow
     if not np.isfinite(values).all():
         raise ImageError("image: expected finite intensities, got NaN or infinity")

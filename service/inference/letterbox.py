@@ -1,13 +1,15 @@
-"""The geometry between a posted picture and the model's square frame, and the way back.
+"""The geometry between a posted picture and the model's square frame, there and back.
 
 Both have their origin at the top-left corner, x to the right, y down; pixel (i, j) covers
 [j, j+1) x [i, i+1).
-A point at x in the picture lies at offset_x + x * fitted_width / width in the frame; likewise for y.
+The frame covers a rectangle of the picture, which may reach beyond it. A point at x in the frame, whose side
+is 100 px, lies at rectangle.x + x * rectangle.width / 100 in the picture; likewise for y.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -18,6 +20,11 @@ from PIL import Image
 from models.contract import SCENE_SIDE_PX
 from scenes.frame import frame_offset_px
 from service.inference.images import Grey
+
+_REDUCING_GAP = 3.0
+"""Pillow first averages whole blocks of pixels, down to three times the final size: far faster for large
+pictures, and by its documentation hardly to be told from the filter alone."""
+_ROUNDING = 1e-6
 
 
 class Box(NamedTuple):
@@ -40,19 +47,11 @@ class Gaussian(NamedTuple):
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a picture of `width_px` x `height_px` lies in the frame.
-
-    It covers `fitted_width_px` x `fitted_height_px` of the frame from (`offset_x_px`, `offset_y_px`) on, all
-    of them whole frame px. `inverted` says whether dark ink on light paper was turned.
-    """
+    """Where the frame lies in a picture of `width_px` x `height_px`: what it covers, in the picture's px."""
 
     width_px: int
     height_px: int
-    fitted_width_px: int
-    fitted_height_px: int
-    offset_x_px: int
-    offset_y_px: int
-    inverted: bool
+    frame: Box
 
     def box_in_picture(self, box: Box) -> Box:
         """A box of the frame in the picture's px, clipped to the picture."""
@@ -67,87 +66,119 @@ class Placement:
         return Gaussian(
             self._x(gaussian.x),
             self._y(gaussian.y),
-            gaussian.sigma_x * self.width_px / self.fitted_width_px,
-            gaussian.sigma_y * self.height_px / self.fitted_height_px,
+            gaussian.sigma_x * self.frame.width / SCENE_SIDE_PX,
+            gaussian.sigma_y * self.frame.height / SCENE_SIDE_PX,
         )
+
+    def in_posted(self, width_px: int, height_px: int) -> Placement:
+        """The same place where the picture was posted with another size than it was decoded with."""
+        across, down = width_px / self.width_px, height_px / self.height_px
+        x, y, width, height = self.frame
+        frame = Box(x * across, y * down, width * across, height * down)
+        return replace(self, width_px=width_px, height_px=height_px, frame=frame)
 
     def attention_map(self, gaussian: Gaussian) -> npt.NDArray[np.float32]:
         """A Gaussian, given in the picture's px, on a grid that spans the picture exactly.
 
-        The grid has one cell for each frame px that the picture covers, and its values are taken at the
-        cells' centres. The outer product of two profiles with peak 1 has peak 1.
+        The grid has the size of the whole picture in the frame, whatever the frame covers, and its values
+        are taken at the cells' centres. The outer product of two profiles with peak 1 has peak 1.
 
         Returns:
-            Values in [0, 1], float32 `[fitted_height_px, fitted_width_px]`.
+            Values in [0, 1], float32 `[rows, columns]`, at most 100 on the longer side.
         """
-        rows = _profile(gaussian.y, gaussian.sigma_y, self.height_px, self.fitted_height_px)
-        columns = _profile(gaussian.x, gaussian.sigma_x, self.width_px, self.fitted_width_px)
-        return np.outer(rows, columns).astype(np.float32)
+        columns, rows = _fitted(self.width_px, self.height_px)
+        down = _profile(gaussian.y, gaussian.sigma_y, self.height_px, rows)
+        across = _profile(gaussian.x, gaussian.sigma_x, self.width_px, columns)
+        return np.outer(down, across).astype(np.float32)
 
     def _x(self, frame_x: float) -> float:
-        return (frame_x - self.offset_x_px) * self.width_px / self.fitted_width_px
+        return self.frame.x + frame_x * self.frame.width / SCENE_SIDE_PX
 
     def _y(self, frame_y: float) -> float:
-        return (frame_y - self.offset_y_px) * self.height_px / self.fitted_height_px
-
-
-def letterbox(grey: Grey) -> tuple[Grey, Placement]:
-    """Place a picture into the frame.
-
-    A picture that is longer than the frame's side is shrunk, antialiased, until its longer side fits; a
-    smaller one keeps its size. It is centred on black. Where its median intensity is above 127, it shows
-    dark ink on light paper and is inverted first.
-
-    Args:
-        grey: uint8 `[height, width]`, at least 1 x 1.
-
-    Returns:
-        The frame, uint8 `[100, 100]`, which may be `grey` itself, and the placement that leads back.
-    """
-    height, width = grey.shape
-    inverted = _is_light(grey)
-    placement = _place(width, height, inverted)
-    fitted = placement.fitted_width_px, placement.fitted_height_px
-    if fitted != (width, height):
-        # The triangle filter widens with the shrinking factor: no aliasing, and no ringing as of Lanczos.
-        grey = np.asarray(Image.fromarray(grey).resize(fitted, Image.Resampling.BILINEAR))
-    bright = 255 - grey if inverted else grey
-    if fitted == (SCENE_SIDE_PX, SCENE_SIDE_PX):
-        return bright, placement
-    frame = np.zeros((SCENE_SIDE_PX, SCENE_SIDE_PX), np.uint8)
-    rows = slice(placement.offset_y_px, placement.offset_y_px + fitted[1])
-    columns = slice(placement.offset_x_px, placement.offset_x_px + fitted[0])
-    frame[rows, columns] = bright
-    return frame, placement
+        return self.frame.y + frame_y * self.frame.height / SCENE_SIDE_PX
 
 
 @lru_cache  # most pictures of a batch are of one size
-def _place(width: int, height: int, inverted: bool) -> Placement:
-    shrink = min(1.0, SCENE_SIDE_PX / max(width, height))
-    fitted = (max(1, round(width * shrink)), max(1, round(height * shrink)))
-    return Placement(
-        width_px=width,
-        height_px=height,
-        fitted_width_px=fitted[0],
-        fitted_height_px=fitted[1],
-        offset_x_px=frame_offset_px(fitted[0], SCENE_SIDE_PX),
-        offset_y_px=frame_offset_px(fitted[1], SCENE_SIDE_PX),
-        inverted=inverted,
+def place_whole(width_px: int, height_px: int) -> Placement:
+    """The frame that shows the whole picture, centred.
+
+    The longer side of a larger picture becomes the frame's, a smaller picture keeps its size. Both sides are
+    whole px of the frame, so that the picture's edges are sharp there.
+    """
+    columns, rows = _fitted(width_px, height_px)
+    x_scale, y_scale = width_px / columns, height_px / rows
+    left = -frame_offset_px(columns, SCENE_SIDE_PX) * x_scale
+    top = -frame_offset_px(rows, SCENE_SIDE_PX) * y_scale
+    return Placement(width_px, height_px, Box(left, top, SCENE_SIDE_PX * x_scale, SCENE_SIDE_PX * y_scale))
+
+
+def cut_frame(grey: Grey, placement: Placement) -> Grey:
+    """What the model sees of a picture.
+
+    The part that the frame covers is scaled, antialiased where that shrinks it, without a copy of the whole
+    picture. Beyond the picture the frame goes on with the median of the picture's outermost pixels: a page
+    goes on as a page. Repeated edges would draw a stroke on that touches one.
+
+    Args:
+        grey: uint8 `[height, width]`, at least 1 x 1.
+        placement: where the frame lies in it; some of it lies inside the picture.
+
+    Returns:
+        The frame, uint8 `[100, 100]`, which may be `grey` itself.
+    """
+    if grey.shape == (SCENE_SIDE_PX, SCENE_SIDE_PX) and placement == place_whole(*grey.shape):
+        return grey
+    frame = placement.frame
+    columns = _visible(frame.x, frame.width, placement.width_px)
+    rows = _visible(frame.y, frame.height, placement.height_px)
+    # The triangle filter widens with the shrinking factor: no aliasing, and no ringing as of Lanczos.
+    part = Image.fromarray(grey).resize(
+        (columns.last - columns.first, rows.last - rows.first),
+        Image.Resampling.BILINEAR,
+        box=(columns.start, rows.start, columns.stop, rows.stop),
+        reducing_gap=_REDUCING_GAP,
+    )
+    shown = np.asarray(part)
+    if shown.shape == (SCENE_SIDE_PX, SCENE_SIDE_PX):
+        return shown
+    surrounded = np.full((SCENE_SIDE_PX, SCENE_SIDE_PX), _border_median(grey), np.uint8)
+    surrounded[rows.first : rows.last, columns.first : columns.last] = shown
+    return surrounded
+
+
+def _border_median(grey: Grey) -> int:
+    """The median of a picture's outermost pixels, the lower one of two; counting is faster than sorting."""
+    border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+    up_to = np.cumsum(np.bincount(border, minlength=256))
+    return int(np.searchsorted(up_to, (len(border) + 1) // 2))
+
+
+class _Visible(NamedTuple):
+    """Along one axis, the px of the frame that show the picture, and what they show in the picture's px."""
+
+    first: int
+    last: int  # exclusive
+    start: float
+    stop: float
+
+
+def _visible(start: float, extent: float, size: int) -> _Visible:
+    scale = extent / SCENE_SIDE_PX
+    low, high = -start / scale, (size - start) / scale  # the picture's edges in the frame
+    first = max(0, math.ceil(low - _ROUNDING))
+    last = min(SCENE_SIDE_PX, math.floor(high + _ROUNDING))
+    if last <= first:  # of so flat a picture no px of the frame is full
+        first = min(max(0, math.floor((low + high) / 2)), SCENE_SIDE_PX - 1)
+        last = first + 1
+    return _Visible(
+        first, last, start=max(0.0, start + first * scale), stop=min(float(size), start + last * scale)
     )
 
 
-def _is_light(grey: Grey) -> bool:
-    """Whether the median intensity is above 127; counting tells, but where the two halves are equal."""
-    above = 2 * int(np.count_nonzero(grey > 127))
-    return above > grey.size or (above == grey.size and _median(Image.fromarray(grey)) > 127)
-
-
-def _median(picture: Image.Image) -> float:
-    """The median of a grey picture, from its histogram: far faster than sorting millions of pixels."""
-    up_to = np.cumsum(picture.histogram())
-    count = int(up_to[-1])
-    lower, upper = np.searchsorted(up_to, [(count - 1) // 2 + 1, count // 2 + 1])
-    return float(lower + upper) / 2
+def _fitted(width_px: int, height_px: int) -> tuple[int, int]:
+    """The width and the height of the whole picture in the frame, px of the frame."""
+    shrink = min(1.0, SCENE_SIDE_PX / max(width_px, height_px))
+    return max(1, round(width_px * shrink)), max(1, round(height_px * shrink))
 
 
 def _clip(value: float, least: float, most: float) -> float:

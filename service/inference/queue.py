@@ -15,7 +15,7 @@ from service.inference.work import Job, Result
 
 @dataclass(eq=False)
 class ManyParts:
-    """A request of many parts; by the loop's clock, when a worker last took or answered one of them."""
+    """A request of many parts: when, by the loop's clock, a part was last answered or taken by a worker."""
 
     progressed_at_s: float
 

@@ -20,6 +20,7 @@ export function listen(change) {
     });
     at(`other-${name}`).addEventListener("click", () => change({ [name]: randomSeed() }));
   }
+  at("paper").addEventListener("change", () => change({ paper: at("paper").checked }));
   at("digit").addEventListener("change", (event) => change({ digit: Number(event.target.value) }));
 }
 
@@ -40,5 +41,6 @@ export function show(scene) {
   for (const name of FIELDS) {
     if (scene[name] !== undefined && document.activeElement !== at(name)) at(name).value = scene[name];
   }
+  if (scene.paper !== undefined) at("paper").checked = scene.paper;
   if (scene.digit !== undefined) at("digit").querySelector(`[value="${scene.digit}"]`).checked = true;
 }

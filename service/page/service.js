@@ -2,7 +2,7 @@
 // question: the answer, its text, the picture ready to be painted and its bytes, the time it took, the path asked.
 
 import * as key from "./key.js";
-import { aDigit } from "./words.js";
+import { reading } from "./words.js";
 
 const PATIENCE_MS = 15_000;
 
@@ -33,7 +33,7 @@ export async function askScene(query, signal) {
   const path = scenePath(query);
   const { answer, text, ms } = await ask(path, { signal });
   const { image, parameters, prediction, truth } = answer;
-  const picture = await load(image, prediction.label);
+  const picture = await load(image, prediction);
   return { parameters, prediction, truth, picture, text, ms, path, bytes: () => bytesOf(image) };
 }
 
@@ -44,7 +44,7 @@ export async function askPicture(blob, name, signal) {
   const { answer, text, ms } = await ask("predict", { method: "POST", body, signal });
   const address = URL.createObjectURL(blob);
   try {
-    const picture = await load(address, answer.label);
+    const picture = await load(address, answer);
     return { prediction: answer, picture, text, ms, path: "predict", name, bytes: () => blob };
   } finally {
     URL.revokeObjectURL(address);
@@ -88,12 +88,12 @@ function parse(text, response) {
 }
 
 /** A picture that can be painted in one go with its answer. */
-function load(address, label) {
+function load(address, prediction) {
   return new Promise((done, fail) => {
     const picture = new Image();
     // Not decode(): it waits for a frame, which a drag cannot spare; painting decodes as well.
     picture.onload = () => done(picture);
-    picture.onerror = () => fail(new Error(`It reads ${aDigit(label)}, but this browser cannot show pictures of this kind.`));
+    picture.onerror = () => fail(new Error(`${reading(prediction)} But this browser cannot show pictures of this kind.`));
     picture.src = address;
   });
 }

@@ -2,7 +2,7 @@
 
 import { at, clear, paintRows, palette, resize } from "./dom.js";
 import { SIDE_PX } from "./scene.js";
-import { aDigit } from "./words.js";
+import { aDigit, seesDigit } from "./words.js";
 
 const LONGEST_SIDE_PX = 1200; // a photograph is not drawn larger than any stage shows it
 const HEAT = palette((value) => [255, 64, 129, 150 * value]);
@@ -14,6 +14,7 @@ export function show({ picture, prediction, truth }, view) {
   paintRows(at("heat"), prediction.attention_map, HEAT);
   at("boxes").setAttribute("viewBox", `0 0 ${width} ${height}`);
   place(at("found-box"), prediction.bbox);
+  at("found-box").classList.toggle("unsure", !seesDigit(prediction));
   place(at("true-box"), truth?.bbox);
   placeTag(prediction, width, height);
   at("picture").setAttribute("aria-label", describe(prediction, truth));
@@ -76,8 +77,9 @@ function place(rectangle, box) {
   for (const name of box ? ["x", "y", "width", "height"] : []) rectangle.setAttribute(name, box[name]);
 }
 
-/** The label at the box's upper edge, or at its lower one where there is no room above. */
-function placeTag({ label, bbox }, width, height) {
+/** The label at the box's upper edge, or at its lower one where there is no room above; none of no digit. */
+function placeTag(prediction, width, height) {
+  const { label, bbox } = prediction;
   const tag = at("tag");
   const side = Math.max(width, height); // the stage is square, the picture is centred on it
   const left = (bbox.x + (side - width) / 2) / side;
@@ -86,12 +88,14 @@ function placeTag({ label, bbox }, width, height) {
   tag.textContent = label;
   tag.style.translate = `${100 * left}cqw ${100 * (below ? top + bbox.height / side : top)}cqh`;
   tag.classList.toggle("below", below);
-  tag.hidden = false;
+  tag.hidden = !seesDigit(prediction);
 }
 
-function describe({ label, bbox }, truth) {
+function describe(prediction, truth) {
   const box = ({ x, y, width, height }) =>
     `from (${Math.round(x)}, ${Math.round(y)}), ${Math.round(width)} by ${Math.round(height)} pixels`;
-  const found = `A picture. The model found ${aDigit(label)} ${box(bbox)}.`;
+  const { label, bbox } = prediction;
+  const found = seesDigit(prediction)
+    ? `A picture. The model found ${aDigit(label)} ${box(bbox)}.` : "A picture. The model sees no digit.";
   return truth ? `${found} Truly there is ${aDigit(truth.label)} ${box(truth.bbox)}.` : found;
 }

@@ -23,6 +23,16 @@ export function presence(share) {
   return "Surely no digit here";
 }
 
+/** Whether an answer sees a digit: otherwise its label and its box are of nothing. */
+export function seesDigit({ digit_present: share }) {
+  return share >= 0.5;
+}
+
+/** What an answer says, as a sentence. */
+export function reading(prediction) {
+  return seesDigit(prediction) ? `It reads ${aDigit(prediction.label)}.` : "It sees no digit.";
+}
+
 /** A digit with its article, as it is said: a 7, an 8. */
 export function aDigit(digit) {
   return `${digit === 8 ? "an" : "a"} ${digit}`;

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import logging
 
-import orjson
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.http.errors import error_content
 from service.http.headers import completed, security_headers
 from service.http.observe import HEADER, request_id_of
+from service.http.problems import error_body
 
 LAYERS_VARIABLE = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
 LAYERS = "service.ray_serve.proxy:layers"
@@ -174,8 +173,8 @@ def _in_our_words(path: str, answer: list[Message]) -> list[Message]:
 
 def _refusal(words: str, path: str = "", status: int = 503) -> list[Message]:
     """An error as the service itself writes it."""
-    body = orjson.dumps(error_content(path, words))
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    body, media_type = error_body(path, status, words)
+    headers = [(b"content-type", media_type.encode()), (b"content-length", b"%d" % len(body))]
     headers += [*([_RETRY_AFTER] if status == 503 else []), *security_headers(shared=False)]
     return [
         {"type": "http.response.start", "status": status, "headers": headers},

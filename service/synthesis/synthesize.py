@@ -15,7 +15,7 @@ from scenes.render import render
 from scenes.truth import ink_boxes
 from service.inference.images import Grey
 from service.inference.letterbox import Box
-from service.queries import MAX_SEED, SourceName, SynthesizeQuery
+from service.queries import MAX_SEED, SceneQuery, SourceName
 from service.synthesis.handwriting import DigitSource
 
 PRESET = PRESETS["article"]
@@ -35,7 +35,7 @@ class Synthesizer:
     def __init__(self, sources: Mapping[SourceName, DigitSource]) -> None:
         self._sources = sources
 
-    def make(self, query: SynthesizeQuery) -> Scene:
+    def make(self, query: SceneQuery) -> Scene:
         """Draw and render the scene that a query asks for; without a seed, a random one is taken.
 
         Raises:
@@ -53,6 +53,7 @@ class Synthesizer:
             clutter=query.clutter,
             noise=query.noise,
             digit_noise=query.digit_noise,
+            paper=query.paper,
         )
         parameters, digits, style = self._sources[query.digits].write(draw_from, query.style)
         picture = np.rint(render(parameters, digits)[0] * 255).astype(np.uint8)
@@ -68,6 +69,7 @@ class Synthesizer:
             "clutter": parameters.clutter_count[0],
             "noise": parameters.noise_sigma[0],
             "digit_noise": parameters.digit_noise_share[0],
+            "paper": query.paper,
             "digits": query.digits,
             "style": style,
             "seed": seed,

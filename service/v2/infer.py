@@ -12,11 +12,11 @@ from anyio import to_thread
 from fastapi import FastAPI, Request, Response
 from starlette.datastructures import Headers
 
+from service.http.codings import accepted_coding, deflate
 from service.http.errors import RequestError
 from service.http.uploads import Limits, read_body
 from service.inference.predictor import Floats
 from service.queries import shorten
-from service.v2.codings import accepted_coding, content_coding, deflate, inflate
 from service.v2.schema import InferenceAnswer, InferenceRequestBody, documented_errors, refer
 from service.v2.tensors import Encoded, InferenceRequest, read_request, write_answer
 
@@ -59,11 +59,18 @@ class Served(NamedTuple):
     check: Callable[[], None]  # returns at once if the model can answer now, else raises PredictorError
 
 
-def add_infer(app: FastAPI, path: str, model: Served, limits: Limits, limiter: anyio.CapacityLimiter) -> None:
-    """Answer `POST {path}/infer`; the arguments are those of `open_inference.add_open_inference`."""
+def add_infer(
+    app: FastAPI, path: str, model: Served, limits: Limits, limiter: anyio.CapacityLimiter, suffix: str
+) -> None:
+    """Answer `POST {path}/infer`; the arguments are those of `routes.add_open_inference`.
+
+    The operation is named `infer` with that suffix.
+    """
 
     @app.post(
         f"{path}/infer",
+        operation_id=f"infer{suffix}",
+        tags=["open-inference"],
         summary="Ask the model about scenes",
         response_model=InferenceAnswer,
         response_description="The outputs; binary ones stand behind the JSON, whose length the header "
@@ -77,16 +84,16 @@ def add_infer(app: FastAPI, path: str, model: Served, limits: Limits, limiter: a
     async def infer(request: Request) -> Response:
         """For clients such as `tritonclient`. Scenes are grey, 100 x 100 px, bright ink on a dark ground.
 
-        What goes in is what the model sees, and what it says comes out; only `/predict` fits other pictures.
+        What goes in is what the model sees, and what it says in this one look comes out; only `/predict`
+        fits other pictures, and looks again where one look is not enough.
         """
         json_bytes = _json_length(request.headers)
-        coding = content_coding(request.headers)
         body = await read_body(request, limits)
 
         def read() -> InferenceRequest:
-            return read_request(inflate(body, coding, limits.body_bytes) if coding else body, json_bytes)
+            return read_request(body, json_bytes)
 
-        short = not coding and (len(body) if json_bytes is None else json_bytes) <= _SHORT_JSON_BYTES
+        short = (len(body) if json_bytes is None else json_bytes) <= _SHORT_JSON_BYTES
         asked = read() if short else await to_thread.run_sync(read, limiter=limiter)
         outputs = await model.infer(asked.scenes, tuple(wanted.name for wanted in asked.outputs))
         wished = accepted_coding(request.headers)

@@ -11,7 +11,8 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
 from models.contract import INPUTS, OUTPUTS, TensorContract
-from service.http.errors import error_content, is_open_inference
+from service.http.errors import error_response
+from service.http.problems import is_open_inference
 from service.http.uploads import Limits, read_body
 from service.inference.predictor import PredictorError
 from service.queries import shorten
@@ -46,9 +47,10 @@ def add_open_inference(app: FastAPI, model: Served, limits: Limits, limiter: any
     _add_server(app, model)
     _add_index(app, model, limits)
     at = f"/v2/models/{model.name}"
-    for path in (at, f"{at}/versions/{model.version}"):
-        _add_model(app, path, model)
-        add_infer(app, path, model, limits, limiter)
+    # The names of operations stay, whatever version the path names.
+    for path, suffix in ((at, ""), (f"{at}/versions/{model.version}", "_of_version")):
+        _add_model(app, path, model, suffix)
+        add_infer(app, path, model, limits, limiter, suffix)
     _answer_unknown_calls(app, f"{at}[/versions/{model.version}]")
     _document_requests(app)
 
@@ -56,6 +58,8 @@ def add_open_inference(app: FastAPI, model: Served, limits: Limits, limiter: any
 def _add_server(app: FastAPI, model: Served) -> None:
     @app.get(
         "/v2",
+        operation_id="get_server",
+        tags=["open-inference"],
         summary="What server is it?",
         response_model=ServerMetadataAnswer,
         response_description="The server.",
@@ -66,6 +70,8 @@ def _add_server(app: FastAPI, model: Served) -> None:
 
     @app.get(
         "/v2/health/live",
+        operation_id="get_server_liveness",
+        tags=["open-inference"],
         summary="Is the process alive?",
         response_model=LiveAnswer,
         response_description="It is.",
@@ -76,6 +82,8 @@ def _add_server(app: FastAPI, model: Served) -> None:
 
     @app.get(
         "/v2/health/ready",
+        operation_id="get_server_readiness",
+        tags=["open-inference"],
         summary="Can it answer now?",
         response_model=ServerReadyAnswer,
         response_description="It can.",
@@ -90,10 +98,12 @@ def _add_server(app: FastAPI, model: Served) -> None:
 def _add_index(app: FastAPI, model: Served, limits: Limits) -> None:
     @app.post(
         "/v2/repository/index",
+        operation_id="list_models",
+        tags=["open-inference"],
         summary="Which models are there?",
         response_model=list[IndexEntry],
         response_description="The one model.",
-        responses=documented_errors(400, 408, 413),
+        responses=documented_errors(400, 408, 413, 415),
         openapi_extra={
             "requestBody": {
                 "description": "May be empty.",
@@ -112,7 +122,7 @@ def _add_index(app: FastAPI, model: Served, limits: Limits) -> None:
         return _json([] if only_ready and entry["state"] != "READY" else [entry])
 
 
-def _add_model(app: FastAPI, path: str, model: Served) -> None:
+def _add_model(app: FastAPI, path: str, model: Served, suffix: str) -> None:
     metadata: dict[str, Any] = {
         "name": model.name,
         "versions": [model.version],
@@ -131,6 +141,8 @@ def _add_model(app: FastAPI, path: str, model: Served) -> None:
 
     @app.get(
         path,
+        operation_id=f"get_model{suffix}",
+        tags=["open-inference"],
         summary="What does the model take and give?",
         response_model=ModelMetadataAnswer,
         response_description="The model's tensors.",
@@ -141,6 +153,8 @@ def _add_model(app: FastAPI, path: str, model: Served) -> None:
 
     @app.get(
         f"{path}/config",
+        operation_id=f"get_model_config{suffix}",
+        tags=["open-inference"],
         summary="How is the model set up?",
         response_model=ModelConfigAnswer,
         response_description="What Triton's clients read of it.",
@@ -151,6 +165,8 @@ def _add_model(app: FastAPI, path: str, model: Served) -> None:
 
     @app.get(
         f"{path}/ready",
+        operation_id=f"get_model_readiness{suffix}",
+        tags=["open-inference"],
         summary="Can the model answer now?",
         response_model=ModelReadyAnswer,
         response_description="It can.",
@@ -189,18 +205,16 @@ def _json(content: Any) -> Response:
 
 
 def _answer_unknown_calls(app: FastAPI, known: str) -> None:
-    """Say in the protocol's own form what there is, where a call below `/v2` is unknown."""
+    """Say what there is, where a call below `/v2` is unknown."""
     otherwise: Any = app.exception_handlers[HTTPException]
 
     async def answer(request: Request, error: HTTPException) -> Response:
         path = request.scope["path"]
-        if not is_open_inference(path):
-            response: Response = await otherwise(request, error)
-            return response
-        expected = f"one of /v2, /v2/health/…, /v2/repository/index, {known}[/config, /infer, /ready]"
-        detail = f"path: expected {expected}, got {shorten(path)}"
-        content = orjson.dumps(error_content(path, detail if error.status_code == 404 else error.detail))
-        return Response(content, error.status_code, error.headers, "application/json")
+        if error.status_code == 404 and is_open_inference(path):
+            expected = f"one of /v2, /v2/health/…, /v2/repository/index, {known}[/config, /infer, /ready]"
+            return error_response(path, 404, f"path: expected {expected}, got {shorten(path)}")
+        response: Response = await otherwise(request, error)
+        return response
 
     app.add_exception_handler(HTTPException, answer)  # type: ignore[arg-type]
 

@@ -199,6 +199,10 @@ _EXAMPLES = {
         "The request is not as expected, or cannot be read as HTTP.",
         f"scene.shape: expected [{_SHAPE}] with n from 1 to {MAX_SCENES}, got [1, 28, 28]",
     ),
+    401: (
+        "The service asks for a key, and none of its own came.",
+        "key: expected one of the service's keys as the header X-API-Key or Authorization: Bearer, got none",
+    ),
     408: (
         "The head or the body did not come in time; the connection is closed.",
         "body: expected all of it within 20 s, got 4096 bytes of 10000",
@@ -208,17 +212,25 @@ _EXAMPLES = {
         "The body's compression is not one that is spoken.",
         "content-encoding: expected gzip, deflate or identity, got 'br'",
     ),
+    429: (
+        "This address has sent too many wrong keys; `Retry-After` says when the next is looked at.",
+        "key: expected fewer wrong keys from this address, got too many; try again later",
+    ),
     503: ("The service cannot answer now.", "the model did not run on CUDAExecutionProvider: …"),
 }
 
 
 def documented_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI's descriptions of the errors 400, 408, 413, 415 and 503."""
+    """OpenAPI's descriptions of the errors 400, 401, 408, 413, 415, 429 and 503."""
     return {
         status: {
-            "model": InferenceError,
             "description": _EXAMPLES[status][0],
-            "content": {"application/json": {"example": {"error": _EXAMPLES[status][1]}}},
+            "content": {
+                "application/json": {
+                    "schema": refer(InferenceError),
+                    "example": {"error": _EXAMPLES[status][1]},
+                }
+            },
         }
         for status in statuses
     }
@@ -230,9 +242,13 @@ def refer(model: type[BaseModel]) -> dict[str, str]:
 
 
 def request_schemas() -> dict[str, Any]:
-    """The schemas of the request, by the name that a document refers to them."""
+    """The schemas of requests and errors, by the name that a document refers to them."""
     _, found = models_json_schema(
-        [(InferenceRequestBody, "validation"), (IndexRequestBody, "validation")],
+        [
+            (InferenceRequestBody, "validation"),
+            (IndexRequestBody, "validation"),
+            (InferenceError, "serialization"),
+        ],
         ref_template="#/components/schemas/{model}",
     )
     schemas: dict[str, Any] = found["$defs"]

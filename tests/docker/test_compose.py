@@ -70,7 +70,7 @@ def test_it_is_ready_with_the_committed_model_and_needs_no_data_set(up, address)
         assert made["parameters"]["digits"] == "generated"
         assert set(made["prediction"]) >= {"label", "bbox", "attention_map", "glimpse"}
         none = client.get("/synthesize", params={"digits": "mnist"})
-        assert none.status_code == 503
+        assert none.status_code == 409
         assert "python -m scenes download" in none.json()["detail"]
 
 

@@ -74,6 +74,16 @@ def page(context: BrowserContext, service: str) -> Iterator[Page]:
 
 
 @pytest.fixture
+def blank_file(tmp_path: Path) -> Path:
+    """A file that shows nothing at all, 120 x 80 px."""
+    from PIL import Image
+
+    path = tmp_path / "blank.png"
+    Image.new("L", (120, 80)).save(path)
+    return path
+
+
+@pytest.fixture
 def picture_file(tmp_path: Path) -> Path:
     """A file with a bright upright bar on black, 120 x 80 px: no MNIST, but something to box."""
     from PIL import Image, ImageDraw

@@ -53,8 +53,8 @@ def test_the_keyboard_is_enough(page: Page) -> None:
             break
         assert outlined, f"{stop} has the focus and does not show it"
         stops.append(stop)
-    wanted = "tab-scene stage heat-switch digit x y size clutter noise digit_noise style other-style seed"
-    wanted += " other-seed surprise copy-link copy-curl save-image save-json curl Clean Brutal"
+    wanted = "tab-scene stage heat-switch digit x y size clutter noise digit_noise paper style other-style"
+    wanted += " seed other-seed surprise copy-link copy-curl save-image save-json curl Clean Brutal"
     assert [stop for stop in [*wanted.split(), "challenge-start"] if stop not in stops] == []
 
     page.locator("#x").focus()

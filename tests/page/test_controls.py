@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.page.steps import box, expect_answer_to, move, open_page, pixels, point_on, query
 
@@ -32,12 +32,41 @@ def test_each_control_changes_the_scene_and_its_answer(page: Page, control: str,
     assert page.locator("#facts").inner_text() != facts
 
 
+def test_a_scene_can_be_shown_on_paper_and_taken_off_it(page: Page) -> None:
+    open_page(page)
+    picture, truth = pixels(page), box(page, "true")
+    page.locator("#paper").check()
+    expect_answer_to(page, "paper=true")
+    assert pixels(page) != picture
+    assert box(page, "true") == truth
+    page.reload()
+    expect_answer_to(page, "paper=true")
+    expect(page.locator("#paper")).to_be_checked()
+    page.locator("#paper").uncheck()
+    expect_answer_to(page, query())
+    assert pixels(page) == picture
+
+
 def test_the_seed_changes_all_that_is_left_to_it(page: Page) -> None:
     open_page(page, clutter="4", noise="0.1")
     picture = pixels(page)
     page.locator("#seed").fill("8")
     expect_answer_to(page, "seed=8")
     assert pixels(page) != picture
+
+
+def test_a_scene_whose_digit_is_not_seen_is_said_to_show_none(page: Page) -> None:
+    def unsee(route: Route) -> None:
+        answer = route.fetch().json()
+        answer["prediction"]["digit_present"] = 0.2
+        route.fulfill(json=answer)
+
+    page.route("**/synthesize?*predict=true", unsee)
+    open_page(page)
+    expect(page.locator("#verdict")).to_have_text("It sees no digit.")
+    expect(page.locator("#verdict")).to_have_class("verdict wrong")
+    expect(page.locator("#presence")).to_have_text("Probably no digit here (20.0 %). Truly a 3.")
+    expect(page.locator("#label")).to_have_text("none")
 
 
 def test_every_digit_is_read_and_told_right_from_wrong(page: Page) -> None:

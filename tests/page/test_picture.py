@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx2
 from playwright.sync_api import Page, expect
 
-from tests.page.steps import box, expect_answer_to, open_page
+from tests.page.steps import box, expect_answer_to, open_page, pixels
 
 GIVE_FILE = """([kind, name, type, data]) => {
     const bytes = Uint8Array.from(atob(data), (character) => character.charCodeAt(0));
@@ -63,6 +63,31 @@ def test_a_phone_offers_its_camera(page: Page, picture_file: Path) -> None:
     assert camera.get_attribute("capture") == "environment"
     camera.set_input_files(picture_file)
     expect_picture(page, "bar.png")
+
+
+def test_what_the_network_saw_is_shown_beside_the_picture(page: Page, picture_file: Path) -> None:
+    open_page(page)
+    seen = pixels(page, "frame")
+    expect(page.locator("#frame-place")).to_contain_text("All of the picture")
+    page.locator("#file").set_input_files(picture_file)
+    expect_picture(page, "bar.png")
+    assert pixels(page, "frame") != seen
+    shown = page.evaluate(
+        "() => [...document.getElementById('frame').getContext('2d').getImageData(0, 0, 100, 100).data]"
+    )
+    assert max(shown[::4]) > 200  # the bar's ink
+    expect(page.locator("#frame-place")).to_contain_text("100 × 100 values")
+
+
+def test_a_picture_without_a_digit_is_said_to_show_none(page: Page, blank_file: Path) -> None:
+    open_page(page)
+    page.locator("#file").set_input_files(blank_file)
+    expect(page.locator("#verdict")).to_have_text("It sees no digit.")
+    expect(page.locator("#label")).to_have_text("none")
+    expect(page.locator("#presence")).to_contain_text("no digit here")
+    expect(page.locator("#tag")).to_be_hidden()
+    expect(page.locator("#found-box")).to_have_class("unsure")
+    expect(page.locator("#picture")).to_have_attribute("aria-label", "A picture. The model sees no digit.")
 
 
 def test_a_broken_file_shows_the_sentence_of_the_service(page: Page, service: str, tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_every_example_works(service: str, tmp_path: Path) -> None:
     with urlopen(f"{service}/docs") as answer:
         sections = Reading(answer.read().decode()).commands
     commands = [command for section in sections.values() for command in section]
-    assert len(commands) == 18
+    assert len(commands) == 19
     for command in sorted(
         commands, key=lambda command: "-o scene.png" not in command
     ):  # it makes the picture

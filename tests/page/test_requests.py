@@ -119,7 +119,7 @@ def test_a_service_that_stops_is_said_and_asked_again(browser: Browser) -> None:
 
 def test_a_refusal_is_the_sentence_of_the_service(page: Page) -> None:
     open_page(page)
-    page.route(SCENES, lambda route: route.fulfill(status=503, json={"detail": "no digits are at hand"}))
+    page.route(SCENES, lambda route: route.fulfill(status=409, json={"detail": "no digits are at hand"}))
     page.locator("#x").fill("70")
     expect(page.get_by_role("alert")).to_contain_text("no digits are at hand")
     page.unroute(SCENES)

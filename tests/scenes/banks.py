@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +39,25 @@ def speckled_bank(count: int = 60, seed: int = 7) -> Digits:
     images[:, 4:24, 4:24] = random.integers(0, 256, (count, 20, 20))
     labels = np.concatenate([np.arange(CLASS_COUNT), random.integers(0, CLASS_COUNT, count - CLASS_COUNT)])
     return make_digits(images, labels)
+
+
+def each_array(parameters: SceneParameters, change: Callable[[np.ndarray], Any]) -> SceneParameters:
+    """The parameters with every array of theirs changed, those of the paper among them."""
+
+    def changed(fields: Any) -> Any:
+        arrays = {name: value for name, value in fields._asdict().items() if isinstance(value, np.ndarray)}
+        return fields._replace(**{name: change(value) for name, value in arrays.items()})
+
+    drawn: SceneParameters = changed(parameters)
+    return drawn if drawn.paper is None else drawn._replace(paper=changed(drawn.paper))
+
+
+def all_fields(parameters: SceneParameters) -> dict[str, Any]:
+    """Each field by its name, those of the paper among them; what is not there is left out."""
+    found = {name: value for name, value in parameters._asdict().items() if value is not None}
+    if (paper := found.pop("paper", None)) is not None:
+        found |= {f"paper.{name}": value for name, value in paper._asdict().items()}
+    return found
 
 
 BARE = Preset("bare", "a target alone, for tests", size_px=(1.0, 100.0))

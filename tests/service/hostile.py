@@ -73,6 +73,29 @@ def jpeg_with_exif(exif: bytes) -> bytes:
     return data[:2] + b"".join(segments) + data[2:]
 
 
+def jpeg_of_growing_exif(size: int, segments: int) -> bytes:
+    """A JPEG with EXIF data of that size, and behind them so many segments that add a byte each."""
+    data = jpeg_with_exif(bytes(size))
+    tables = data.index(b"\xff\xdb")
+    return data[:tables] + (b"\xff\xe1\0\x09Exif\0\0a" * segments) + data[tables:]
+
+
+def _tag(entry: bytes) -> bytes:
+    return entry[:2][::-1]
+
+
+def tiff_painted_anew(side: int, strips: int) -> bytes:
+    """An uncompressed grey TIFF of which every two strips are the whole picture."""
+    at = 8 + side * side
+    tags = [(256, side), (257, side), (258, 8), (259, 1), (262, 1), (277, 1), (278, side - 1)]
+    entries = [struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags]
+    entries += [struct.pack("<HHII", tag, 4, strips, at) for tag in (273, 279)]
+    entries.sort(key=_tag)
+    directory = struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
+    start = struct.pack("<2sHI", b"II", 42, at + 4 * strips)
+    return start + bytes(side * side) + struct.pack("<I", 8) * strips + directory
+
+
 def gif_of_comments(mebibytes: int) -> bytes:
     """A GIF with millions of comments of one letter."""
     data = encode(Image.new("L", (10, 10)), "GIF")

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.datastructures import Headers
 
+from service.http.codings import accepted_coding, content_coding, deflate, inflate
 from service.http.errors import RequestError
-from service.v2.codings import accepted_coding, content_coding, deflate, inflate
 
 
 @given(st.binary(max_size=2000), st.sampled_from(["gzip", "deflate"]))
@@ -43,13 +43,21 @@ def test_what_is_not_whole_or_not_compressed_at_all_is_400(coding):
 
 
 def test_which_compression_a_client_uses_and_which_it_asks_for():
-    for given_, coding in (("gzip", "gzip"), (" Deflate ", "deflate"), ("identity", ""), ("", "")):
-        assert content_coding(Headers({"content-encoding": given_})) == coding
-    assert content_coding(Headers()) == ""
-    for given_ in ("br", "gzip, gzip", "x"):
+    for given_, coding in (
+        ("gzip", "gzip"),
+        (" Deflate ", "deflate"),
+        ("x-gzip", "gzip"),
+        ("identity", ""),
+        ("", ""),
+    ):
+        assert content_coding(Headers({"content-encoding": given_}).raw) == coding
+    assert content_coding([]) == ""
+    assert content_coding([(b"content-encoding", b"identity"), (b"content-encoding", b"gzip")]) == "gzip"
+    for given_ in ("br", "gzip, gzip", "x", "\xff"):
         with pytest.raises(RequestError, match="expected gzip, deflate or identity") as caught:
-            content_coding(Headers({"content-encoding": given_}))
+            content_coding(Headers({"content-encoding": given_}).raw)
         assert caught.value.status == 415
+        assert caught.value.headers == {"Accept-Encoding": "gzip, deflate"}
     for given_, coding in (
         ("gzip", "gzip"),
         ("identity, deflate", "deflate"),

@@ -36,7 +36,7 @@ def plain() -> Iterator[TestClient]:
         ("GET", "/synthesize", 200, PICTURE_POLICY),
         ("GET", "/synthesize?format=json", 200, API_POLICY),
         ("GET", "/synthesize?size=9999", 422, API_POLICY),
-        ("POST", "/predict", 415, API_POLICY),
+        ("POST", "/predict", 422, API_POLICY),
         ("DELETE", "/predict", 405, API_POLICY),
         ("GET", "/nowhere", 404, API_POLICY),
     ],

@@ -25,8 +25,8 @@ FEW_MIB = 64
 PROGRAM = """
 import json, os, sys, time, warnings
 warnings.simplefilter("ignore")
-from service.inference.images import ImageError, decode_grey
-from service.inference.letterbox import letterbox
+from service.inference.images import ImageError, decode_picture
+from service.inference.letterbox import cut_frame, place_whole
 from service.settings import Settings
 
 def memory(field):
@@ -38,7 +38,8 @@ def measure(path):
     open("/proc/self/clear_refs", "w").write("5")  # the peak is now
     before, start = memory("VmRSS"), time.process_time()
     try:
-        letterbox(decode_grey(data, Settings().max_pixels))
+        grey = decode_picture(data, Settings().max_pixels).grey
+        cut_frame(grey, place_whole(*grey.shape[::-1]))
         said = ""
     except ImageError as error:
         said = str(error)
@@ -105,37 +106,19 @@ pytestmark = pytest.mark.skipif(
 )
 
 REFUSED = {
-    "png of announced size": (lambda: hostile.png(15_000, 15_000), "24000000 pixels"),
-    "png with a profile": (
-        lambda: hostile.png(9, 9, hostile.chunk(b"iCCP", b"a\0\0" + hostile.inflating(64))),
-        "profile",
-    ),
-    "png with a text": (
-        lambda: hostile.png(9, 9, hostile.chunk(b"zTXt", b"a\0\0" + hostile.inflating(64))),
-        "texts",
-    ),
-    "png with a text of any language": (
-        lambda: hostile.png(9, 9, hostile.chunk(b"iTXt", b"a\0\1\0\0\0" + hostile.inflating(64))),
-        "texts",
-    ),
-    "png with many texts": (
-        lambda: hostile.png(
-            9, 9, hostile.chunk(b"zTXt", b"a\0\0" + hostile.inflating(1)[:-20] + bytes(20)) * 900
-        ),
-        "image: ",
-    ),
+    "png of announced size": (lambda: hostile.png(15_000, 15_000), "25000000 pixels"),
     "png of a million chunks": (
         lambda: hostile.png(9, 9, hostile.chunk(b"abCd", b"") * 1_000_000),
         "small pieces",
     ),
     "gif of a million comments": (lambda: hostile.gif_of_comments(14), "small pieces"),
-    "gif of announced size": (lambda: hostile.gif_announcing(65_535, 65_535, frame=False), "24000000 pixels"),
+    "gif of announced size": (lambda: hostile.gif_announcing(65_535, 65_535, frame=False), "25000000 pixels"),
     "gif with a frame of announced size": (
         lambda: hostile.gif_announcing(65_535, 65_535, frame=True),
-        "24000000 pixels",
+        "25000000 pixels",
     ),
-    "webp of announced size": (lambda: hostile.webp_announcing(16_383, 16_383), "24000000 pixels"),
-    "webp": (lambda: hostile.blank("WEBP", "RGB", (8000, 4000), method=0), "24000000 pixels"),
+    "webp of announced size": (lambda: hostile.webp_announcing(16_383, 16_383), "25000000 pixels"),
+    "webp": (lambda: hostile.blank("WEBP", "RGB", (8000, 4000), method=0), "25000000 pixels"),
     "tiff, deflated": (
         lambda: hostile.blank("TIFF", size=(20_000, 9000), compression="tiff_adobe_deflate"),
         "pixels",
@@ -144,7 +127,11 @@ REFUSED = {
     "tiff with a tile larger than itself": (lambda: hostile.tiff_with_a_tile(60_000), "tiles"),
     "tiff with a tile that would fit into memory": (lambda: hostile.tiff_with_a_tile(16_000), "tiles"),
     "tiff of tags": (lambda: hostile.tiff_of_tags(60_000, 2**20), "image: "),
-    "jpeg of scans": (lambda: hostile.jpeg_of_scans(4000, 3000), "100 scans"),
+    "jpeg of scans": (lambda: hostile.jpeg_of_scans(4000, 3000), "16 scans"),
+    "tiff of strips that paint it over and over": (
+        lambda: hostile.tiff_painted_anew(3000, 30_000),
+        "strips or tiles",
+    ),
     "rows of one pixel": (lambda: hostile.png(1, 24_000_000), "100000 px"),
 }
 
@@ -161,6 +148,18 @@ def test_a_bomb_is_refused_cheaply(cost, name):
 
 
 ANSWERED = {
+    "png with a profile": lambda: hostile.png(9, 9, hostile.chunk(b"iCCP", b"a\0\0" + hostile.inflating(64))),
+    "png with a text": lambda: hostile.png(9, 9, hostile.chunk(b"zTXt", b"a\0\0" + hostile.inflating(64))),
+    "png with a text of any language": lambda: hostile.png(
+        9, 9, hostile.chunk(b"iTXt", b"a\0\1\0\0\0" + hostile.inflating(64))
+    ),
+    "png with XMP data": lambda: hostile.png(
+        9, 9, hostile.chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + hostile.inflating(64))
+    ),
+    "png with many texts": lambda: hostile.png(
+        9, 9, hostile.chunk(b"zTXt", b"a\0\0" + hostile.inflating(1)[:-20] + bytes(20)) * 900
+    ),
+    "jpeg of EXIF data that grow": lambda: hostile.jpeg_of_growing_exif(8 * 2**20, 9000),
     "exif of tags in a jpeg": lambda: hostile.jpeg_with_exif(hostile.exif_of_tags(5000, 4 * 2**20)),
     "exif of tags in a png": lambda: hostile.png(
         9, 9, hostile.chunk(b"eXIf", hostile.exif_of_tags(5000, 2**22))
@@ -177,7 +176,7 @@ def test_what_is_only_odd_is_answered_cheaply(cost, name):
     said, mebibytes, seconds, _ = cost(ANSWERED[name]())
     assert said == ""
     assert mebibytes <= FEW_MIB
-    assert seconds < 5
+    assert seconds < 1
 
 
 LARGEST = {
@@ -187,6 +186,10 @@ LARGEST = {
     "animated webp": lambda: hostile.webp_announcing(6000, 4000),
     "tiff of floating point": lambda: hostile.blank("TIFF", "F", compression="tiff_adobe_deflate"),
     "tiff of inks": lambda: hostile.blank("TIFF", "CMYK", compression="tiff_adobe_deflate"),
+    "jpeg of twice as many pixels": lambda: hostile.blank("JPEG", "RGB", (8064, 6048)),
+    "jpeg of twice as many pixels, progressive": lambda: hostile.blank(
+        "JPEG", "RGB", (8064, 6048), progressive=True, subsampling=0
+    ),
     "jpeg, progressive": lambda: hostile.blank("JPEG", "RGB", progressive=True),
     "gif": lambda: hostile.blank("GIF"),
 }

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from service.http.protocol import MAX_HEAD_BYTES
+from service.http.refusals import MAX_FRAMING_BYTES as MAX_HEAD_BYTES
 from tests.service.listening import WAIT_S, ThreadServer, listening, one_answer, to_the_end
 
 PATIENCE_S = 0.4
@@ -64,9 +64,11 @@ def drip(client: socket.socket, piece: bytes) -> None:
 def assert_refused(answer: bytes, status: int, *words: str) -> None:
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 %d " % status), answer[:200]
-    assert b"content-type: application/json" in head
+    assert b"content-type: application/problem+json" in head
     assert b"connection: close" in head
-    detail = json.loads(body)["detail"]
+    problem = json.loads(body)
+    assert problem["status"] == status
+    detail = problem["detail"]
     for word in words:
         assert word in detail
 

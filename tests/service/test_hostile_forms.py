@@ -9,7 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.http.multipart import MAX_HEAD_BYTES, FormError, Part, parse_form
-from service.schemas import ErrorAnswer
+from service.schemas import Problem
 from tests.service.hostile import noise
 from tests.service.listening import asking
 
@@ -37,7 +37,7 @@ def post(client, body, path="/predict/batch", content_type=TYPE):
 
 def assert_refused(response, status, *words):
     assert response.status_code == status, response.content[:200]
-    detail = ErrorAnswer.model_validate_json(response.content).detail
+    detail = Problem.model_validate_json(response.content).detail
     for word in words:
         assert word in detail
 
@@ -93,10 +93,11 @@ def test_a_boundary_has_1_to_70_characters(client, content_type):
 
 def test_thousands_of_parts_are_422_at_once(client):
     start = time.process_time()
-    assert_refused(post(client, part(b"") * 2000 + END), 422, "at most 256 files")
+    assert_refused(post(client, part(b"") * 300 + END), 422, "at most 256 files")
+    assert_refused(post(client, part(b"") * 2000 + END), 422, "at most 320 parts")
     assert_refused(post(client, part(b"x", "image") * 300 + END, "/predict"), 422, "at most 256 files")
     fields = b'--b\r\nContent-Disposition: form-data; name="images"\r\n\r\n\r\n'
-    assert_refused(post(client, fields * 3000 + END), 422, "at most 256 files")
+    assert_refused(post(client, fields * 3000 + END), 422, "at most 320 parts")
     assert time.process_time() - start < 5
 
 
@@ -107,7 +108,7 @@ def test_a_huge_head_of_a_part_is_422(client, head):
 
 def test_huge_names_and_fields_are_422_and_not_repeated_at_length(client):
     response = post(client, part(PNG, name="x" * 5000) + END)
-    assert_refused(response, 422, "field images")
+    assert_refused(response, 422, "field images or file")
     assert len(response.content) < 400
     field = b'--b\r\nContent-Disposition: form-data; name="images"\r\n\r\n' + b"y" * 150_000 + b"\r\n"
     response = post(client, field + END)

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.inference.images import ImageError, TooManyPixelsError, decode_grey
+from service.inference.images import ImageError, TooManyPixelsError, decode_grey, decode_picture
 from tests.service.fakes import encode
+from tests.service.hostile import chunk
 
 LIMIT = 1_000_000
 # Pillow warns about damaged and huge files; that they are refused is what is tested.
@@ -74,6 +75,73 @@ def test_one_bit():
 def test_16_bit_grey_is_scaled_not_clipped(kind):
     deep = np.array([[0, 255, 257, 256 * 257 // 2, 65535]], np.uint16)
     assert decode_grey(encode(deep, kind), LIMIT).tolist() == [[0, 1, 1, 128, 255]]
+
+
+TWELVE_BITS = np.array([[0, 8, 16, 2048, 4095]], np.uint16)
+
+
+@pytest.mark.parametrize("tag", [281, 341])  # MaxSampleValue, SMaxSampleValue
+def test_12_bit_grey_of_a_tiff_is_stretched_where_the_file_says_so(tag):
+    stretched = [[0, 0, 1, 128, 255]]
+    assert decode_grey(encode(TWELVE_BITS, "TIFF", tiffinfo={tag: 4095}), LIMIT).tolist() == stretched
+    as_used = encode(TWELVE_BITS, "TIFF", tiffinfo={tag: 4000})
+    assert decode_grey(as_used, LIMIT).tolist() == stretched
+    assert decode_grey(encode(TWELVE_BITS, "TIFF"), LIMIT).tolist() == [[0, 0, 0, 8, 16]]
+    brighter = np.array([[0, 65535]], np.uint16)  # than the file says
+    assert decode_grey(encode(brighter, "TIFF", tiffinfo={tag: 4095}), LIMIT).tolist() == [[0, 255]]
+
+
+def test_12_bit_grey_in_12_bits_is_stretched():
+    pixels = bytes([0x00, 0x08, 0x00, 0xFF, 0xF0, 0x10])  # 0, 2048, 4095, 16
+    tags = {256: 4, 257: 1, 258: 12, 259: 1, 262: 1, 273: 8, 277: 1, 278: 1, 279: len(pixels)}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    start = struct.pack("<2sHI", b"II", 42, 8 + len(pixels)) + pixels
+    data = start + struct.pack("<H", len(tags)) + entries + bytes(4)
+    assert decode_grey(data, LIMIT).tolist() == [[0, 128, 255, 1]]
+
+
+def png_with_significant_bits(values: np.ndarray, bits: int) -> bytes:
+    data = encode(values)
+    at = data.index(b"IDAT") - 4
+    return data[:at] + chunk(b"sBIT", bytes([bits])) + data[at:]
+
+
+def test_12_bit_grey_of_a_png_is_stretched_where_it_lies_in_the_low_bits():
+    data = png_with_significant_bits(TWELVE_BITS + np.uint16(1) * (TWELVE_BITS == 8), 12)
+    assert decode_grey(data, LIMIT).tolist() == [[0, 1, 1, 128, 255]]
+    # As the specification has it, significant bits are the high ones; a dark picture stays dark.
+    high = (TWELVE_BITS << 4).astype(np.uint16)
+    assert decode_grey(png_with_significant_bits(high, 12), LIMIT).tolist() == [[0, 0, 1, 128, 255]]
+    dark = np.array([[0, 2560]], np.uint16)
+    assert decode_grey(png_with_significant_bits(dark, 12), LIMIT).tolist() == [[0, 10]]
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_jpeg_over_the_limit_is_decoded_at_half_its_size(orientation):
+    wide = np.repeat(np.arange(0, 240, 2, dtype=np.uint8), 10).reshape(1, 1200).repeat(900, axis=0)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encode(wide, "JPEG", quality=95, exif=exif)
+    picture = decode_picture(data, LIMIT)
+    upright = np.asarray(Image.fromarray(wide).resize((600, 450))).astype(int)
+    if orientation == 6:
+        assert (picture.width_px, picture.height_px) == (900, 1200)
+        upright = np.rot90(upright, -1)
+    else:
+        assert (picture.width_px, picture.height_px) == (1200, 900)
+    assert picture.grey.shape == upright.shape
+    assert np.abs(picture.grey - upright).max() <= 4
+    with pytest.raises(TooManyPixelsError):
+        decode_picture(data, LIMIT, reduce=False)
+    with pytest.raises(TooManyPixelsError):
+        decode_picture(encode(wide), LIMIT)  # a PNG cannot be
+    with pytest.raises(TooManyPixelsError, match="at most 1000000 pixels"):
+        decode_picture(data, 500_000)
+
+
+def test_a_jpeg_within_the_limit_is_not_reduced():
+    picture = decode_picture(encode(ramp(), "JPEG"), LIMIT)
+    assert (picture.grey.shape, picture.width_px, picture.height_px) == ((7, 11), 11, 7)
 
 
 @pytest.mark.parametrize(

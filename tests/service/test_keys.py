@@ -128,10 +128,16 @@ def test_the_interface_tells_which_calls_need_one(guarded):
     assert schemes["Bearer"] == {"type": "http", "scheme": "bearer"}
     for path, methods in document["paths"].items():
         for call in methods.values():
-            assert ("401" in call["responses"]) == ("security" in call) == (not is_open(path))
+            assert (
+                ("401" in call["responses"])
+                == ("429" in call["responses"])
+                == ("security" in call)
+                == (not is_open(path))
+            )
             if "security" in call:
                 assert call["security"] == [{"ApiKey": []}, {"Bearer": []}]
-                refusal = call["responses"]["401"]["content"]["application/json"]
+                kind = "application/json" if path.startswith("/v2") else "application/problem+json"
+                refusal = call["responses"]["401"]["content"][kind]
                 name = refusal["schema"]["$ref"].rpartition("/")[2]
                 assert set(document["components"]["schemas"][name]["properties"]) == set(refusal["example"])
     reference = guarded.get("/docs").text

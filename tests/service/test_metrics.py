@@ -142,7 +142,7 @@ def test_what_the_worker_threads_tell_is_all_counted():
 
     def work() -> None:
         for _ in range(1000):
-            metrics.batch(8)
+            metrics.batch(8, looks=9)
             metrics.stage("inference", 0.002)
             metrics.rejected("queue_full")
 
@@ -155,6 +155,7 @@ def test_what_the_worker_threads_tell_is_all_counted():
     assert value(found, "glimpse_queue_depth") == 7
     assert value(found, "glimpse_batch_size_count") == 4000
     assert value(found, "glimpse_batch_size_sum") == 32_000
+    assert value(found, "glimpse_looks_total") == 36_000
     assert value(found, "glimpse_batch_size_bucket", le="4.0") == 0
     assert value(found, "glimpse_batch_size_bucket", le="8.0") == 4000
     assert value(found, "glimpse_stage_duration_seconds_count", stage="inference") == 4000

@@ -148,7 +148,9 @@ def test_a_line_for_each_request_where_it_is_asked_for(lines):
         client.get("/nowhere%0a%22quoted")
         client.get("/" + "x" * 5000)
     first, second, third = read(lines)
-    assert list(first) == ["time", "level", "logger", "event", "request_id", "method", "path", "status", "ms"]
+    about = ["time", "level", "logger", "event", "request_id", "method", "path", "status", "ms", "client"]
+    assert list(first) == about
+    assert first["client"] == "testclient"
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", str(first["time"]))
     assert (first["level"], first["logger"], first["event"]) == ("info", "service.access", "request")
     assert (first["request_id"], first["method"], first["path"]) == ("mine", "GET", "/synthesize")

@@ -24,11 +24,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from models.contract import OUTPUTS
+from service.http.codings import deflate
 from service.http.errors import add_error_handlers
 from service.http.metrics import Metrics
 from service.http.uploads import Limits
 from service.inference.predictor import PredictorError
-from service.v2.codings import deflate
 from service.v2.infer import Served
 from service.v2.routes import add_open_inference
 from service.v2.tensors import OUTPUT_NAMES
@@ -267,7 +267,7 @@ def test_unknown_calls_and_methods_are_refused_in_the_protocols_form(client):
     ):
         response = client.request(method, path)
         assert (response.status_code, set(response.json())) == (status, {"error"}), path
-    assert set(client.get("/v3").json()) == {"detail"}
+    assert set(client.get("/v3").json()) == {"type", "title", "status", "detail"}
 
 
 def test_a_model_that_cannot_answer_is_503_and_not_ready(client, predictor):

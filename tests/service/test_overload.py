@@ -125,7 +125,7 @@ def test_in_a_batch_an_overload_is_an_error_of_single_files_and_what_is_done_is_
         photo = encode(np.random.default_rng(0).integers(0, 255, (600, 600), np.uint8))  # over 256 KiB
         try:
             asked = pool.submit(client.post, "/predict/batch", files=[("images", photo)] * 20)
-            # The first is with the worker, which gets no further: all others are given up, none waits in vain.
+            # The worker has the first and gets no further: all others are given up, none waits in vain.
             with httpx2.Client(base_url=client.base_url, timeout=PATIENCE_S) as other:
                 until(lambda: counted(other, "glimpse_queue_depth") == 1)
                 until(lambda: counted(other, "glimpse_rejections_total", reason="deadline") >= 1)

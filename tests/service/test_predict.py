@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import struct
 import time
 
 import numpy as np
@@ -11,14 +12,15 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from service.app import create_app
+from service.inference import heif, images
 from service.inference.engine import engine_in_process
-from service.schemas import ErrorAnswer, PredictionAnswer, PredictionWithoutMaps
+from service.schemas import ErrorAnswer, PredictionAnswer, PredictionWithoutMaps, Problem
 from service.settings import Settings
 from tests.service.fakes import BarGenerator, encode
 
 ARRAY_KEYS = {
     *("label", "confidence", "probabilities", "bbox", "attention", "attention_map", "glimpse"),
-    *("digit_present", "inverted", "model", "timing_ms"),
+    *("digit_present", "inverted", "frame", "frame_box", "model", "timing_ms"),
 }
 
 
@@ -65,6 +67,10 @@ def test_an_answer_has_all_its_parts(client, post):
     expected = np.exp(-0.5 * ((columns - 40) / 10) ** 2 - 0.5 * ((rows - 40) / 5) ** 2)
     np.testing.assert_allclose(grid, expected / expected.max(), atol=6e-5)
     assert np.array(answer["glimpse"]).shape == (28, 28)
+    frame = np.zeros((100, 100))
+    frame[30:50, 20:60] = 1
+    np.testing.assert_array_equal(answer["frame"], frame)
+    assert answer["frame_box"] == {"x": 0, "y": 0, "width": 100, "height": 100}
     PredictionAnswer.model_validate(answer)
 
 
@@ -84,12 +90,47 @@ def test_a_small_picture_has_a_map_of_its_own_size(client):
     assert (int(row), int(column)) == (9, 37)
 
 
-def test_dark_ink_on_light_paper_is_turned(client):
-    page = np.full((60, 120), 250, np.uint8)
-    page[20:40, 80:100] = 10
+@pytest.mark.parametrize(
+    ("ground", "stroke", "inverted"), [(250, 10, True), (130, 60, True), (40, 90, False)]
+)
+def test_the_ink_at_the_box_is_darker_than_its_ground_or_not(client, ground, stroke, inverted):
+    page = np.full((60, 100), ground, np.uint8)
+    page[20:40, 60:66] = stroke
+    page[22, 75] = 255  # the box, as this model has it: from here to the brighter half of the page
     answer = strict_json(post_raw(client, encode(page)))
-    assert answer["inverted"] is True
-    assert answer["bbox"] == pytest.approx({"x": 80, "y": 20, "width": 20, "height": 20}, abs=1.21)
+    assert answer["inverted"] is inverted
+    shown = np.array(answer["frame"])
+    np.testing.assert_allclose(shown[20:80], page / 255, atol=5e-4)  # as it was posted
+    np.testing.assert_allclose(shown[:20], ground / 255, atol=5e-4)  # and its edges repeated
+
+
+def test_the_frame_of_a_small_picture_reaches_beyond_it(client):
+    data = picture_with_box(50, 40, 30, 5, 45, 15)
+    answer = strict_json(post_raw(client, data))
+    assert answer["frame_box"] == {"x": -25, "y": -30, "width": 100, "height": 100}
+    as_png = strict_json(post_raw(client, data, maps="png"))
+    assert as_png["frame_box"] == answer["frame_box"]
+
+
+def test_a_small_digit_in_a_large_picture_is_looked_at_closely(client):
+    answer = strict_json(post_raw(client, picture_with_box(900, 700, 600, 100, 650, 168)))
+    assert answer["bbox"] == pytest.approx({"x": 600, "y": 100, "width": 50, "height": 68}, abs=2)
+    # 68 px of the picture are 34 px of the frame; the digit is in its middle.
+    assert answer["frame_box"] == pytest.approx({"x": 525, "y": 34, "width": 200, "height": 200}, abs=20)
+    frame = np.array(answer["frame"])
+    assert np.count_nonzero(frame > 0.5) == pytest.approx(25 * 34, rel=0.2)
+    assert np.array(answer["attention_map"]).shape == (78, 100)
+    assert np.max(answer["attention_map"]) == 1
+
+
+def test_a_picture_that_has_to_be_searched_is_answered_by_the_surest_window(client, predictor):
+    page = np.full((900, 900), 0, np.uint8)
+    page[700:704, 800:804] = 255  # lost in the whole, which is shrunk nine times
+    answer = strict_json(post_raw(client, encode(page)))
+    assert answer["digit_present"] > 0.5
+    assert answer["bbox"] == pytest.approx({"x": 800, "y": 700, "width": 4, "height": 4}, abs=1)
+    assert answer["frame_box"]["width"] == pytest.approx(34, abs=1)
+    assert predictor.batches == [1, 9, 1]
 
 
 def test_maps_as_png(client):
@@ -97,7 +138,7 @@ def test_maps_as_png(client):
     answer = strict_json(post_raw(client, data, maps="png"))
     PredictionAnswer.model_validate(answer)
     as_array = strict_json(post_raw(client, data))
-    for key in ("attention_map", "glimpse"):
+    for key in ("attention_map", "glimpse", "frame"):
         prefix, _, content = answer[key].partition(",")
         assert prefix == "data:image/png;base64"
         with Image.open(io.BytesIO(base64.b64decode(content))) as image:
@@ -107,7 +148,7 @@ def test_maps_as_png(client):
 
 def test_no_maps(client):
     answer = strict_json(post_raw(client, picture_with_box(50, 40, 30, 5, 45, 15), maps="none"))
-    assert set(answer) == ARRAY_KEYS - {"attention_map", "glimpse"}
+    assert set(answer) == ARRAY_KEYS - {"attention_map", "glimpse", "frame", "frame_box"}
     PredictionWithoutMaps.model_validate(answer)
 
 
@@ -131,19 +172,21 @@ def test_every_format_that_is_promised(client, kind):
 
 
 @pytest.mark.parametrize("content_type", ["application/octet-stream", "", "IMAGE/PNG; x=y"])
-def test_a_file_of_unknown_type_is_judged_by_its_bytes(client, content_type):
-    assert post_file(client, picture_with_box(9, 9, 1, 1, 4, 4), content_type).status_code == 200
+@pytest.mark.parametrize("post", [post_file, post_raw])
+def test_a_file_of_unknown_type_is_judged_by_its_bytes(client, content_type, post):
+    assert post(client, picture_with_box(9, 9, 1, 1, 4, 4), content_type).status_code == 200
+    assert_refused(post(client, b"hello", content_type), 422, "image: expected one of PNG")
 
 
 def assert_refused(response, status, *words):
     assert response.status_code == status, response.text
-    error = ErrorAnswer.model_validate(strict_json(response))
+    error = Problem.model_validate(strict_json(response))
     for word in words:
         assert word in error.detail
 
 
 @pytest.mark.parametrize(
-    "content_type", ["text/plain", "image/svg+xml", "image/heic", "application/json", "x"]
+    "content_type", ["text/plain", "image/svg+xml", "image/avif", "application/json", "x"]
 )
 def test_other_content_types_are_415(client, content_type):
     data = picture_with_box(9, 9, 1, 1, 4, 4)
@@ -151,11 +194,61 @@ def test_other_content_types_are_415(client, content_type):
     assert_refused(post_file(client, data, content_type), 415, "image/png", content_type)
 
 
-def test_a_body_without_a_type_is_415(client):
-    assert_refused(
-        client.post("/predict", content=b"\xff\xfe"), 415, "multipart/form-data", "image/png", "''"
-    )
-    assert_refused(client.post("/predict"), 415)
+needs_heif = pytest.mark.skipif(not heif.is_installed(), reason="the extra `heif` is not installed")
+
+
+@pytest.fixture
+def without_heif(monkeypatch):
+    monkeypatch.setattr(heif, "is_installed", lambda: False)
+
+
+def heic(picture: Image.Image, **options: object) -> bytes:
+    images.formats()  # registers it
+    return encode(picture, heif.FORMAT, **options)
+
+
+@pytest.mark.parametrize("content_type", heif.MEDIA_TYPES)
+@pytest.mark.usefixtures("without_heif")
+def test_where_heic_is_not_read_the_extra_is_named(client, content_type):
+    for post in (post_raw, post_file):
+        assert_refused(post(client, b"\0\0\0\x1cftypheic", content_type), 415, "'.[heif]'", content_type)
+        assert_refused(post(client, b"\0\0\0\x1cftypheic", ""), 422, "'.[heif]'", "one of PNG")
+
+
+@pytest.mark.parametrize("content_type", [*heif.MEDIA_TYPES, "application/octet-stream"])
+@needs_heif
+def test_heic_is_read_where_the_extra_is_installed(client, content_type):
+    picture = Image.new("L", (96, 64))
+    picture.paste(255, (16, 16, 48, 32))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # of a HEIC that says nothing: its own properties turn it
+    data = heic(picture, exif=exif, quality=90)
+    for post in (post_raw, post_file):
+        answer = post(client, data, content_type).json()
+        box = answer["bbox"]
+        assert (box["x"], box["y"], box["width"], box["height"]) == pytest.approx((16, 16, 32, 16), abs=2)
+    assert_refused(post_raw(client, data[: len(data) // 2], content_type), 422, "image: ")
+
+
+@needs_heif
+def test_a_heic_that_announces_less_than_it_holds_is_refused(client):
+    data = heic(Image.new("L", (400, 300)))
+    at = data.index(b"ispe") + 8
+    smaller = data[:at] + struct.pack(">II", 10, 10) + data[at + 8 :]
+    assert_refused(post_raw(client, smaller, "image/heic"), 422, "image: ")
+    larger = data[:at] + struct.pack(">II", 9000, 9000) + data[at + 8 :]
+    assert_refused(post_raw(client, larger, "image/heic"), 413, "1000000 pixels")
+
+
+def test_avif_is_refused_with_the_reason(client):
+    data = encode(Image.new("RGB", (16, 16)), "AVIF")
+    assert_refused(post_raw(client, data, "application/octet-stream"), 422, "AVIF is not read", "one of PNG")
+
+
+def test_a_body_without_a_type_is_judged_by_its_bytes(client):
+    assert client.post("/predict", content=picture_with_box(9, 9, 1, 1, 4, 4)).status_code == 200
+    assert_refused(client.post("/predict", content=b"\xff\xfe"), 422, "image: expected one of PNG")
+    assert_refused(client.post("/predict"), 422, "got none")
     assert_refused(client.post("/predict/batch", content=b"\xff\xfe"), 415, "multipart/form-data")
 
 
@@ -163,6 +256,14 @@ def test_what_cannot_be_decoded_is_422(client):
     for data in (b"", b"\xff\xfe\x00", b"hello", picture_with_box(99, 99, 1, 1, 4, 4)[:60]):
         assert_refused(post_raw(client, data), 422, "image: ")
         assert_refused(post_file(client, data), 422, "image: ")
+
+
+def test_the_box_in_a_jpeg_that_was_decoded_at_half_its_size_is_in_px_of_what_was_posted(client):
+    picture = np.zeros((900, 1200), np.uint8)  # the limit of this service is 1,000,000 pixels
+    picture[240:480, 120:360] = 255
+    answer = post_raw(client, encode(picture, "JPEG", quality=95), "image/jpeg").json()
+    box = answer["bbox"]
+    assert (box["x"], box["y"], box["width"], box["height"]) == pytest.approx((120, 240, 240, 240), abs=13)
 
 
 def test_too_many_pixels_are_413(client):
@@ -186,12 +287,24 @@ def test_the_body_limit_itself_is_allowed(client):
 
 def test_forms_without_the_one_file_are_422(client):
     png = picture_with_box(9, 9, 1, 1, 4, 4)
-    assert_refused(client.post("/predict", files={"picture": png}), 422, "field image", "'picture'")
+    assert_refused(client.post("/predict", files={"picture": png}), 422, "field image or file", "'picture'")
+    assert_refused(client.post("/predict", files={"image": png, "mask": png}), 422, "'mask'")
+    assert_refused(
+        client.post("/predict", files={"image": png, "file": png}), 422, "expected one file, got 2"
+    )
     assert_refused(client.post("/predict", files=[("image", png), ("image", png)]), 422, "/predict/batch")
-    both = client.post("/predict", files={"image": png}, data={"maps": "none"})
-    assert_refused(both, 422, "no other", "'maps'")
+    no_file = b'--b\r\nContent-Disposition: form-data; name="picture"\r\n\r\nhello\r\n--b--\r\n'
+    assert_refused(post_raw(client, no_file, "multipart/form-data; boundary=b"), 422, "'picture'")
     text = b'--b\r\nContent-Disposition: form-data; name="image"\r\n\r\nhello\r\n--b--\r\n'
     assert_refused(post_raw(client, text, "multipart/form-data; boundary=b"), 422, "expected a file")
+
+
+@pytest.mark.parametrize("path", ["/predict", "/predict/batch"])
+def test_a_file_may_be_named_file_and_have_text_fields_beside_it(client, path):
+    png = picture_with_box(9, 9, 1, 1, 4, 4)
+    texts = {f"field{number}": "text" for number in range(60)}
+    response = client.post(path, files={"file": png}, data={"maps": "none", "name": "a.png", **texts})
+    assert response.status_code == 200, response.text
 
 
 @pytest.mark.parametrize(

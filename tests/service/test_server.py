@@ -212,7 +212,7 @@ def test_on_a_fresh_machine_with_the_network_closed_it_makes_scenes(model_path, 
             assert response.status_code == 200
             assert response.json()["parameters"]["digits"] == "generated"
         response = client.get("/synthesize", params={"digits": "mnist"})
-        assert response.status_code == 503
+        assert response.status_code == 409
         assert "python -m scenes download" in response.json()["detail"]
 
 

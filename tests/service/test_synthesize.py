@@ -14,7 +14,7 @@ from PIL import Image
 from scenes.mnist import DigitsUnavailableError
 from service.app import create_app
 from service.inference.engine import engine_in_process
-from service.schemas import ErrorAnswer, PredictedSceneAnswer, SceneAnswer
+from service.schemas import PredictedSceneAnswer, Problem, SceneAnswer
 from service.settings import Settings
 from tests.service.fakes import BarGenerator, fake_digits
 
@@ -57,6 +57,7 @@ def test_json_holds_the_picture_the_truth_and_what_was_used(client):
         "clutter": 0,
         "noise": 0,
         "digit_noise": 0,
+        "paper": False,
         "digits": "generated",
         "style": 8,
         "seed": 5,
@@ -68,6 +69,17 @@ def test_json_holds_the_picture_the_truth_and_what_was_used(client):
     assert (box["width"], box["height"]) == (np.ptp(columns) + 1, np.ptp(rows) + 1)
     assert 40 <= box["x"] <= box["x"] + box["width"] <= 80
     assert 11.5 <= box["y"] <= box["y"] + box["height"] <= 51.5
+
+
+def test_on_paper_a_scene_looks_otherwise_and_shows_the_same_truth(client):
+    query = {"digit": 4, "x": 40, "y": 60, "size": 44, "clutter": 2, "seed": 5}
+    plain, paper = scene(client, **query), scene(client, **query, paper="true")
+    assert paper["truth"] == plain["truth"]
+    assert paper["parameters"] == plain["parameters"] | {"paper": True}
+    # Its ground is no longer dark but for the noise: some of what was black has a level of its own.
+    before, after = (pixels(from_uri(answer["image"])).astype(int) for answer in (plain, paper))
+    assert np.abs(after - before).mean() > 10
+    assert scene(client, **query, paper="true") == paper
 
 
 def test_one_seed_is_one_scene_and_none_is_another_each_time(client):
@@ -170,7 +182,7 @@ def test_the_prediction_is_what_predict_says_of_that_scene(client):
 def test_a_bad_parameter_is_422_and_named(client, query, message):
     response = client.get(f"/synthesize?{query}")
     assert response.status_code == 422, response.text
-    assert message in ErrorAnswer.model_validate(response.json()).detail
+    assert message in Problem.model_validate(response.json()).detail
 
 
 def test_two_bad_parameters_are_both_named(client):
@@ -213,12 +225,12 @@ def test_all_that_is_allowed_is_answered(client, size, place, clutter, noise, di
     SceneAnswer.model_validate(scene(client, **query))
 
 
-def test_without_mnist_it_is_503_with_the_way_to_get_it(predictor, monkeypatch, tmp_path):
+def test_without_mnist_it_is_409_with_the_way_to_get_it(predictor, monkeypatch, tmp_path):
     monkeypatch.setenv("GLIMPSE_MNIST_DIR", str(tmp_path))
     with TestClient(create_app(engine_in_process(predictor), Settings(), BarGenerator())) as client:
         response = client.get("/synthesize?digits=mnist")
-        assert response.status_code == 503
-        assert "GLIMPSE_MNIST_DIR" in ErrorAnswer.model_validate(response.json()).detail
+        assert response.status_code == 409
+        assert "GLIMPSE_MNIST_DIR" in Problem.model_validate(response.json()).detail
         assert client.get("/synthesize").status_code == 200
         assert client.get("/readyz").status_code == 200
 
@@ -234,10 +246,23 @@ def test_the_digits_are_looked_for_once_and_never_downloaded(predictor, monkeypa
 
     monkeypatch.setattr("service.synthesis.handwriting.load_digits", load)
     with TestClient(create_app(engine_in_process(predictor), Settings(), BarGenerator())) as client:
-        assert [client.get("/synthesize?digits=mnist").status_code for _ in range(3)] == [503, 200, 200]
+        assert [client.get("/synthesize?digits=mnist").status_code for _ in range(3)] == [409, 200, 200]
     assert asked == [("test", False)] * 2
 
 
 def test_json_has_no_constants_that_json_lacks(client):
     text = client.get("/synthesize?format=json&predict=true").text
     assert json.loads(text, parse_constant=pytest.fail)
+
+
+def test_the_scene_as_json_has_a_path_of_its_own_beside_the_old_one(client):
+    for query in ("seed=7", "seed=8&digit=3&predict=true"):
+        new, old = client.get(f"/synthesize/json?{query}"), client.get(f"/synthesize?{query}&format=json")
+        assert new.status_code == old.status_code == 200
+        kept = {name: value for name, value in new.json().items() if name != "prediction"}
+        assert kept == {name: value for name, value in old.json().items() if name != "prediction"}
+        assert ("prediction" in new.json()) == ("prediction" in old.json()) == ("predict" in query)
+        assert new.headers["cache-control"] == old.headers["cache-control"] == "no-store"
+    refused = client.get("/synthesize/json?format=png")
+    assert refused.status_code == 422
+    assert "'format'" in refused.json()["detail"]

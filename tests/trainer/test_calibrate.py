@@ -124,7 +124,7 @@ def test_a_presence_that_is_never_mistaken_stays_a_number(
     assert answers[2] > 0.99
 
 
-def test_it_looks_at_article_scenes_that_nothing_else_sees(
+def test_it_looks_at_scenes_and_at_paper_that_nothing_else_sees(
     model: GlimpseModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(calibrating, "_SCENES", 200)
@@ -140,21 +140,21 @@ def test_it_looks_at_article_scenes_that_nothing_else_sees(
     held_out = bar_digits("validation")
     _, _, labels = calibrating._look(model, held_out, without_digit=0.0, device=ALONE.device)
     logits, presence, some = calibrating._look(model, held_out, without_digit=0.5, device=ALONE.device)
-    assert (tuple(logits.shape), tuple(presence.shape), tuple(labels.shape)) == ((200, 10), (200,), (200,))
+    assert (tuple(logits.shape), tuple(presence.shape), tuple(labels.shape)) == ((400, 10), (400,), (400,))
     assert not logits.requires_grad
     assert labels.min() >= 0
     absent = some < 0
-    assert 70 < absent.sum() < 130
+    assert 150 < absent.sum() < 250
     assert torch.equal(some[~absent], labels[~absent])
-    for (mixture, digits), options in made:
-        assert mixture == {"article": 1.0}
+    assert [mixture for (mixture, _), _ in made[:2]] == [{"article": 1.0}, {"paper": 1.0}]
+    for (_, digits), options in made:
         assert digits is held_out
         assert options["seed"] == 1  # validation's scenes are of seed 0
         assert "pasted" not in options
     expected = streams({"article": 1.0}, held_out, batch_size=25, seed=1, device=ALONE.device).batch(7)
     with torch.no_grad():
         assert torch.equal(
-            calibrating._look(model, held_out, without_digit=0.0, device=ALONE.device)[0][175:],
+            calibrating._look(model, held_out, without_digit=0.0, device=ALONE.device)[0][175:200],
             model.look(expected.scenes).logits,
         )
 

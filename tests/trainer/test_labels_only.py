@@ -19,10 +19,10 @@ import torch
 
 import trainer.data
 import trainer.steps
-from scenes.digits import Digits
+from scenes.digits import Digits, with_others
 from scenes.draw import SceneParameters
 from scenes.draw import draw as draw_scenes
-from scenes.edit import remove_target, thin_out
+from scenes.edit import remove_target, replace_by_others, take_off_paper, thin_out
 from scenes.render import render as render_scenes
 from tests.test_structure import imported_modules
 from tests.trainer.tiny import ALONE, ROOT, TINY, bar_digits
@@ -67,7 +67,19 @@ def test_no_import_of_the_training_loop_leads_to_the_truth() -> None:
     assert loaded & TRUTH == set()
     assert {name for name in loaded if name.startswith("scenes.")} == {
         f"scenes.{name}"
-        for name in ("backend", "digits", "draw", "edit", "frame", "mnist", "presets", "random", "render")
+        for name in (
+            "backend",
+            "digits",
+            "draw",
+            "edit",
+            "frame",
+            "mnist",
+            "paper",
+            "paper_render",
+            "presets",
+            "random",
+            "render",
+        )
     }
 
 
@@ -199,12 +211,18 @@ def test_the_loss_is_given_pictures_labels_and_what_the_model_made_of_the_pictur
 
 def garble(parameters: SceneParameters) -> SceneParameters:
     """Scenes with the same seeds and labels, whose every place, size and index is nonsense."""
-    nonsense: dict[str, Any] = {
-        name: torch.full_like(value, -1e9 if value.is_floating_point() else -1)
-        for name, value in parameters._asdict().items()
-        if isinstance(value, torch.Tensor) and name not in ("seed", "label")
-    }
-    return parameters._replace(**nonsense)
+
+    def nonsense(fields: Any) -> Any:
+        return fields._replace(
+            **{
+                name: torch.full_like(value, -1e9 if value.is_floating_point() else -1)
+                for name, value in fields._asdict().items()
+                if isinstance(value, torch.Tensor) and name not in ("seed", "label")
+            }
+        )
+
+    garbled: SceneParameters = nonsense(parameters)
+    return garbled if garbled.paper is None else garbled._replace(paper=nonsense(garbled.paper))
 
 
 class Curtain:
@@ -239,6 +257,16 @@ class Curtain:
         self.calls["thin_out"] += 1
         return self.hide(thin_out(self.behind(garbled), pieces))
 
+    def replace_by_others(
+        self, garbled: SceneParameters, chosen: torch.Tensor, digits: Digits
+    ) -> SceneParameters:
+        self.calls["replace_by_others"] += 1
+        return self.hide(replace_by_others(self.behind(garbled), chosen, digits))
+
+    def take_off_paper(self, garbled: SceneParameters) -> SceneParameters:
+        self.calls["take_off_paper"] += 1
+        return self.hide(take_off_paper(self.behind(garbled)))
+
     def render(self, garbled: SceneParameters, digits: Digits) -> object:
         self.calls["render"] += 1
         return render_scenes(self.behind(garbled), digits)
@@ -251,19 +279,30 @@ def test_pictures_with_other_parameters_behind_them_train_the_same_model(
     # So many without a digit that some of the few scenes are.
     recipe = dataclasses.replace(TINY, without_digit=0.25)
 
+    others = np.random.default_rng(5).integers(0, 256, (4, 28, 28), np.uint8)
+    digits = with_others(bar_digits(), others)
+
     def losses_and_weights() -> tuple[list[tuple[torch.Tensor, ...]], dict[str, torch.Tensor]]:
-        learner = Trainer(recipe, bar_digits(), seed=0, processes=ALONE)
+        learner = Trainer(recipe, digits, seed=0, processes=ALONE)
         losses = [tuple(value.detach() for value in learner.advance()[0]) for _ in range(3)]
         assert any((learner.scenes.batch(step).labels == NO_DIGIT).any() for step in range(3))
         return losses, learner.model.state_dict()
 
     expected = losses_and_weights()
     curtain = Curtain()
-    for name in ("draw", "remove_target", "thin_out", "render"):
+    for name in ("draw", "remove_target", "replace_by_others", "take_off_paper", "thin_out", "render"):
         monkeypatch.setattr(trainer.data, name, getattr(curtain, name))
     losses, weights = losses_and_weights()
-    # One block of steps, made in six parts, four of them crowded, which are rendered twice.
-    assert curtain.calls == {"draw": 6, "remove_target": 6, "thin_out": 4, "render": 10}
+    # One block of steps, made in six parts: one is crowded, two are on paper, and these are rendered twice.
+    # In those on paper other things take the place of digits.
+    assert curtain.calls == {
+        "draw": 6,
+        "remove_target": 6,
+        "replace_by_others": 2,
+        "take_off_paper": 2,
+        "thin_out": 1,
+        "render": 8,
+    }
     assert losses == expected[0]
     assert all(torch.equal(value, expected[1][name]) for name, value in weights.items())
     assert np.isfinite([float(value) for step in losses for value in step]).all()

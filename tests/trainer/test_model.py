@@ -25,6 +25,8 @@ from trainer.model import (
     GlimpseModel,
     Prediction,
     Windows,
+    border_mean,
+    read_square,
 )
 
 
@@ -69,8 +71,21 @@ def test_the_parts_of_a_prediction_fit_each_other(model: GlimpseModel, scenes: T
         assert (column, row) == (int(peak_x), int(peak_y))
     # The glimpse is a square around the Gaussian, 1.4 of its longer side.
     side = SECOND_WINDOW * torch.maximum(width, height)
-    expected = read_glimpse(scenes[:, 0].float() / 255, x, y, side, side, 28).clamp(0, 1)
-    torch.testing.assert_close(prediction.glimpse, expected, rtol=0, atol=1e-5)
+    ground = border_mean(scenes.float() / 255)[:, None, None]
+    expected = ground + read_glimpse(scenes[:, 0].float() / 255 - ground, x, y, side, side, 28)
+    torch.testing.assert_close(prediction.glimpse, expected.clamp(0, 1), rtol=0, atol=1e-5)
+
+
+def test_beyond_a_scene_a_glimpse_goes_on_with_the_mean_of_its_border() -> None:
+    scene = torch.zeros(1, 1, 100, 100)
+    scene[0, 0, 0, :], scene[0, 0, -1, :], scene[0, 0, :, 0], scene[0, 0, :, -1] = 0.8, 0.8, 0.4, 0.4
+    ground = border_mean(scene)
+    # By hand: rows of 98 × 0.8 and 2 × 0.4, columns of 100 × 0.4.
+    torch.testing.assert_close(ground, torch.tensor([((98 * 0.8 + 2 * 0.4) / 100 + 0.4) / 2]))
+    beside = read_square(scene, torch.tensor([[-60.0, 30.0, 40.0]]), 28, ground)
+    torch.testing.assert_close(beside, ground.expand(1, 28, 28))
+    inside = read_square(scene, torch.tensor([[50.0, 50.0, 40.0]]), 28, ground)
+    assert inside.abs().max() < 0.02
 
 
 def test_the_last_of_a_prediction_is_that_there_is_a_digit(model: GlimpseModel, scenes: Tensor) -> None:

@@ -24,7 +24,7 @@ from trainer.data import LabelledBatch, TrainingScenes
 
 DIGITS = digits_like(torch.zeros(0), bar_digits())
 PASTED = ["article", "wide", "cluttered-100", "cluttered-60"]
-CROPS = SceneParameters._fields[-5:]
+CROPS = ("crop_index", "crop_source_x", "crop_source_y", "crop_x_px", "crop_y_px")
 
 
 def pasting(preset: str, scenes: int) -> LabelledBatch:

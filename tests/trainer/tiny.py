@@ -59,6 +59,8 @@ def bar_digits(split: str = "train") -> Digits:
 def train_on_bars(patch: pytest.MonkeyPatch) -> None:
     """Let `train` need no data set, and look at few held-out scenes: one block for each figure."""
     patch.setattr("trainer.digits.load_digits", bar_digits)
+    patch.setattr("trainer.digits.NON_DIGITS", 6)
+    patch.setattr("trainer.digits.HELD_OUT_NON_DIGITS", 4)
     patch.setattr("trainer.validation._BATCH", 25)
     for module in ("trainer.validation", "trainer.calibrate"):
         patch.setattr(f"{module}._SCENES", 200)

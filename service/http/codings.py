@@ -7,25 +7,38 @@ import zlib
 from starlette.datastructures import Headers
 
 from service.http.errors import RequestError
+from service.http.headers import RawHeaders
 from service.queries import shorten
 
 CODINGS = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
 """The compressions that are spoken, with zlib's name for each format; HTTP's deflate has zlib's frame."""
 
 
-def content_coding(headers: Headers) -> str:
+_NONE = frozenset((b"", b"identity"))
+_OTHER_NAMES = {b"x-gzip": b"gzip"}  # RFC 9110, 8.4.1.3
+
+
+def content_coding(headers: RawHeaders) -> str:
     """How a body is compressed, one of `CODINGS`; empty if it is not.
 
     Raises:
-        RequestError: 415 if it is compressed in another way.
+        RequestError: 415 if it is compressed in another way, or more than once.
     """
-    given = headers.get("content-encoding", "identity").strip().lower()
-    if given in CODINGS:
-        return given
-    if given not in ("identity", ""):
+    lines = [value for name, value in headers if name == b"content-encoding"]
+    if not lines:
+        return ""
+    named = [coding.strip().lower() for coding in b",".join(lines).split(b",")]
+    codings = [_OTHER_NAMES.get(name, name).decode("latin-1") for name in named if name not in _NONE]
+    if not codings:
+        return ""
+    if len(codings) > 1 or codings[0] not in CODINGS:
         expected = f"{', '.join(CODINGS)} or identity"
-        raise RequestError(415, f"content-encoding: expected {expected}, got {shorten(given)}")
-    return ""
+        raise RequestError(
+            415,
+            f"content-encoding: expected {expected}, got {shorten(b', '.join(lines).decode('latin-1'))}",
+            {"Accept-Encoding": ", ".join(CODINGS)},
+        )
+    return codings[0]
 
 
 def accepted_coding(headers: Headers) -> str:

@@ -1,0 +1,123 @@
+"""Requests that are refused at the socket, before the app is asked: why, and the answer."""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+import orjson
+
+from service.http.headers import RawHeaders, security_headers
+from service.http.problems import PROBLEM, problem
+from service.schemas import Problem
+
+MAX_FRAMING_BYTES = 65_536
+"""Most bytes of a request that are not its body: head, sizes and extensions of chunks, trailers."""
+MAX_FRAMING_LINES = 1_000
+"""Most lines of those: headers, chunks, trailers."""
+BODY_BYTES_PER_FRAMING_BYTE = 8
+BODY_BYTES_PER_LINE = 64
+"""A long body in chunks may have more: a byte for each 8 of the body, a line for each 64."""
+
+# RFC 3986, 3.2.2: a name or an IPv4 address, or an IPv6 address in brackets; then the port.
+_HOST = re.compile(rb"(?:\[[0-9A-Za-z:.%_~-]+\]|[0-9A-Za-z._~!$&'()*+,;=%-]*)(?::[0-9]*)?")
+
+
+class Refusal(NamedTuple):
+    """Why a request is refused."""
+
+    status: HTTPStatus
+    detail: str
+
+    def answer(self) -> bytes:
+        """The whole answer, after which the connection is closed."""
+        body = orjson.dumps(problem(self.status.value, self.detail))
+        head = (
+            f"HTTP/1.1 {self.status.value} {self.status.phrase}\r\ncontent-type: {PROBLEM}\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n{_STANDING}\r\n"
+        )
+        return head.encode("ascii") + body
+
+
+# These answers are given before the app, which sends the same with its own, is asked.
+_STANDING = "".join(
+    f"{name.decode()}: {value.decode()}\r\n" for name, value in security_headers(shared=False)
+)
+
+NO_HTTP = Refusal(HTTPStatus.BAD_REQUEST, "request: expected HTTP/1.1, got what cannot be read as such")
+TOO_LARGE = Refusal(
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    f"request: expected at most {MAX_FRAMING_BYTES} bytes and {MAX_FRAMING_LINES} lines of address, headers, "
+    "chunk sizes and trailers, got more",
+)
+_VERSION = Refusal(
+    HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "request: expected HTTP/1.1 or HTTP/1.0, got another version"
+)
+_CODING = Refusal(
+    HTTPStatus.NOT_IMPLEMENTED, "transfer-encoding: expected chunked and no other coding, got another one"
+)
+_METHOD = Refusal(HTTPStatus.NOT_IMPLEMENTED, "request: expected a method that is no proxy's, got CONNECT")
+_HOSTS = Refusal(HTTPStatus.BAD_REQUEST, "host: expected one header with a host and its port, got another")
+_OLD_CODING = Refusal(
+    HTTPStatus.BAD_REQUEST, "transfer-encoding: expected none in HTTP/1.0, which does not know it, got one"
+)
+
+
+def late(patience_s: float) -> Refusal:
+    """The refusal of a head that has not come in time."""
+    return Refusal(HTTPStatus.REQUEST_TIMEOUT, f"request: expected its head within {patience_s:g} s")
+
+
+def refuse_head(method: bytes, version: str, headers: RawHeaders) -> Refusal | None:
+    """What HTTP's standard forbids in a head and the parser lets through (RFC 9112, 2.3, 3.2 and 6.1).
+
+    Args:
+        method: the method.
+        version: major and minor number, such as 1.1.
+        headers: names in lower case, and values.
+    """
+    if version not in ("1.1", "1.0"):
+        return _VERSION
+    if method == b"CONNECT":
+        return _METHOD
+    hosts = [value for name, value in headers if name == b"host"]
+    if len(hosts) > 1 or (not hosts and version == "1.1") or not all(map(_HOST.fullmatch, hosts)):
+        return _HOSTS
+    codings = [value for name, value in headers if name == b"transfer-encoding"]
+    if not codings:
+        return None
+    if version == "1.0":
+        return _OLD_CODING
+    names = {name.strip().lower() for name in b",".join(codings).split(b",")}
+    return None if names <= {b"chunked", b""} else _CODING
+
+
+def document_refusals(document: dict[str, Any], patience_s: float) -> None:
+    """Write into an OpenAPI document how a request is refused before it is known what it asks.
+
+    Where a call has such a status of its own, the answer has either form.
+    """
+    schema = {"$ref": f"#/components/schemas/{Problem.__name__}"}
+    document["components"]["schemas"].setdefault(
+        Problem.__name__, Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    )
+    for call in (call for methods in document["paths"].values() for call in methods.values()):
+        for status, (description, detail) in _described(patience_s).items():
+            answer = call["responses"].setdefault(str(status), {"description": description, "content": {}})
+            content = {"schema": schema, "example": problem(status, detail)}
+            answer["content"].setdefault(PROBLEM, content)
+        call["responses"] = dict(sorted(call["responses"].items()))
+
+
+def _described(patience_s: float) -> dict[int, tuple[str, str]]:
+    return {
+        400: ("What came cannot be read as HTTP; the connection is closed.", NO_HTTP.detail),
+        408: (
+            "The request's head did not come in time; the connection is closed.",
+            late(patience_s).detail,
+        ),
+        431: ("The address and the headers are too long; the connection is closed.", TOO_LARGE.detail),
+        501: ("The transfer coding or the method is not one of HTTP servers'.", _CODING.detail),
+        505: ("The request is of another version of HTTP; the connection is closed.", _VERSION.detail),
+    }

@@ -1,0 +1,141 @@
+"""Which parts of a picture the model is shown: coarse to fine, in the picture's own pixels.
+
+The model sees a frame of 100 px and reads digits best that fill about a third of it. A picture may be any
+size, and its digit 6 to 95 % of it. So a picture gets up to three rounds of looks, a plain one a single look:
+
+1. The whole picture. Of a strip the whole would be only a few px high: windows along it instead.
+2. Where that shows no digit and the picture has finer pixels to show: windows of half the side.
+3. Where the digit was found, but too small or too large to be read and framed well: a window around it, in
+   which it has the size that the model reads best.
+
+Windows overlap by half, so that whatever is at most half as large as a window lies in one of them whole.
+Pictures of at most 100 px a side lose nothing in the frame, and are looked at once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Sequence
+from typing import NamedTuple
+
+from models.contract import SCENE_SIDE_PX
+from service.inference.images import Grey
+from service.inference.letterbox import Box, Placement, place_whole
+from service.inference.predictor import Prediction
+
+MOST_LOOKS = 19
+"""Most looks at one picture: a strip of 8 : 1 without a digit gets 6 windows, 12 finer ones, one more."""
+
+PRESENT = 0.5
+"""From this probability on a digit counts as seen: its calibration takes half of all pictures to show one."""
+
+_STRIP = 4.0
+"""A picture is a strip over this ratio of its sides: the whole of it would be under 25 px high in a frame."""
+_STRIP_WINDOW = 2.5
+"""A window of a strip, in the strip's shorter sides: a digit as high as the strip is then 40 px high."""
+_MOST_STRIP_WINDOWS = 17
+"""Of a strip over 22.5 : 1 the windows are larger; of 17 that overlap by half, each covers a ninth of it."""
+
+_FINER_PX = 150
+"""Windows over this have finer pixels to show: halves of smaller ones would mostly be enlarged."""
+_MOST_FINER_WINDOWS = 12
+"""A square picture needs 9. A strip that needs more gets none: it has already been looked at closely."""
+
+_READ_WELL_PX = (20.0, 44.0)
+"""How long a found box's longer side is in the frame where the answer stands."""
+_READ_BEST_PX = 34.0
+"""How long it is in a closer look: a third of the frame, as most digits are that the model learned from."""
+_LEAST_WINDOW_PX = 34.0
+"""The smallest window: one of fewer pixels would be enlarged more than three times and show no more."""
+
+_ROUNDING = 1e-9
+
+
+class Look(NamedTuple):
+    """One frame of a picture, and what the model says of it."""
+
+    placement: Placement
+    frame: Grey  # [100, 100]
+    prediction: Prediction  # its arrays lack the batch axis
+
+    @property
+    def digit_present(self) -> float:
+        """The probability that this frame shows a digit."""
+        return float(self.prediction.digit_present)
+
+
+Search = Generator[list[Placement], list[Look], Look]
+"""Yields rounds of placements, is sent the looks at them, returns the look that the answer is taken from."""
+
+
+def search(width_px: int, height_px: int) -> Search:
+    """Search a picture of that size; see the module for the rules."""
+    best = _surest((yield _first_round(width_px, height_px)))
+    if max(width_px, height_px) <= SCENE_SIDE_PX:
+        return best
+    if best.digit_present < PRESENT:
+        # The first one stays where no window is surer that it shows a digit.
+        finer = _second_round(best.placement)
+        best = _surest([best, *(yield finer)]) if finer else best
+    closer = _closer(best)
+    if closer is not None:
+        (look,) = yield [closer]
+        if look.digit_present >= min(PRESENT, best.digit_present):
+            best = look
+    return best
+
+
+def _surest(looks: Sequence[Look]) -> Look:
+    """The look that most probably shows a digit, the first one of equals."""
+    return max(looks, key=lambda look: look.digit_present)
+
+
+def _first_round(width_px: int, height_px: int) -> list[Placement]:
+    longer, shorter = max(width_px, height_px), min(width_px, height_px)
+    if longer <= max(SCENE_SIDE_PX, _STRIP * shorter):
+        return [place_whole(width_px, height_px)]
+    widest = 2 * longer / (_MOST_STRIP_WINDOWS + 1)
+    return _tiles(width_px, height_px, max(_STRIP_WINDOW * shorter, widest, _LEAST_WINDOW_PX))
+
+
+def _second_round(first: Placement) -> list[Placement]:
+    side = _side_px(first)
+    tiles = _tiles(first.width_px, first.height_px, side / 2) if side > _FINER_PX else []
+    return tiles if len(tiles) <= _MOST_FINER_WINDOWS else []
+
+
+def _closer(look: Look) -> Placement | None:
+    """The window around a box that is too small or too large in a shrunk picture."""
+    placement = look.placement
+    shrunk_by = _side_px(placement) / SCENE_SIDE_PX
+    box = placement.box_in_picture(Box(*look.prediction.box.tolist()))
+    longer = max(box.width, box.height)
+    least, most = _READ_WELL_PX
+    if shrunk_by <= 1 or least <= longer / shrunk_by <= most:
+        return None
+    side = max(longer * SCENE_SIDE_PX / _READ_BEST_PX, _LEAST_WINDOW_PX)
+    x, y = box.x + (box.width - side) / 2, box.y + (box.height - side) / 2
+    return Placement(placement.width_px, placement.height_px, Box(x, y, side, side))
+
+
+def _side_px(placement: Placement) -> float:
+    """The longer side of what the frame covers; rounding makes those of a whole picture differ a little."""
+    return max(placement.frame.width, placement.frame.height)
+
+
+def _tiles(width_px: int, height_px: int, side: float) -> list[Placement]:
+    """Square windows that overlap by half or more and together cover a picture, row by row."""
+    return [
+        Placement(width_px, height_px, Box(x, y, side, side))
+        for y in _starts(height_px, side)
+        for x in _starts(width_px, side)
+    ]
+
+
+def _starts(extent: int, side: float) -> list[float]:
+    """Where windows start along one axis: evenly from edge to edge; a single one is centred."""
+    rest = extent - side
+    if rest <= 0:
+        return [rest / 2]
+    steps = math.ceil(rest / (side / 2) - _ROUNDING)
+    return [rest * step / steps for step in range(steps + 1)]
