@@ -51,9 +51,10 @@ class Origin(_Strict):
 
 
 class Provenance(Origin):
-    """Where the model's weights come from."""
+    """Where the model's weights come from; `start` names the model that training went on from, if any."""
 
     scenes_seen: int
+    start: dict[str, str] | None = None
 
 
 class Sidecar(_Strict):
@@ -92,7 +93,7 @@ INPUTS = (
         dtype="uint8",
         shape=("batch", 1, SCENE_SIDE_PX, SCENE_SIDE_PX),
         unit="intensity, 0 to 255",
-        meaning="grey scenes, bright ink on a dark ground",
+        meaning="grey pictures as they are: ink brighter or darker than its ground",
     ),
 )
 OUTPUTS = (

@@ -37,7 +37,7 @@ from trainer.files import replacing
 from trainer.flops import WHOLE, count_flops
 from trainer.model import GlimpseModel, Prediction
 
-MODEL_VERSION = "0.6.0"
+MODEL_VERSION = "0.7.0"
 PARITY_SCENES = 1000
 PARITY_BATCHES = (1, 2, 7, 64)
 PROBABILITY_TOLERANCE = 1e-4
@@ -187,6 +187,7 @@ def _describe(model: GlimpseModel, state: dict[str, Any], out: Path) -> Contract
             seed=about["seed"],
             data=f"{source_of(about)}; scenes {json.dumps(recipe['mixture'])}",
             scenes_seen=state["step"] * recipe["batch_size"],
+            start=about.get("start"),
             seconds=round(state["seconds"], 1),
             hardware=about["hardware"],
             versions=about["versions"],

@@ -3,7 +3,8 @@
 The model sees a frame of 100 px and reads digits best that fill about a third of it. A picture may be any
 size, and its digit 6 to 95 % of it. So a picture gets up to three rounds of looks, a plain one a single look:
 
-1. The whole picture. Of a strip the whole would be only a few px high: windows along it instead.
+1. The whole picture, and the same from twice as far: a digit that fills the picture is then half as large,
+   and read better. Of a strip the whole would be only a few px high: windows along it instead.
 2. Where that shows no digit and the picture has finer pixels to show: windows of half the side.
 3. Where the digit was found, but too small or too large to be read and framed well: a window around it, in
    which it has the size that the model reads best.
@@ -25,6 +26,10 @@ from service.inference.predictor import Prediction
 
 MOST_LOOKS = 19
 """Most looks at one picture: a strip of 8 : 1 without a digit gets 6 windows, 12 finer ones, one more."""
+
+_FURTHER = 2.0
+"""How much further away the second look at the whole is taken: a digit of 40 to 88 % of the picture then has
+a size that is read well."""
 
 PRESENT = 0.5
 """From this probability on a digit counts as seen: its calibration takes half of all pictures to show one."""
@@ -63,6 +68,11 @@ class Look(NamedTuple):
         """The probability that this frame shows a digit."""
         return float(self.prediction.digit_present)
 
+    @property
+    def sureness(self) -> float:
+        """The probability that this frame shows a digit and that it is the one which is named."""
+        return self.digit_present * float(self.prediction.probabilities.max())
+
 
 Search = Generator[list[Placement], list[Look], Look]
 """Yields rounds of placements, is sent the looks at them, returns the look that the answer is taken from."""
@@ -86,20 +96,24 @@ def search(width_px: int, height_px: int) -> Search:
 
 
 def _surest(looks: Sequence[Look]) -> Look:
-    """The look that most probably shows a digit, the first one of equals."""
-    return max(looks, key=lambda look: look.digit_present)
+    """The look that is surest of a digit and of which it is, the first one of equals."""
+    return max(looks, key=lambda look: look.sureness)
 
 
 def _first_round(width_px: int, height_px: int) -> list[Placement]:
     longer, shorter = max(width_px, height_px), min(width_px, height_px)
-    if longer <= max(SCENE_SIDE_PX, _STRIP * shorter):
-        return [place_whole(width_px, height_px)]
+    whole = place_whole(width_px, height_px)
+    if longer <= SCENE_SIDE_PX:
+        return [whole]
+    if longer <= _STRIP * shorter:
+        return [whole, _around(whole, _FURTHER * longer)]
     widest = 2 * longer / (_MOST_STRIP_WINDOWS + 1)
     return _tiles(width_px, height_px, max(_STRIP_WINDOW * shorter, widest, _LEAST_WINDOW_PX))
 
 
 def _second_round(first: Placement) -> list[Placement]:
-    side = _side_px(first)
+    # From further away nothing finer is seen: of both looks at the whole, halves of the nearer are asked.
+    side = min(_side_px(first), max(first.width_px, first.height_px))
     tiles = _tiles(first.width_px, first.height_px, side / 2) if side > _FINER_PX else []
     return tiles if len(tiles) <= _MOST_FINER_WINDOWS else []
 
@@ -116,6 +130,12 @@ def _closer(look: Look) -> Placement | None:
     side = max(longer * SCENE_SIDE_PX / _READ_BEST_PX, _LEAST_WINDOW_PX)
     x, y = box.x + (box.width - side) / 2, box.y + (box.height - side) / 2
     return Placement(placement.width_px, placement.height_px, Box(x, y, side, side))
+
+
+def _around(whole: Placement, side: float) -> Placement:
+    """A square window around the middle of a picture."""
+    x, y = (whole.width_px - side) / 2, (whole.height_px - side) / 2
+    return Placement(whole.width_px, whole.height_px, Box(x, y, side, side))
 
 
 def _side_px(placement: Placement) -> float:

@@ -25,6 +25,10 @@ _FRAMES_PER_CALL = 16
 than a usual batch."""
 
 
+_SHARED_LOOKS = 2
+"""Most looks of a round in which others wait for the same batch: the whole picture from near and far."""
+
+
 class PictureJob(NamedTuple):
     """A picture to be answered with the JSON of `/predict`.
 
@@ -148,7 +152,7 @@ def look_at(predictor: Predictor, pictures: Sequence[Picture], *, alone: bool) -
     frames = 0
     while rounds:
         if not alone:
-            rounds = {number: windows for number, windows in rounds.items() if len(windows) == 1}
+            rounds = {number: asked for number, asked in rounds.items() if len(asked) <= _SHARED_LOOKS}
         windows = [(pictures[number].grey, window) for number, round_ in rounds.items() for window in round_]
         looks = iter(_look_at_windows(predictor, windows, max(len(pictures), _FRAMES_PER_CALL)))
         frames += len(windows)

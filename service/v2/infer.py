@@ -82,7 +82,7 @@ def add_infer(
         openapi_extra={"requestBody": _BODY, "parameters": [_LENGTH_PARAMETER]},
     )
     async def infer(request: Request) -> Response:
-        """For clients such as `tritonclient`. Scenes are grey, 100 x 100 px, bright ink on a dark ground.
+        """For clients such as `tritonclient`. Scenes are grey, 100 x 100 px, as they are.
 
         What goes in is what the model sees, and what it says in this one look comes out; only `/predict`
         fits other pictures, and looks again where one look is not enough.

@@ -52,7 +52,7 @@ class InputTensor(_Request):
     parameters: InputParameters | None = Field(None, description="How the tensor is sent.")
     data: list[Pixel] | list[list[list[list[Pixel]]]] | None = Field(
         None,
-        description="Intensities, bright ink on a dark ground, row by row: flat, or nested as the shape.",
+        description="Intensities of grey pictures as they are, row by row: flat, or nested as the shape.",
     )
 
 

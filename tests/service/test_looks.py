@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from service.inference.images import Picture
 from service.inference.letterbox import Box, Placement, place_whole
 from service.inference.looks import MOST_LOOKS, Look, search
 from service.inference.predictor import Prediction
@@ -61,6 +62,12 @@ def a_digit(x: float, y: float, size: float) -> Says:
     return says
 
 
+def from_afar(width: int, height: int) -> Placement:
+    """The second look at the whole: twice as large a square around its middle."""
+    side = 2.0 * max(width, height)
+    return Placement(width, height, Box((width - side) / 2, (height - side) / 2, side, side))
+
+
 def nothing(_: Placement) -> tuple[float, Box]:
     return 0.1, Box(40, 40, 30, 30)
 
@@ -76,7 +83,19 @@ def test_a_picture_of_at_most_100_px_is_looked_at_once(width, height, present, s
 @pytest.mark.parametrize("size", [20, 34, 44])
 def test_a_digit_of_a_good_size_needs_no_second_look(size):
     rounds, _ = looked(1000, 800, lambda _: (0.9, Box(30, 30, size / 2, size)))
-    assert rounds == [[place_whole(1000, 800)]]
+    assert rounds == [[place_whole(1000, 800), from_afar(1000, 800)]]
+
+
+def test_the_surer_of_both_looks_at_the_whole_answers():
+    far = from_afar(1000, 1000)
+    rounds, answer = looked(1000, 1000, lambda one: (0.9 if one == far else 0.6, Box(30, 30, 40, 40)))
+    assert answer.placement == far
+    assert len(rounds) == 1
+    # A digit that fills the picture is seen from afar alone, and then looked at closely.
+    rounds, answer = looked(1000, 1000, a_digit(20, 40, 920))
+    assert [len(windows) for windows in rounds] == [2, 1]
+    box = answer.placement.box_in_picture(Box(*answer.prediction.box.tolist()))
+    assert box == pytest.approx((20, 40, 920, 920), abs=1e-3)
 
 
 @pytest.mark.parametrize(("size_px", "side"), [(800, 80_000 / 34), (120, 12_000 / 34), (190, 19_000 / 34)])
@@ -105,8 +124,9 @@ def test_no_window_is_enlarged_more_than_three_times():
     [(0.9, 0.5, False), (0.9, 0.49, True), (0.3, 0.3, False), (0.3, 0.29, True)],
 )
 def test_the_closer_look_counts_unless_it_is_less_sure(before, after, kept):
-    whole = place_whole(140, 140)
-    _, answer = looked(140, 140, lambda window: (before if window == whole else after, Box(45, 45, 10, 10)))
+    whole, far = place_whole(140, 140), from_afar(140, 140)
+    presence = {whole: before, far: 0.0}
+    _, answer = looked(140, 140, lambda window: (presence.get(window, after), Box(45, 45, 10, 10)))
     assert (answer.placement == whole) is kept
 
 
@@ -131,7 +151,7 @@ def test_a_picture_without_finer_pixels_is_not_searched():
 
 def test_a_tiny_digit_is_found_by_windows_and_then_looked_at_closely():
     rounds, answer = looked(4000, 3000, a_digit(2900, 1900, 240))  # 6 % of the picture
-    assert [len(windows) for windows in rounds] == [1, 6, 1]
+    assert [len(windows) for windows in rounds] == [2, 6, 1]
     assert answer.placement.frame.width == pytest.approx(24_000 / 34)
 
 
@@ -186,16 +206,20 @@ def bright_square(width: int, height: int, x: int, y: int, size: int, ink: int =
     return picture
 
 
+def decoded(pictures: list[np.ndarray]) -> list[Picture]:
+    return [Picture(grey, *grey.shape[::-1]) for grey in pictures]
+
+
 def test_the_pictures_of_a_batch_share_each_round():
     predictor = BlobPredictor()
     pictures = [
         bright_square(100, 100, 20, 30, 30),  # one look
-        bright_square(1000, 1000, 100, 600, 100),  # and a closer one
+        bright_square(1000, 1000, 100, 600, 100),  # two, and a closer one
         bright_square(200, 200, 50, 50, 60, ink=100),  # presence under 1/2: nine windows, none surer
     ]
-    looked = look_at(predictor, pictures, alone=True)
-    assert predictor.batches == [3, 10]
-    assert looked.frames == 13
+    looked = look_at(predictor, decoded(pictures), alone=True)
+    assert predictor.batches == [5, 10]
+    assert looked.frames == 15
     boxes = [
         best.placement.box_in_picture(Box(*best.prediction.box.tolist())) for best in looked.best if best
     ]
@@ -211,15 +235,23 @@ def test_who_is_not_alone_gets_no_search():
         bright_square(300, 300, 20, 30, 20),
         np.zeros((9, 200), np.uint8),
     ]
-    best = look_at(predictor, pictures, alone=False).best
+    best = look_at(predictor, decoded(pictures), alone=False).best
     assert [one is not None for one in best] == [False, True, False]
-    assert predictor.batches == [2, 1]
+    assert predictor.batches == [4, 1]
+
+
+def test_of_a_picture_that_was_decoded_at_half_its_size_lengths_are_those_of_what_was_posted():
+    grey = bright_square(1000, 1000, 100, 600, 100)
+    (best,) = look_at(BlobPredictor(), [Picture(grey, 2000, 2000)], alone=True).best
+    assert best is not None
+    box = best.placement.box_in_picture(Box(*best.prediction.box.tolist()))
+    assert box == pytest.approx((200, 1200, 200, 200), abs=6)
 
 
 def test_a_search_takes_no_larger_calls_than_a_usual_batch():
     predictor = BlobPredictor()
-    look_at(predictor, [np.zeros((300, 300), np.uint8)] * 4, alone=True)
-    assert predictor.batches == [4, 16, 16, 4, 4]
+    look_at(predictor, decoded([np.zeros((300, 300), np.uint8)] * 4), alone=True)
+    assert predictor.batches == [8, 16, 16, 4, 4]
 
 
 def test_no_pictures_ask_no_model():
