@@ -158,10 +158,13 @@ def _waited_for_a_core_s(pid: int) -> float:
 def _fits(done: Done, jobs: Sequence[Job]) -> bool:
     """Whether an answer is one to these jobs; a worker decodes hostile bytes, so it is not trusted."""
     results: object = done.results
+    looks: object = done.looks
     return (
         isinstance(results, list)
         and len(results) == len(jobs)
-        and all(isinstance(seconds, float) for seconds in done[1:])
+        and all(isinstance(seconds, float) for seconds in (done.decode_s, done.inference_s, done.encode_s))
+        and isinstance(looks, int)
+        and looks >= 0
         and all(_fits_one(result, job) for result, job in zip(results, jobs, strict=True))
     )
 

@@ -28,8 +28,9 @@ from service.inference.wire import (
     receive,
     receive_blocking,
 )
-from service.inference.work import Done, IsLarge, Job, PictureJob, TensorJob
+from service.inference.work import Done, IsLarge, Job, PictureJob, TensorJob, Work
 from service.inference.worker_process import WorkerProcess
+from tests.service.fakes import BlobPredictor, encode
 
 PICTURE = PictureJob(b"\x00\xff", "none", 100, 1.5)
 SCENES = TensorJob(np.arange(20_000, dtype=np.uint8).reshape(2, 1, 100, 100), ("box", "glimpse"))
@@ -141,6 +142,8 @@ def test_what_is_no_message_is_refused_and_never_run(data):
         ([PICTURE], Done(["text"])),  # type: ignore[list-item]
         ([PICTURE], Done("text")),  # type: ignore[arg-type]
         ([PICTURE], Done([b""], "slow")),  # type: ignore[arg-type]
+        ([PICTURE], Done([b""], looks=-1)),
+        ([PICTURE], Done([b""], looks=0.5)),  # type: ignore[arg-type]
         ([PICTURE._replace(alone=True)], Done([IsLarge()])),
         ([SCENES], Done([b""])),
         ([SCENES], Done([{"box": np.zeros((2, 4), np.float32)}])),
@@ -157,6 +160,18 @@ def test_an_answer_to_something_else_costs_the_worker(jobs, answer):
 def test_what_is_no_message_costs_the_worker():
     with pytest.raises(WorkerError, match="no message"):
         asyncio.run(ask_a_liar([PICTURE], message(["os.system", "true"])))
+
+
+def test_the_answers_of_the_workers_own_code_are_taken():
+    """Whatever a worker comes to say: what it really sends has to be what the service lets pass."""
+    work = Work(BlobPredictor())
+    picture = PICTURE._replace(data=encode(np.zeros((100, 100), np.uint8)), max_pixels=10**6)
+    large = picture._replace(data=encode(np.zeros((1000, 1000), np.uint8)))
+    pictures: list[Job] = [picture, PICTURE, large]
+    batches: tuple[list[Job], ...] = (pictures, [large._replace(alone=True)], [SCENES], [])
+    for jobs in batches:
+        done = asyncio.run(ask_a_liar(jobs, pack(work(jobs))))
+        assert len(done.results) == len(jobs)
 
 
 def test_the_answer_of_an_honest_worker_is_taken():
