@@ -1,6 +1,6 @@
 """`python -m benchmarks.figures`: what the committed model reaches on test digits, for every scene preset.
 
-Ten draws of 10,000 scenes each, through onnxruntime, mean ± standard deviation over draws. Writes
+Three draws of 10,000 scenes each, through onnxruntime, mean ± standard deviation over draws. Writes
 `benchmarks/results/figures.json` and the documents' tables, and with `--record` the means into the model's
 sidecar. Of another `--model` it writes nothing but with `--record` that model's sidecar.
 """
@@ -27,7 +27,7 @@ def main() -> None:
     """Evaluate, print a Markdown table, write the result file."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.figures", description=__doc__)
     parser.add_argument("--model", type=Path, default=MODEL_PATH)
-    parser.add_argument("--draws", type=int, default=10)
+    parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--scenes", type=int, default=10_000)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--record", action="store_true", help="write the figures into the model's sidecar")

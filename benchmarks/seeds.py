@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Export and measure each run, choose the median, write the result file."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.seeds", description=__doc__)
     parser.add_argument("runs", type=Path, nargs="+", help="folders of finished runs of one recipe")
-    parser.add_argument("--draws", type=int, default=10)
+    parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--scenes", type=int, default=10_000)
     parser.add_argument("--threads", type=int, default=2)
     what = parser.add_mutually_exclusive_group()

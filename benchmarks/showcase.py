@@ -44,9 +44,9 @@ class Scene(NamedTuple):
 
 SCENES = (
     Scene("article", 7),
-    Scene("article", 12),
     Scene("cluttered-100", 3),
-    Scene("wide", 5),
+    Scene("paper", 13),
+    Scene("paper", 42),
 )
 
 
