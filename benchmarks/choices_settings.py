@@ -45,11 +45,11 @@ class CubicallySampled(TrainingScenes):
 class AsWrittenAmongDigits(CubicallySampled):
     """The same that keep the handwriting as it is where clutter is whole digits."""
 
-    def _render_part(self, part: Any, seeds: Tensor) -> LabelledBatch:
+    def _render_part(self, part: Any, seeds: Tensor, absent: Tensor) -> LabelledBatch:
         varied = self._digits
         self._digits = self._as_written if part.preset.clutter[1] else varied
         try:
-            return super()._render_part(part, seeds)
+            return super()._render_part(part, seeds, absent)
         finally:
             self._digits = varied
 

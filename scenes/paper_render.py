@@ -114,7 +114,8 @@ def _texture(seeds: Array, side: int) -> Array:
 def _interpolation(points: int, side: int) -> np.ndarray:
     """What each pixel takes from each point along an axis: float32 `[side, points]`."""
     at = np.linspace(0, points - 1, side, dtype=np.float32)
-    return np.clip(1 - np.abs(at[:, None] - np.arange(points, dtype=np.float32)), 0, 1)
+    shares: np.ndarray = np.clip(1 - np.abs(at[:, None] - np.arange(points, dtype=np.float32)), 0, 1)
+    return shares
 
 
 def _lines(paper: PaperParameters, place: _Place) -> Array:
@@ -199,6 +200,9 @@ def _compress(picture: Array, step: Array) -> Array:
 def _cosines() -> np.ndarray:
     """The orthonormal discrete cosine transform of 8 samples, float32 `[8, 8]`."""
     at = np.arange(_BLOCK)
-    waves = np.cos(np.pi * at[:, None] * (2 * at[None, :] + 1) / (2 * _BLOCK)) * np.sqrt(2 / _BLOCK)
+    waves: np.ndarray = np.cos(np.pi * at[:, None] * (2 * at[None, :] + 1) / (2 * _BLOCK)) * np.sqrt(
+        2 / _BLOCK
+    )
     waves[0] /= np.sqrt(2)
-    return waves.astype(np.float32)
+    cosines: np.ndarray = waves.astype(np.float32)
+    return cosines

@@ -45,7 +45,7 @@ NOT_RUN = {
     r"(source|\.) \.venv/bin/activate": "the tests' own environment is on PATH already",
     r"export GLIMPSE_MNIST_DIR=\S+": "the path is the reader's; the tests have their own",
     rf"{PYTHON} -m scenes download": "fetches MNIST from the internet; tests of scenes cover it",
-    rf"({PYTHON}|\S*torchrun .*) -m trainer train .*--preset (cpu|long|cuda|tune)\b.*": "takes long; smoke runs",
+    rf"({PYTHON}|\S*torchrun .*) -m trainer train .*--preset (cpu|long|cuda|tune)\b.*": "takes long",
     rf"{PYTHON} -m trainer (evaluate|export) runs/(cpu|long|cuda)\b.*": "of a run not made here",
     rf"{PYTHON} -m trainer evaluate (?!.*--draws [1-3]\b).*": "measures for minutes; trainer has tests",
     r"\S*tensorboard --logdir \S+": "shows pages until it is stopped; tests of trainer read what it shows",

@@ -64,7 +64,7 @@ class _Part(NamedTuple):
     start: int
     stop: int
 
-    def count(self, rank: int, world: int) -> int:
+    def share_of(self, rank: int, world: int) -> int:
         """How many of them a process makes; each takes every `world`-th scene of the batch."""
         return len(range(self.start + (rank - self.start) % world, self.stop, world))
 
@@ -174,7 +174,7 @@ class TrainingScenes:
         absent = _are_absent(seeds, self._without_digit[self._mine])
         made, start = [], 0
         for part in self._parts:
-            stop = start + part.count(self._rank, self._world)
+            stop = start + part.share_of(self._rank, self._world)
             if stop > start:
                 some = self._render_part(
                     part, seeds[:, start:stop].flatten(), absent[:, start:stop].flatten()
@@ -273,7 +273,8 @@ def _share_out(mixture: Mapping[str, float], pasted: float, batch_size: int) -> 
 def _are_absent(seeds: Tensor, shares: Tensor) -> Tensor:
     """Whether scenes have no digit, by the share of such scenes at each place: bool `[steps, batch]`."""
     chance = uniform(seeds.flatten(), _NO_DIGIT_STREAM, 1)[:, 0].view(seeds.shape)
-    return chance < shares
+    absent: Tensor = chance < shares
+    return absent
 
 
 def _crowd(preset: Preset) -> Preset:

@@ -44,7 +44,7 @@ def load_start(model: nn.Module, path: Path, scenes: Tensor) -> None:
         for tensor in onnx.load(path).graph.initializer
     }
     weights = {name: found.get(name, value) for name, value in model.state_dict().items()}
-    folded = {}
+    folded: dict[str, nn.Module] = {}
     for name, module in model.named_modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             before, _, index = name.rpartition(".")

@@ -17,14 +17,13 @@ _LEAST_RANGE = 64
 
 
 def to_grey(colours: Image.Image) -> Image.Image:
-    """The luma of an RGB picture (ITU-R 601), or the channel that shows over twice as much as luma does.
+    """The luma of an RGB or RGBA picture (ITU-R 601), or the channel that shows over twice as much.
 
     Yellow on white differs by an eighth in luma, and by nearly everything in blue; red and green of one luma
     differ in both of theirs.
     """
     luma = colours.convert("L")
-    width, height = (min(side, _SAMPLED_PX) for side in colours.size)
-    sample = colours.resize((width, height), Image.Resampling.NEAREST)
+    sample = _sample(colours).convert("RGB")
     counts = sample.histogram()
     ranges = [_range(counts[start : start + 256]) for start in (0, 256, 512)]
     widest = max(ranges)
@@ -39,15 +38,20 @@ def on_ground(colours: Image.Image) -> Image.Image:
     Ink without a ground is a picture that is transparent for the most part; it is bright where white would be
     nearer to it than black.
     """
-    alpha = colours.getchannel("A")
-    grey = to_grey(colours.convert("RGB"))
-    coverage = np.asarray(alpha, np.float32)
+    alpha, grey = colours.getchannel("A"), to_grey(colours)
+    coverage = np.asarray(_sample(alpha), np.float32)
     opaque = float(coverage.sum())
     is_ink = opaque < 255 * coverage.size / 2
-    is_bright = float((coverage * np.asarray(grey)).sum()) > 127.5 * opaque
+    is_bright = float((coverage * np.asarray(_sample(grey))).sum()) > 127.5 * opaque
     ground = Image.new("L", colours.size, 0 if is_ink and is_bright else 255)
     ground.paste(grey, mask=alpha)
     return ground
+
+
+def _sample(picture: Image.Image) -> Image.Image:
+    """Some of the picture's pixels, evenly spread, unchanged."""
+    width, height = (min(side, _SAMPLED_PX) for side in picture.size)
+    return picture.resize((width, height), Image.Resampling.NEAREST)
 
 
 def _range(counts: list[int]) -> int:

@@ -83,7 +83,7 @@ def test_large_pictures_are_not_kept_until_the_batch_is_read(client, predictor, 
         paths.append(str(tmp_path / f"{number}.png"))
         Path(paths[-1]).write_bytes(content)
     rows = RowMaker(predictor, LIMITS, 4).rows(paths, lambda _: None)
-    assert predictor.batches == [1, 1, 2]
+    assert predictor.batches == [2, 2, 2]  # each large one from near and far, then the small ones
     for path, row in zip(paths, rows, strict=True):
         posted = client.post("/predict?maps=none", files={"image": Path(path).read_bytes()}).json()
         assert json.loads(row.to_json()) == {"path": path, **flat(posted)}
@@ -297,14 +297,14 @@ def test_a_name_is_no_formula_in_a_csv(run, tmp_path, monkeypatch):
 def test_files_that_are_no_pictures_by_their_name_are_counted_and_said(run, tmp_path, monkeypatch):
     folder = tmp_path / "scans"
     make_pictures(folder, 3)
-    for name in ("IMG_1.HEIC", "IMG_2.heic", "scan", "notes.txt", ".hidden", "below/x.heic"):
+    for name in ("IMG_1.NEF", "IMG_2.nef", "scan", "notes.txt", ".hidden", "below/x.nef"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(b"")
     # What the run itself writes there, and what another source takes, is not passed over.
     code, said, told = run(folder, folder / "notes.txt", "--out", folder / "out.jsonl")
     assert (code, said) == (3, f"{folder}/out.jsonl: 4 files, 1 of them could not be read\n")
     assert "4 files were passed over" in told
-    assert "(3 .heic, 1 without a suffix)" in told
+    assert "(3 .nef, 1 without a suffix)" in told
     (folder / "out.jsonl").unlink()
     only = folder / "below"
     code, _, told = run(only, "--out", tmp_path / "out.jsonl")

@@ -149,7 +149,7 @@ def test_errors_are_problems_whose_detail_is_where_it_was(client):
         ("POST", "/predict", 415, "Unsupported Media Type"),
         ("GET", "/synthesize?size=1", 422, "Unprocessable"),
     ):
-        answer = client.request(method, path)
+        answer = client.request(method, path, headers={"Content-Type": "text/plain"})
         assert answer.headers["content-type"] == "application/problem+json"
         problem = answer.json()
         assert list(problem) == ["type", "title", "status", "detail"]

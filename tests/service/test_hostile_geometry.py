@@ -77,17 +77,22 @@ def test_the_cells_of_the_attention_map_cover_the_picture_without_a_rest(width, 
 @settings(max_examples=40, deadline=None)
 @given(placements(), st.integers(0, 255), st.integers(0, 255))
 def test_any_picture_lies_where_the_placement_says(placement, upper, lower):
-    """The picture's edge between two halves lies where the placement says, beyond its sides as well."""
+    """The edge between two halves lies where the placement says; beyond the picture lies one of its levels."""
     picture = np.full((placement.height_px, placement.width_px), upper, np.uint8)
     half = (placement.height_px + 1) // 2
     picture[half:] = lower
     frame = cut_frame(picture, placement)
-    rows = np.arange(100) + 0.5
-    in_picture = placement.frame.y + rows * placement.frame.height / 100
+    middles = np.arange(100) + 0.5
+    in_picture = placement.frame.y + middles * placement.frame.height / 100
+    across = placement.frame.x + middles * placement.frame.width / 100
     # Two px of the frame, or of the picture where those are larger, may hold some of both halves.
     unclear = 2 * max(1.0, placement.frame.height / 100)
+    margin_x = max(1.0, placement.frame.width / 100)
+    shown = frame[:, (across > margin_x) & (across < placement.width_px - margin_x)]
     if placement.height_px - half > unclear:
-        assert (frame[in_picture > half + unclear] == lower).all()
-        assert (frame[in_picture < half - unclear] == upper).all()
-    assert (frame == frame[:, :1]).all()
+        inside = placement.height_px - unclear
+        assert (shown[(in_picture > half + unclear) & (in_picture < inside)] == lower).all()
+        assert (shown[(in_picture < half - unclear) & (in_picture > unclear)] == upper).all()
+    beyond = frame[:, (across < -margin_x) | (across > placement.width_px + margin_x)]
+    assert (beyond == (upper if beyond.size and beyond[0, 0] == upper else lower)).all()
     assert ((frame >= min(upper, lower)) & (frame <= max(upper, lower))).all()

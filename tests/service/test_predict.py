@@ -130,7 +130,7 @@ def test_a_picture_that_has_to_be_searched_is_answered_by_the_surest_window(clie
     assert answer["digit_present"] > 0.5
     assert answer["bbox"] == pytest.approx({"x": 800, "y": 700, "width": 4, "height": 4}, abs=1)
     assert answer["frame_box"]["width"] == pytest.approx(34, abs=1)
-    assert predictor.batches == [1, 9, 1]
+    assert predictor.batches == [2, 9, 1]
 
 
 def test_maps_as_png(client):

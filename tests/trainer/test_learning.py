@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ def test_moments_are_spread_by_their_logarithm_from_the_first_step_to_the_last()
     steps = sorted(moments(36_000))
     assert (steps[0], steps[-1]) == (1, 36_000)
     assert 40 <= len(steps) <= MOMENTS
-    ratios = [later / earlier for earlier, later in zip(steps, steps[1:], strict=False) if earlier > 50]
+    ratios = [later / earlier for earlier, later in itertools.pairwise(steps) if earlier > 50]
     assert max(ratios) / min(ratios) < 1.1
     assert sorted(moments(3)) == [1, 2, 3]
 

@@ -9,7 +9,8 @@ from trainer.non_digits import _SIGNS, non_digits
 
 def test_canvases_have_ink_of_mnists_length_in_their_middle() -> None:
     canvases = non_digits(60, seed=3)
-    assert (canvases.dtype, canvases.shape) == (np.uint8, (60, 28, 28))
+    assert canvases.dtype == np.uint8
+    assert canvases.shape == (60, 28, 28)
     for canvas in canvases:
         rows, columns = np.flatnonzero(canvas.any(axis=1)), np.flatnonzero(canvas.any(axis=0))
         assert 18 <= max(np.ptp(rows), np.ptp(columns)) + 1 <= 20

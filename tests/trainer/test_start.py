@@ -44,8 +44,9 @@ def test_its_normalisations_have_the_statistics_of_what_comes_in(scenes: torch.T
     load_start(model, MODEL_PATH, scenes)
     with torch.inference_mode():
         kept = model.look(scenes)
-        norm = model.attention_network.fine[1][1]
-        before = model.attention_network.fine[1][0](model.attention_network.fine[0](scenes))
+        unshuffle, block = model.attention_network.fine
+        convolution, norm, _ = block.children()
+        before = convolution(unshuffle(scenes))
     assert isinstance(norm, torch.nn.BatchNorm2d)
     assert norm.running_mean is not None
     torch.testing.assert_close(norm.running_mean, before.mean((0, 2, 3)), rtol=1e-3, atol=1e-4)
