@@ -77,7 +77,7 @@ def test_the_cells_of_the_attention_map_cover_the_picture_without_a_rest(width, 
 @settings(max_examples=40, deadline=None)
 @given(placements(), st.integers(0, 255), st.integers(0, 255))
 def test_any_picture_lies_where_the_placement_says(placement, upper, lower):
-    """The edge between two halves lies where the placement says; beyond the picture lies one of its levels."""
+    """The edge between two halves lies where the placement says; beyond the picture is one of its levels."""
     picture = np.full((placement.height_px, placement.width_px), upper, np.uint8)
     half = (placement.height_px + 1) // 2
     picture[half:] = lower
