@@ -19,6 +19,8 @@ import math
 from collections.abc import Generator, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from models.contract import SCENE_SIDE_PX
 from service.inference.images import Grey
 from service.inference.letterbox import Box, Placement, place_whole
@@ -72,6 +74,23 @@ class Look(NamedTuple):
     def sureness(self) -> float:
         """The probability that this frame shows a digit and that it is the one which is named."""
         return self.digit_present * float(self.prediction.probabilities.max())
+
+    def without_faint_edge(self, edge_per_side: float) -> Look:
+        """The look with the box that ends where sharp ink does, if the frame shows its picture shrunk.
+
+        MNIST's digits are interpolated from 28 px, so that ink, as evaluation defines it, fades beyond the
+        Gaussian's box; the model adds that edge. Strokes of a picture that has finer pixels than the frame
+        are sharp there: they end where the Gaussian's box does. No box of a picture was fitted to this.
+
+        Args:
+            edge_per_side: the edge that was added at each end, in longer sides of the Gaussian's box.
+        """
+        if self.placement.frame.width <= SCENE_SIDE_PX:
+            return self
+        box = self.prediction.box
+        edge = edge_per_side * box[2:].max() / (1 + 2 * edge_per_side)
+        ends = np.array([edge, edge, -2 * edge, -2 * edge], box.dtype)
+        return self._replace(prediction=self.prediction._replace(box=box + ends))
 
 
 Search = Generator[list[Placement], list[Look], Look]

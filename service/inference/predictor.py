@@ -61,6 +61,10 @@ class Named(Protocol):
 class Predictor(Named, Protocol):
     """A model that is loaded and ready. Its methods may be called from several threads at once."""
 
+    @property
+    def box_edge_per_side(self) -> float:
+        """How far a box reaches beyond its Gaussian's at each end, in longer sides of that."""
+
     def predict(self, scenes: npt.NDArray[np.uint8]) -> Prediction:
         """Predict scenes, uint8 `[n, 1, 100, 100]` with n of at least 1; PredictorError if it cannot."""
 
@@ -111,6 +115,11 @@ class OnnxPredictor:
     def version(self) -> str:
         """The model's version, from its sidecar."""
         return self._contract.version
+
+    @property
+    def box_edge_per_side(self) -> float:
+        """From its sidecar; see `Predictor`."""
+        return self._contract.box_edge_per_side
 
     @property
     def provider(self) -> str:

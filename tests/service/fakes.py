@@ -24,6 +24,7 @@ class BlobPredictor:
     name = "blob"
     version = "0.0.1"
     provider = "FakeExecutionProvider"
+    box_edge_per_side = 0.0
 
     def __init__(self) -> None:
         self.failure = ""

@@ -259,3 +259,11 @@ def test_no_pictures_ask_no_model():
     looked = look_at(predictor, [], alone=True)
     assert (looked.best, looked.frames) == ([], 0)
     assert predictor.batches == []
+
+
+def test_the_faint_edge_is_taken_away_where_the_picture_is_shown_shrunk():
+    """By hand: a Gaussian's box of 20 x 40 at (30, 20), and an edge of a tenth of 40 at each end."""
+    told = Box(26, 16, 28, 48)
+    for side, expected in ((100.0, told), (101.0, Box(30, 20, 20, 40))):
+        one = look(Placement(500, 500, Box(0, 0, side, side)), 0.9, told).without_faint_edge(0.1)
+        assert one.prediction.box.tolist() == pytest.approx(list(expected), abs=1e-4)
