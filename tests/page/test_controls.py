@@ -43,7 +43,7 @@ def test_a_scene_can_be_shown_on_paper_and_taken_off_it(page: Page) -> None:
     expect_answer_to(page, "paper=true")
     expect(page.locator("#paper")).to_be_checked()
     page.locator("#paper").uncheck()
-    expect_answer_to(page, query())
+    expect_answer_to(page, f"{query()}&format=json")  # nothing stands between
     assert pixels(page) == picture
 
 
