@@ -46,7 +46,7 @@ SCENES = (
     Scene("article", 7),
     Scene("cluttered-100", 3),
     Scene("paper", 13),
-    Scene("paper", 42),
+    Scene("paper", 20),
 )
 
 
