@@ -5,8 +5,8 @@ shows no digit) and, for the pictures whose box is known, `x`, `y`, `width`, `he
 picture; a column `kind` groups them. Pictures are read as the service reads them. The baseline is Otsu's
 threshold (1979), the largest connected part of the rarer side and a classifier that was trained on MNIST.
 
-Prints a table and writes `benchmarks/results/photos.json`, or the file that `--out` names: figures, never
-pictures. `--answers FILE` also writes what was said of each picture, to look at.
+Prints a table and writes it into the README and `benchmarks/results/photos.json`, or the figures alone into the
+file that `--out` names; pictures are never written. `--answers FILE` also writes what was said of each picture, to look at.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import numpy as np
 import orjson
 from tqdm import tqdm
 
+from benchmarks.documents import FRONT_PAGE, fill_in
 from benchmarks.otsu import OtsuBaseline
 from benchmarks.results import FOLDER, circumstances, sentence_or_exit, write_result
 from models.contract import MODEL_PATH, load_contract
@@ -199,12 +200,14 @@ def main() -> None:
         in_posted = Box(box.x * across, box.y * down, box.width * across, box.height * down)
         theirs.append(Said(label, in_posted, None, None))
     found = {"glimpse": by_kind(pictures, ours), "otsu": by_kind(pictures, theirs)}
-    print(markdown_table(found["glimpse"], found["otsu"]))
+    table = markdown_table(found["glimpse"], found["otsu"])
+    print(table)
     if options.answers:
         _write_answers(options.answers, pictures, ours)
     figures = {"model_sha256": load_contract(options.model).sha256, **found}
     command = "python -m benchmarks.photos FOLDER"
     if options.out is None:
+        fill_in("photos", table, FRONT_PAGE)
         print(f"wrote {write_result('photos', command, figures, threads=1)}")
     else:
         content = {"command": command, **circumstances(1), "figures": figures}
