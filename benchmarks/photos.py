@@ -5,8 +5,9 @@ shows no digit) and, for the pictures whose box is known, `x`, `y`, `width`, `he
 picture; a column `kind` groups them. Pictures are read as the service reads them. The baseline is Otsu's
 threshold (1979), the largest connected part of the rarer side and a classifier that was trained on MNIST.
 
-Prints a table and writes it into the README and `benchmarks/results/photos.json`, or the figures alone into the
-file that `--out` names; pictures are never written. `--answers FILE` also writes what was said of each picture, to look at.
+Prints a table and writes it into the README and `benchmarks/results/photos.json`, or the figures alone into
+the file that `--out` names; pictures are never written. `--answers FILE` also writes what was said of each
+picture, to look at.
 """
 
 from __future__ import annotations
