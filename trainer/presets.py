@@ -96,7 +96,7 @@ PRESETS = {
         dataclasses.replace(
             _CPU,
             name="tune",
-            cost="94 minutes, three such runs and other work at once on two cores of an Intel Xeon in bfloat16",
+            cost="94 minutes, three such runs and other work at once on two cores of an Intel Xeon",
             reach="three seeds from model 0.6.0 on test digits: 1.84 to 1.93 % error on article, "
             "0.94 to 1.04 % on cluttered-100, 6.0 to 6.8 % on paper",
             steps=7_000,
