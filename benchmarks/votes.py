@@ -82,14 +82,15 @@ def recount(looks: Any, votes: Votes) -> Tensor:
 
 def markdown(content: dict[str, Any]) -> str:
     """A row for each of `CHOICES`, the mean over runs."""
+    presets = list(content["runs"][0]["errors"][0])
     lines = [
-        "| first glimpse | gathered features | " + " | ".join(f"`{name}`" for name in PRESETS) + " |",
-        "|---" * (2 + len(PRESETS)) + "|",
+        "| first glimpse | gathered features | " + " | ".join(f"`{name}`" for name in presets) + " |",
+        "|---" * (2 + len(presets)) + "|",
     ]
     for i, votes in enumerate(CHOICES):
         mark = {VOTES: ", in the answer", VOTES_IN_TRAINING: ", in training"}.get(votes, "")
         errors = [run["errors"][i] for run in content["runs"]]
-        cells = [percent(sum(e[name] for e in errors) / len(errors)) for name in PRESETS]
+        cells = [percent(sum(e[name] for e in errors) / len(errors)) for name in presets]
         lines.append(f"| {votes.first_glimpse:g} | {votes.gathered:g}{mark} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

@@ -20,7 +20,7 @@ EVERYTHING = {
     "paper": 0.5,
 }
 """One mixture of all scene presets: a model that serves each of them. Half of it are pictures of paper; among
-the others the shares are as they were chosen without paper (`benchmarks.choices`)."""
+the others the shares are those that were chosen without paper, to two hundredths (`benchmarks.choices`)."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ PRESETS = {
         dataclasses.replace(
             _CPU,
             name="tune",
-            cost="94 minutes, three such runs and other work at once on two cores of an Intel Xeon",
+            cost="93 to 95 minutes, three such runs and other work at once on two cores of an Intel Xeon",
             reach="three seeds from model 0.6.0 on test digits: 1.84 to 1.93 % error on article, "
             "0.94 to 1.04 % on cluttered-100, 6.0 to 6.8 % on paper",
             steps=7_000,
