@@ -248,6 +248,7 @@ def test_the_oracles_scenes_are_ours_with_the_true_box_as_a_mask() -> None:
         device=ALONE.device,
         pasted=TINY.pasted,
         without_digit=TINY.without_digit,
+        paper_without_digit=TINY.paper_without_digit,
         warped=TINY.warped,
     ).batch(0)
     assert torch.equal(with_boxes.scenes[:, :1], ours.scenes)

@@ -88,7 +88,8 @@ def test_the_sidecar_describes_the_run(exported: tuple[Path, Parity], tiny_run: 
     assert (origin.preset, origin.seed, origin.scenes_seen) == ("smoke", 0, 6 * 8)
     assert origin.versions["torch"] == torch.__version__
     assert origin.seconds > 0
-    assert origin.data.startswith("MNIST training digits 0 to 59 (CC BY-SA 3.0); scenes {")  # 60 of bars
+    digits = "MNIST training digits 0 to 59 (CC BY-SA 3.0), made letters and doodles"  # 60 of bars
+    assert origin.data.startswith(f"{digits}; scenes {{")
 
 
 def off_by(probability: float, box_px: float, present: float = 0.0) -> Predict:
