@@ -50,7 +50,9 @@ export function setView(view) {
 
 /** A sentence on the stage: an error, or that it takes long; nothing with "". */
 export function say(text, { again = false, error = false, key = false } = {}) {
-  at("message-text").textContent = text;
+  const words = at("message-text").cloneNode(); // a new sentence is a new element, not the old one moved
+  words.textContent = text;
+  at("message-text").replaceWith(words);
   at("message").classList.toggle("shown", text !== "");
   at("message").classList.toggle("error", error);
   at("again").hidden = !again;
