@@ -23,10 +23,11 @@ from trainer.model import NO_DIGIT, Looks
 
 VARIANCE_PER_INK = 0.5
 """The ½ above: it puts the edge of the box about at half maximum."""
-_INK_SIDE = 32
+_INK_SIDE = 64
+"""A box of half the frame is still measured pixel by pixel; coarser samples blur thin strokes, and boxes grow."""
 _INK_WINDOW = 2.0
 _NARROWEST_INK_WINDOW_PX = 16.0
-"""Half a pixel for each sample: there is nothing to be seen between pixels."""
+"""A quarter of a pixel for each sample: there is nothing to be seen between pixels."""
 _FAINTEST_INK = 0.1
 _FEWEST_SAMPLES = 0.1
 """Added to a count of samples, whose mean stays finite where there are none."""
@@ -133,7 +134,7 @@ def mean_where_present(term: Tensor, labels: Tensor, present: Tensor | None = No
 
 
 class Ink(NamedTuple):
-    """The ink around boxes: its profile and how far the box reaches, along one axis; both `[batch, 32]`."""
+    """The ink around boxes: its profile and how far the box reaches, along one axis; both `[batch, 64]`."""
 
     profile: Tensor
     inside: Tensor
@@ -171,9 +172,9 @@ def surrounding_ink(gaussian: Gaussian, scenes: Tensor) -> tuple[Ink, Ink]:
         width = (_INK_WINDOW * gaussian.width_px).clamp(min=_NARROWEST_INK_WINDOW_PX)
         height = (_INK_WINDOW * gaussian.height_px).clamp(min=_NARROWEST_INK_WINDOW_PX)
         picture = read_glimpse(scenes[:, 0], x, y, width, height, _INK_SIDE)
-        ink = functional.relu(picture - scenes.mean(dim=(1, 2, 3))[:, None, None])  # [batch, 32, 32]
+        ink = functional.relu(picture - scenes.mean(dim=(1, 2, 3))[:, None, None])  # [batch, 64, 64]
         sample = (torch.arange(_INK_SIDE, device=scenes.device) + 0.5) / _INK_SIDE - 0.5
-        places_x = x[:, None] + sample * width[:, None]  # [batch, 32]
+        places_x = x[:, None] + sample * width[:, None]  # [batch, 64]
         places_y = y[:, None] + sample * height[:, None]
     columns_inside = _soft_inside(places_x, x, gaussian.width_px, width)
     rows_inside = _soft_inside(places_y, y, gaussian.height_px, height)
@@ -184,14 +185,14 @@ def surrounding_ink(gaussian: Gaussian, scenes: Tensor) -> tuple[Ink, Ink]:
 
 
 def _soft_inside(places: Tensor, centre: Tensor, extent: Tensor, window: Tensor) -> Tensor:
-    """1 inside of the box and 0 outside along one axis, `[batch, 32]`; its edges are half a sample soft."""
+    """1 inside of the box and 0 outside along one axis, `[batch, 64]`; its edges are half a sample soft."""
     softness = (0.5 * window / _INK_SIDE)[:, None]
     left, right = (centre - extent / 2)[:, None], (centre + extent / 2)[:, None]
     return torch.sigmoid((places - left) / softness) * torch.sigmoid((right - places) / softness)
 
 
 def _connected(profile: Tensor, inside: Tensor) -> Tensor:
-    """The profile, faded beyond every gap as seen from its middle: `[batch, 32]`.
+    """The profile, faded beyond every gap as seen from its middle: `[batch, 64]`.
 
     A digit's strokes touch, so its profile has no gaps; what lies beyond one is a neighbour. A gap is where
     the profile is lower than half of its mean inside the box; the lower, the less counts beyond it.
