@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from scenes.backend import Array, namespace
+import math
+
+from scenes.backend import Array, clip, namespace
 from scenes.digits import Digits
 from scenes.draw import SceneParameters
 from scenes.random import Stream, uniform
+
+_LARGEST_OTHER = 4.0
+"""How many times as large as a digit half of the other things are, at most: of many only a part is seen."""
 
 
 def thin_out(parameters: SceneParameters, pieces: int) -> SceneParameters:
@@ -42,13 +47,17 @@ def replace_by_others(parameters: SceneParameters, chosen: Array, digits: Digits
     """The same scenes, in those that are `chosen`, bool `[n]`, no digit, but things that are none.
 
     Their target and clutter digits become canvases from behind the digits (`scenes.digits.with_others`).
+    Half of those in the target's place are larger, up to four times, and reach beyond the picture: a closer
+    look at something large sees a part of it.
     """
     xp = namespace(parameters.seed)
     count, others = digits.labels.shape[0], digits.images.shape[0] - digits.labels.shape[0]
     pieces = parameters.clutter_index.shape[1]
-    u = uniform(parameters.seed, Stream.OTHER, 1 + pieces)
-    index = count + xp.astype(u * others, xp.int64)
+    u = uniform(parameters.seed, Stream.OTHER, 2 + pieces)
+    index = count + xp.astype(u[:, 1:] * others, xp.int64)
+    larger = xp.exp(math.log(_LARGEST_OTHER) * clip(2 * u[:, 0] - 1, 0.0, 1.0))
     return parameters._replace(
+        size_px=xp.where(chosen, larger * parameters.size_px, parameters.size_px),
         digit_index=xp.where(chosen, index[:, 0], parameters.digit_index),
         clutter_index=xp.where(chosen[:, None], index[:, 1:], parameters.clutter_index),
     )

@@ -42,7 +42,7 @@ _FIRST_WINDOW_STREAM = 101
 _SECOND_WINDOW_STREAM = 102
 _NO_DIGIT_STREAM = 103
 _BLANK_STREAM = 105
-_BLANK = 0.4
+_BLANK = 0.3
 """Share of the pictures of paper without a digit where nothing is in its place."""
 PASTED_PIECES = 4
 """How many clutter digits or crops are pasted into a scene that is crowded."""

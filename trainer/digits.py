@@ -10,7 +10,7 @@ from scenes.digits import Digits, with_others
 from scenes.mnist import load_digits
 from trainer.non_digits import non_digits
 
-NON_DIGITS = 5_000
+NON_DIGITS = 8_000
 HELD_OUT_NON_DIGITS = 1_000
 
 
@@ -32,11 +32,11 @@ def mnist_digits() -> TrainingDigits:
         scenes.mnist.DigitsUnavailableError: MNIST is not to be had.
     """
     train = load_digits("train")
-    source = f"MNIST training digits 0 to {len(train.labels) - 1:,} (CC BY-SA 3.0), made letters and doodles"
+    mnist = f"MNIST training digits 0 to {len(train.labels) - 1:,} (CC BY-SA 3.0)"
     return TrainingDigits(
         with_others(train, non_digits(NON_DIGITS, seed=0)),
         with_others(load_digits("validation"), non_digits(HELD_OUT_NON_DIGITS, seed=1)),
-        source,
+        f"{mnist}, drawn letters, doodles and shapes",
     )
 
 

@@ -24,7 +24,7 @@ from trainer.model import NO_DIGIT, Looks
 VARIANCE_PER_INK = 0.5
 """The ½ above: it puts the edge of the box about at half maximum."""
 _INK_SIDE = 64
-"""A box of half the frame is still measured pixel by pixel; coarser samples blur thin strokes, and boxes grow."""
+"""A box of a third of the frame is measured pixel by pixel. Coarser samples blur thin strokes: boxes grow."""
 _INK_WINDOW = 2.0
 _NARROWEST_INK_WINDOW_PX = 16.0
 """A quarter of a pixel for each sample: there is nothing to be seen between pixels."""
