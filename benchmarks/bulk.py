@@ -36,9 +36,9 @@ from service.bulk import command
 from service.bulk.journal import FILES_PER_PART
 from service.inference.answer import png
 from service.inference.cores import usable_cores
-from service.inference.images import decode_grey
 from service.inference.predictor import open_session
 from service.inference.providers import CPU, Providers
+from service.pictures.decode import decode_grey
 from trainer.evaluate import make_pictures
 
 PRESET = "article"

@@ -25,13 +25,13 @@ from tqdm import tqdm
 from benchmarks.ray_nodes import Nodes, started
 from benchmarks.serving.running import ROOT
 from models.contract import MODEL_PATH
-from service.bulk.engine import Engine
 from service.bulk.journal import absolute, opened
-from service.bulk.rows import Limits
+from service.bulk.rows import FileLimits
 from service.bulk.run import Asked
+from service.bulk.runner import Runner
 from service.bulk.threads import ModelThreads
 
-LIMITS = Limits(max_file_bytes=2**24, max_pixels=24_000_000)
+LIMITS = FileLimits(max_file_bytes=2**24, max_pixels=24_000_000)
 
 
 class Part(NamedTuple):
@@ -127,7 +127,7 @@ def _median(rates: Sequence[Rate]) -> Rate:
     return Rate(*(round(statistics.median(values), 2) for values in zip(*rates, strict=True)))
 
 
-def _engine(address: str | None, workers: int) -> Engine:
+def _runner(address: str | None, workers: int) -> Runner:
     if address is None:
         return ModelThreads(MODEL_PATH, "cpu", LIMITS, workers, batch=None)
     from service.bulk.ray import RayNodes  # noqa: PLC0415 - is needed for this alone
@@ -144,9 +144,9 @@ def main() -> None:
     parser.add_argument("--ray", metavar="ADDRESS")
     options = parser.parse_args()
     began = perf_counter()
-    engine = _engine(options.ray, options.workers)
+    runner = _runner(options.ray, options.workers)
     kept: list[Part] = []
-    asked = Asked(sources=(absolute(options.folder),), model=engine.model, **LIMITS._asdict())
+    asked = Asked(sources=(absolute(options.folder),), model=runner.model, **LIMITS._asdict())
     with opened(options.out, lambda: asked, [options.folder]) as journal:
 
         def keep(number: int, lines: Iterable[bytes]) -> None:
@@ -154,7 +154,7 @@ def main() -> None:
             journal.keep(number, rows)
             kept.append(Part(perf_counter() - began, len(rows)))
 
-        engine.run(journal.parts(), keep, lambda _files, _unreadable: None)
+        runner.run(journal.parts(), keep, lambda _files, _unreadable: None)
         journal.remove()
     print(json.dumps(kept))
 

@@ -19,7 +19,7 @@ from schemathesis import Case, GenerationMode, HookContext
 from schemathesis.core.parameters import ParameterLocation
 from schemathesis.transport.serialization import Binary
 
-from service.inference.images import ImageError, decode_grey
+from service.pictures.decode import ImageError, decode_grey
 
 _SIDE = 100
 _FILES = ("image", "images", "file")

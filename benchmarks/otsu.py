@@ -16,8 +16,8 @@ from benchmarks.baselines.components import largest_part_boxes
 from benchmarks.classifier import DigitClassifier, cached_classifier, name_digits
 from scenes.mnist import load_digits
 from scenes.presets import CANVAS_SIDE
-from service.inference.images import Grey
-from service.inference.letterbox import Box
+from service.pictures.decode import Grey
+from service.pictures.letterbox import Box
 
 _WORKING_PX = 400
 """Pictures are shrunk to this side first: connected parts of millions of pixels tell nothing more."""

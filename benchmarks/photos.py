@@ -28,10 +28,10 @@ from benchmarks.documents import FRONT_PAGE, fill_in
 from benchmarks.otsu import OtsuBaseline
 from benchmarks.results import FOLDER, circumstances, sentence_or_exit, write_result
 from models.contract import MODEL_PATH, load_contract
-from service.inference.images import decode_picture
-from service.inference.letterbox import Box
 from service.inference.predictor import OnnxPredictor
 from service.inference.work import PictureJob, Work
+from service.pictures.decode import decode_picture
+from service.pictures.letterbox import Box
 from service.settings import Settings
 
 LABELS_NAME = "labels.csv"

@@ -16,14 +16,13 @@ from uvicorn._compat import asyncio_run
 from models.contract import ContractError, load_contract
 from service import __version__
 from service.app import create_app
-from service.http.logs import configure_logs, log_uncaught_errors
-from service.http.protocol import guarded_protocol
-from service.http.server import Server
-from service.http.shedding import Shed
-from service.inference.batching import WorkerError
+from service.http.server.lifecycle import Server
+from service.http.server.protocol import guarded_protocol
+from service.http.server.shedding import Shed
 from service.inference.engine import start_engine
-from service.inference.predictor import PredictorError
+from service.inference.errors import PredictorError, WorkerError
 from service.inference.providers import ProviderError
+from service.monitoring.logs import configure_logs, log_uncaught_errors
 from service.settings import Settings, SettingsError, find_log_format, load_settings
 from service.synthesis.generator import OnnxGenerator
 

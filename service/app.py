@@ -15,16 +15,21 @@ import orjson
 from fastapi import FastAPI, Query, Request, Response
 
 from scenes.digits import Digits
+from service.docs_page.reference import add_reference
 from service.http.direct import DirectRoute
-from service.http.errors import add_error_handlers, documented
+from service.http.errors import add_error_handlers
 from service.http.headers import PICTURE_POLICY
-from service.http.layers import LayeredApp
-from service.http.metrics import Metrics, add_metrics
-from service.http.uploads import IMAGE_TYPES, MULTIPART, OCTETS, Limits, read_image, read_images
+from service.http.keys import read_keys
+from service.http.middleware import LayeredApp
+from service.http.problems import documented
+from service.http.uploads import BodyLimits, read_image, read_images
 from service.inference.answer import data_uri, model_of, png, to_json
-from service.inference.batching import Batch, OverloadedError
 from service.inference.engine import Engine
-from service.pages import add_page
+from service.inference.errors import OverloadedError
+from service.inference.supervisor import Batch
+from service.monitoring.metrics import Metrics, add_metrics
+from service.openapi import BINARY, ONE_IMAGE, TAGS, add_openapi, many_images
+from service.page.files import add_page
 from service.queries import (
     PredictQuery,
     SceneAnswerQuery,
@@ -33,7 +38,6 @@ from service.queries import (
     SynthesizeQuery,
     refuse_repeats,
 )
-from service.reference import add_reference
 from service.schemas import (
     AliveAnswer,
     ErrorAnswer,
@@ -49,48 +53,7 @@ from service.v2.infer import Served
 from service.v2.routes import add_open_inference
 
 _log = logging.getLogger(__name__)
-_BINARY = {"type": "string", "format": "binary"}
-_ONE_IMAGE = {
-    "required": True,
-    "description": "A picture as the multipart field `image` or `file`, or its bytes as the body. "
-    "Text fields beside it are ignored.",
-    "content": {
-        MULTIPART: {
-            "schema": {
-                "type": "object",
-                "required": ["image"],
-                "properties": {"image": _BINARY},
-            },
-            "encoding": {"image": {"contentType": ", ".join(IMAGE_TYPES)}},
-        },
-        **{kind: {"schema": _BINARY} for kind in (*IMAGE_TYPES, OCTETS)},
-    },
-}
 _NOT_KEPT = {"Cache-Control": "no-store"}  # without a seed, each scene is another
-_TAGS = [
-    {"name": "predictions", "description": "What the model says of posted pictures."},
-    {"name": "scenes", "description": "Pictures to try it with, whose truth is known."},
-    {"name": "service", "description": "The state of the service, for probes and people."},
-    {"name": "open-inference", "description": "The same model for clients of Triton and KServe."},
-]
-
-
-def _many_images(most: int) -> dict[str, object]:
-    images = {"type": "array", "items": _BINARY, "minItems": 1, "maxItems": most}
-    return {
-        "required": True,
-        "description": "Pictures as the multipart field `images` or `file`, once for each.",
-        "content": {
-            MULTIPART: {
-                "schema": {
-                    "type": "object",
-                    "required": ["images"],
-                    "properties": {"images": images},
-                },
-                "encoding": {"images": {"contentType": ", ".join(IMAGE_TYPES)}},
-            }
-        },
-    }
 
 
 class _JSON(Response):
@@ -114,6 +77,9 @@ def create_app(
         settings: the limits.
         generator: what writes the digits of `/synthesize`.
         mnist: what `digits=mnist` draws from; without it, MNIST's test split where that is at hand.
+
+    Raises:
+        SettingsError: the API keys cannot be read.
     """
     metrics = Metrics()
     _count(engine, metrics)
@@ -123,9 +89,11 @@ def create_app(
         async with engine.running():
             yield
 
+    keys = read_keys(settings)
     app = LayeredApp(
         settings,
         metrics,
+        keys,
         lifespan=lifespan,
         title="Glimpse",
         version=engine.version,
@@ -135,12 +103,12 @@ def create_app(
         "`application/problem+json` (RFC 9457), but for those of the Open Inference Protocol. A body may be "
         "compressed, as `Content-Encoding` says: `gzip` or `deflate`.",
         redirect_slashes=False,  # the address of a redirect would be made of whatever Host says
-        openapi_tags=_TAGS,
+        openapi_tags=TAGS,
         docs_url=None,  # their scripts would come from another host; add_reference writes one without
         redoc_url=None,
     )
     add_error_handlers(app, metrics)
-    _add_prediction(app, engine, metrics, Limits.of(settings))
+    _add_prediction(app, engine, metrics, BodyLimits.of(settings))
     sources: dict[SourceName, DigitSource] = {
         "generated": GeneratedDigits(generator),
         "mnist": MnistDigits(mnist),
@@ -157,6 +125,7 @@ def create_app(
     _add_open_inference(app, engine, settings)
     add_page(app)
     add_reference(app)
+    add_openapi(app, head_timeout_s=settings.head_timeout_s, needs_key=bool(keys))
     return app
 
 
@@ -183,7 +152,7 @@ def _count(engine: Engine, metrics: Metrics) -> None:
     engine.watcher.died = note_death
 
 
-def _add_prediction(app: FastAPI, engine: Engine, metrics: Metrics, limits: Limits) -> None:
+def _add_prediction(app: FastAPI, engine: Engine, metrics: Metrics, limits: BodyLimits) -> None:
     async def predict(request: Request, query: Annotated[PredictQuery, Query()]) -> Response:
         """Label, box, attention and what the classifier saw. Pictures of any size, mode and polarity."""
         start = perf_counter()
@@ -202,7 +171,7 @@ def _add_prediction(app: FastAPI, engine: Engine, metrics: Metrics, limits: Limi
         response_model=PredictionAnswer,
         response_description="What the model says of the picture.",
         responses=documented(400, 408, 413, 415, 422, 503),
-        openapi_extra={"requestBody": _ONE_IMAGE},
+        openapi_extra={"requestBody": ONE_IMAGE},
     )
 
     @app.post(
@@ -213,7 +182,7 @@ def _add_prediction(app: FastAPI, engine: Engine, metrics: Metrics, limits: Limi
         response_model=list[PredictionAnswer | ErrorAnswer],
         response_description="What the model says of each picture.",
         responses=documented(400, 408, 413, 415, 422, 503),
-        openapi_extra={"requestBody": _many_images(limits.files)},
+        openapi_extra={"requestBody": many_images(limits.files)},
     )
     async def predict_batch(request: Request, query: Annotated[PredictQuery, Query()]) -> Response:
         """A list in the files' order, each an answer as of `/predict` or a `detail` that says why not.
@@ -258,7 +227,7 @@ def _add_synthesis(
         response_class=_PNG,
         response_description="The scene.",
         responses={
-            200: {"content": {"image/png": {"schema": _BINARY}}},
+            200: {"content": {"image/png": {"schema": BINARY}}},
             **documented(409, 422, 503, body=False),
         },
     )
@@ -325,4 +294,4 @@ def _add_health(app: FastAPI, engine: Engine) -> None:
 def _add_open_inference(app: FastAPI, engine: Engine, settings: Settings) -> None:
     limiter = anyio.CapacityLimiter(2 * (os.cpu_count() or 1))
     model = Served(engine.name, engine.version, engine.infer, engine.check)
-    add_open_inference(app, model, Limits.of(settings), limiter)
+    add_open_inference(app, model, BodyLimits.of(settings), limiter)

@@ -19,16 +19,17 @@ from tqdm import tqdm
 
 from models.contract import ContractError
 from service.bulk.durable import durable
-from service.bulk.engine import Engine, EngineError
 from service.bulk.journal import Journal, JournalError, absolute, opened
 from service.bulk.kept import KeptParts
-from service.bulk.rows import NO_ERROR, Limits
+from service.bulk.rows import NO_ERROR, FileLimits
 from service.bulk.run import Asked, Counts
+from service.bulk.runner import Runner, RunnerError
 from service.bulk.sources import SourceError
 from service.bulk.tables import TableError, Write, sidecar_of, writer_for
 from service.bulk.threads import ModelThreads
 from service.inference.cores import usable_cores
-from service.inference.predictor import MAX_BATCH, PredictorError
+from service.inference.errors import PredictorError
+from service.inference.predictor import MAX_BATCH
 from service.inference.providers import ProviderError
 from service.settings import ProviderChoice, Settings, SettingsError, load_settings
 
@@ -42,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return _run(given, load_settings())
     except (
-        *(ContractError, EngineError, JournalError, PredictorError, ProviderError),
+        *(ContractError, RunnerError, JournalError, PredictorError, ProviderError),
         *(SettingsError, SourceError, TableError, OSError),
     ) as error:
         print(f"{given.out} is not made: {error}", file=sys.stderr)
@@ -107,13 +108,13 @@ def _count(most: int) -> Callable[[str], int]:
 def _run(given: argparse.Namespace, settings: Settings) -> int:
     out: Path = given.out
     write = writer_for(out)
-    limits = Limits(settings.max_body_bytes, settings.max_pixels)
-    engine = _engine(given, settings, limits)
+    limits = FileLimits(settings.max_body_bytes, settings.max_pixels)
+    runner = _runner(given, settings, limits)
 
     def ask() -> Asked:
-        model = engine.model
-        if engine.provider_note:
-            print(f"The model runs on the CPU: {engine.provider_note}", file=sys.stderr)
+        model = runner.model
+        if runner.provider_note:
+            print(f"The model runs on the CPU: {runner.provider_note}", file=sys.stderr)
         return Asked(sources=tuple(map(absolute, given.sources)), model=model, **limits._asdict())
 
     with opened(out, ask, given.sources) as journal:
@@ -121,34 +122,34 @@ def _run(given: argparse.Namespace, settings: Settings) -> int:
         if counts is None:
             if journal.resumed:
                 _say_what_is_there(journal, given.sources)
-            counts = make_table(journal, engine, out, write, given.progress)
+            counts = make_table(journal, runner, out, write, given.progress)
             journal.finish(counts)
         journal.remove()
     _report(counts, journal.run.passed_over, out)
     return SOME_UNREADABLE if counts.unreadable else ALL_READ
 
 
-def _engine(given: argparse.Namespace, settings: Settings, limits: Limits) -> Engine:
+def _runner(given: argparse.Namespace, settings: Settings, limits: FileLimits) -> Runner:
     model_path, provider = given.model or settings.model_path, given.provider or settings.provider
     if given.ray:
         try:
             from service.bulk.ray import RayNodes  # noqa: PLC0415 - is needed for this alone
         except ImportError as error:
-            raise EngineError(
+            raise RunnerError(
                 "--ray needs Ray, which the extra `ray` brings: pip install '.[ray]'"
             ) from error
         return RayNodes(given.ray, model_path, provider, limits, given.workers, given.batch)
     return ModelThreads(model_path, provider, limits, given.workers or usable_cores(), given.batch)
 
 
-def make_table(journal: Journal, engine: Engine, out: Path, write: Write, progress: bool | None) -> Counts:
+def make_table(journal: Journal, runner: Runner, out: Path, write: Write, progress: bool | None) -> Counts:
     """Make the rows that are not there yet, and of all rows the table, which grows beside them."""
     done = journal.done()
     kept = KeptParts(done)
     with ThreadPoolExecutor(1) as pool:
         table = pool.submit(write_table, journal, out, write, kept)
         try:
-            make_rows(journal, engine, done, kept, progress)
+            make_rows(journal, runner, done, kept, progress)
         except BaseException:
             kept.give_up()
             raise
@@ -156,7 +157,7 @@ def make_table(journal: Journal, engine: Engine, out: Path, write: Write, progre
 
 
 def make_rows(
-    journal: Journal, engine: Engine, done: set[int], kept: KeptParts, progress: bool | None
+    journal: Journal, runner: Runner, done: set[int], kept: KeptParts, progress: bool | None
 ) -> None:
     """Make the rows of all parts that are not done yet; `progress` None shows it on a terminal only."""
     unreadable = 0
@@ -181,7 +182,7 @@ def make_rows(
             bar.update(files)
 
         with closing(journal.parts()) as parts:
-            engine.run((part for part in parts if part.number not in done), keep, tell)
+            runner.run((part for part in parts if part.number not in done), keep, tell)
 
 
 def write_table(journal: Journal, out: Path, write: Write, kept: KeptParts) -> Counts:

@@ -22,10 +22,10 @@ import ray
 from ray.data import ActorPoolStrategy, DataContext, Dataset
 
 from models.contract import file_sha256, sidecar_path
-from service.bulk.engine import EngineError, Keep, Progress
 from service.bulk.journal import Part
-from service.bulk.rows import NO_ERROR, Limits, RowMaker, load_predictor
+from service.bulk.rows import NO_ERROR, FileLimits, RowMaker, load_predictor
 from service.bulk.run import ModelSaid
+from service.bulk.runner import Keep, Progress, RunnerError
 from service.inference.predictor import OnnxPredictor
 from service.settings import ProviderChoice
 
@@ -42,7 +42,7 @@ class _Orders(NamedTuple):
     model: bytes
     sidecar: bytes
     provider: ProviderChoice
-    limits: Limits
+    limits: FileLimits
     batch: int | None
     folder: str  # what relative paths begin at
 
@@ -57,7 +57,7 @@ class RayNodes:
         address: str,
         model_path: Path,
         provider: ProviderChoice,
-        limits: Limits,
+        limits: FileLimits,
         workers: int | None,
         batch: int | None,
     ) -> None:
@@ -72,7 +72,7 @@ class RayNodes:
             batch: pictures of one call of the model.
 
         Raises:
-            EngineError: the cluster cannot be reached, or the model cannot be loaded there.
+            RunnerError: the cluster cannot be reached, or the model cannot be loaded there.
             OSError: the model file cannot be read.
         """
         content = model_path.read_bytes(), sidecar_path(model_path).read_bytes()
@@ -86,7 +86,7 @@ class RayNodes:
                 log_to_driver=False,
             )
         except (OSError, RuntimeError, ValueError) as error:
-            raise EngineError(f"no Ray cluster can be joined at {address}: {error}") from error
+            raise RunnerError(f"no Ray cluster can be joined at {address}: {error}") from error
         have: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
         on_gpu = provider == "cuda" or (provider == "auto" and have.get("GPU", 0) > 0)
         self._cpus: int | None = None if on_gpu else 1
@@ -106,13 +106,13 @@ class RayNodes:
             describe = ray.remote(_describe).options(num_cpus=self._cpus, num_gpus=self._gpus)
             self.model: ModelSaid = ray.get(describe.remote(self._orders))
         except ray.exceptions.RayError as error:
-            raise EngineError(f"the cluster at {address} cannot run the model: {_cause(error)}") from error
+            raise RunnerError(f"the cluster at {address} cannot run the model: {_cause(error)}") from error
 
     def run(self, parts: Iterator[Part], keep: Keep, progress: Progress) -> None:
         """Make the rows of all parts and keep them, in the order in which they come.
 
         Raises:
-            EngineError: the cluster cannot go on.
+            RunnerError: the cluster cannot go on.
             OSError: the rows cannot be kept.
         """
         context = DataContext.get_current()
@@ -129,7 +129,7 @@ class RayNodes:
                         keeping.popleft().result()
                     progress(len(lines), sum(not line.endswith(NO_ERROR) for line in lines))
             except ray.exceptions.RayError as error:
-                raise EngineError(f"the cluster cannot go on: {_cause(error)}") from error
+                raise RunnerError(f"the cluster cannot go on: {_cause(error)}") from error
             finally:
                 ray.shutdown()
             for kept in keeping:

@@ -13,11 +13,11 @@ import numpy as np
 import orjson
 
 from service.inference.answer import find
-from service.inference.images import ImageError, Picture, decode_picture
 from service.inference.looks import Look
 from service.inference.predictor import MAX_BATCH, Floats, OnnxPredictor, Predictor
 from service.inference.providers import CPU
 from service.inference.work import LARGE_PIXELS, look_at
+from service.pictures.decode import ImageError, Picture, decode_picture
 from service.settings import ProviderChoice
 
 
@@ -49,7 +49,7 @@ NO_ERROR = b'"error":null}\n'
 """How the line of a file ends that could be read."""
 
 
-class Limits(NamedTuple):
+class FileLimits(NamedTuple):
     """What a file may measure; the service holds what is posted to the same."""
 
     max_file_bytes: int
@@ -69,7 +69,7 @@ def load_predictor(model_path: Path, provider: ProviderChoice) -> OnnxPredictor:
 class RowMaker:
     """Makes rows with one predictor; use it from one thread."""
 
-    def __init__(self, predictor: Predictor, limits: Limits, batch: int | None = None) -> None:
+    def __init__(self, predictor: Predictor, limits: FileLimits, batch: int | None = None) -> None:
         """Take a ready predictor, the limits, and how many pictures go into one call of the model.
 
         Without a number there are as many as are best where it runs.

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from service.inference.images import formats
+from service.pictures.decode import formats
 
 ANY_DEPTH = "**"
 

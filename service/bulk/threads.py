@@ -8,10 +8,10 @@ from pathlib import Path
 from threading import Event, Lock
 
 from models.contract import file_sha256
-from service.bulk.engine import Keep, Progress
 from service.bulk.journal import Part
-from service.bulk.rows import Limits, Row, RowMaker, load_predictor
+from service.bulk.rows import FileLimits, Row, RowMaker, load_predictor
 from service.bulk.run import ModelSaid
+from service.bulk.runner import Keep, Progress
 from service.inference.providers import CPU
 from service.settings import ProviderChoice
 
@@ -20,7 +20,7 @@ class ModelThreads:
     """Threads on this machine. On a CPU each has a session with one thread, a GPU is shared by all."""
 
     def __init__(
-        self, model_path: Path, provider: ProviderChoice, limits: Limits, workers: int, batch: int | None
+        self, model_path: Path, provider: ProviderChoice, limits: FileLimits, workers: int, batch: int | None
     ) -> None:
         """Begin to load the model; whoever asks for it first waits, and gets what `OnnxPredictor` raises."""
         self._model_path, self._provider, self._limits = model_path, provider, limits

@@ -1,4 +1,4 @@
-"""Headers that every answer carries, errors included; the pages set a policy of their own (pages.py)."""
+"""Headers that every answer carries, errors included; the pages set a policy of their own (page/files.py)."""
 
 from __future__ import annotations
 

@@ -6,19 +6,17 @@ import hashlib
 import hmac
 import math
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.http.errors import documented, error_response
+from service.http.errors import error_response
 from service.http.guesses import Guesses
 from service.http.headers import RawHeaders
-from service.http.metrics import Metrics
 from service.http.observe import KEY_NAME, client_address
-from service.http.problems import is_open_inference
+from service.monitoring.metrics import Metrics
 from service.settings import Settings, SettingsError, check_keys, split_key, split_words
-from service.v2.schema import documented_errors
 
 # Open: what a probe or a scraper asks, and what says nothing that the source code does not say.
 OPEN_PATHS = frozenset({"/", "/docs", "/openapi.json", "/healthz", "/readyz", "/metrics"})
@@ -26,10 +24,6 @@ OPEN_FOLDERS = ("/page/", "/v2/health/")
 
 _HOW = "expected one of the service's keys as the header X-API-Key or Authorization: Bearer"
 _TOO_MANY = "key: expected fewer wrong keys from this address, got too many; try again later"
-_SCHEMES = {
-    "ApiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-    "Bearer": {"type": "http", "scheme": "bearer"},
-}
 
 
 class Key(NamedTuple):
@@ -120,19 +114,6 @@ def _key(word: str, number: int) -> Key:
 def is_open(path: str) -> bool:
     """Whether a path is answered without a key."""
     return path in OPEN_PATHS or path.startswith(OPEN_FOLDERS)
-
-
-def document_keys(document: dict[str, Any]) -> None:
-    """Write into an OpenAPI document which calls need a key, and how they are refused without one."""
-    document.setdefault("components", {})["securitySchemes"] = _SCHEMES
-    for path, methods in document["paths"].items():
-        if is_open(path):
-            continue
-        own = documented_errors(401, 429) if is_open_inference(path) else documented(401, 429)
-        for call in methods.values():
-            call["security"] = [{name: []} for name in _SCHEMES]
-            call["responses"].update({str(status): answer for status, answer in own.items()})
-            call["responses"] = dict(sorted(call["responses"].items()))
 
 
 def _given(headers: RawHeaders) -> list[bytes]:

@@ -5,48 +5,22 @@ from __future__ import annotations
 import logging
 import os
 import re
-from contextvars import ContextVar
 from time import perf_counter
-from typing import NamedTuple
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http.headers import RawHeaders, completed
-from service.http.metrics import NO_ROUTE, Metrics
-
-ACCESS = "service.access"
-"""The logger of the line for every request."""
+from service.monitoring.logs import ACCESS
+from service.monitoring.metrics import NO_ROUTE, Metrics
+from service.monitoring.request import begin_request
 
 HEADER = b"x-request-id"
 KEY_NAME = "key_name"
 """Where a request's state holds the name of its key (keys.py)."""
 
 _SANE_ID = re.compile(rb"[!-~]{1,64}")
-_PATH_CHARACTERS = 200
 
 _log = logging.getLogger(ACCESS)
-
-
-class RequestInfo(NamedTuple):
-    """What a line in the log says of the request that it is about."""
-
-    request_id: str
-    method: str
-    path: str
-
-
-_scope: ContextVar[Scope | None] = ContextVar("scope", default=None)
-
-
-def current_request() -> RequestInfo | None:
-    """The request that this task or worker thread answers, if it answers one; without its query."""
-    scope = _scope.get()
-    if scope is None:
-        return None
-    path: str = scope["path"]
-    if len(path) > _PATH_CHARACTERS:
-        path = path[:_PATH_CHARACTERS] + "…"
-    return RequestInfo(scope["state"]["request_id"], scope["method"], path)
 
 
 class Observe:
@@ -69,7 +43,7 @@ class Observe:
         scope.setdefault("state", {})["request_id"] = request_id.decode("ascii")
         # A request has a task of its own, so that nothing needs to set this back; the log of its defect is
         # written after this call has ended.
-        _scope.set(scope)
+        begin_request(scope)
         standing = [*self._headers, (HEADER, request_id)]
         status = 0
 

@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 from service.http.codings import content_coding, inflate
 from service.http.errors import RequestError
 from service.http.multipart import FormError, Part, parse_form
-from service.inference import heif
+from service.pictures import heif
 from service.queries import shorten
 from service.settings import Settings
 
@@ -29,7 +29,7 @@ _MAX_TEXT_FIELDS = 64  # that may stand beside the files
 _LONG_FORM_BYTES = 2**20
 
 
-class Limits(NamedTuple):
+class BodyLimits(NamedTuple):
     """How much a client may send, and for how long."""
 
     body_bytes: int
@@ -37,12 +37,12 @@ class Limits(NamedTuple):
     body_timeout_s: float
 
     @classmethod
-    def of(cls, settings: Settings) -> Limits:
+    def of(cls, settings: Settings) -> BodyLimits:
         """The limits that are set."""
         return cls(settings.max_body_bytes, settings.max_files, settings.body_timeout_s)
 
 
-async def read_image(request: Request, limits: Limits) -> bytes:
+async def read_image(request: Request, limits: BodyLimits) -> bytes:
     """The one picture of a request: its raw body, or its multipart field `image` or `file`.
 
     Raises:
@@ -61,7 +61,7 @@ async def read_image(request: Request, limits: Limits) -> bytes:
     return files[0]
 
 
-async def read_images(request: Request, limits: Limits) -> list[bytes]:
+async def read_images(request: Request, limits: BodyLimits) -> list[bytes]:
     """The pictures of a request in their order: its multipart field `images` or `file`, one file or more.
 
     Raises:
@@ -73,7 +73,7 @@ async def read_images(request: Request, limits: Limits) -> list[bytes]:
     return await _read_files(request, limits, content_type, announced, MANY_NAME)
 
 
-async def read_body(request: Request, limits: Limits) -> bytes:
+async def read_body(request: Request, limits: BodyLimits) -> bytes:
     """The whole body, of whatever type; what the client has compressed is inflated.
 
     Raises:
@@ -95,7 +95,7 @@ def _headers(request: Request) -> tuple[str, str]:
     return content_type.decode("latin-1"), length.decode("latin-1")
 
 
-async def _read_body(request: Request, limits: Limits, announced: str) -> bytes:
+async def _read_body(request: Request, limits: BodyLimits, announced: str) -> bytes:
     """The whole body; it is refused as soon as it is too large, whatever its headers say."""
     most = limits.body_bytes
     coding = content_coding(request.scope["headers"])
@@ -129,7 +129,7 @@ async def _read_body(request: Request, limits: Limits, announced: str) -> bytes:
 
 
 async def _read_files(
-    request: Request, limits: Limits, content_type: str, announced: str, field: str
+    request: Request, limits: BodyLimits, content_type: str, announced: str, field: str
 ) -> list[bytes]:
     """The files of a form under the name `field` or `file`; text fields of other names are ignored."""
     body = await _read_body(request, limits, announced)

@@ -12,11 +12,11 @@ import numpy.typing as npt
 import orjson
 from PIL import Image
 
-from service.inference.images import Grey, Picture
-from service.inference.letterbox import Box, Gaussian
 from service.inference.looks import Look
-from service.inference.polarity import is_ink_dark
 from service.inference.predictor import Floats, Named
+from service.pictures.decode import Grey, Picture
+from service.pictures.letterbox import Box, Gaussian
+from service.pictures.polarity import is_ink_dark
 from service.queries import Maps
 
 

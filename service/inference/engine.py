@@ -13,16 +13,17 @@ import numpy as np
 import numpy.typing as npt
 from anyio import to_thread
 
-from service.inference.batching import Batcher, OverloadedError, Watcher, Worker
 from service.inference.cores import usable_cores
-from service.inference.images import ImageError
+from service.inference.errors import OverloadedError, PredictorError, StoppingError
 from service.inference.loop_clock import LoopClock
 from service.inference.policy import Policy
-from service.inference.predictor import Predictor, PredictorError, StoppingError
+from service.inference.predictor import Predictor
+from service.inference.process import WorkerProcess
 from service.inference.queue import ManyParts
+from service.inference.supervisor import Batcher, Watcher, Worker
 from service.inference.wire import Orders, Started
 from service.inference.work import Done, Job, Outputs, PictureJob, TensorJob, Work
-from service.inference.worker_process import WorkerProcess
+from service.pictures.decode import ImageError
 from service.queries import Maps
 from service.settings import Settings
 
@@ -212,15 +213,15 @@ class _Thread:
         self._limiter = anyio.CapacityLimiter(1)
 
     async def run(self, jobs: Sequence[Job], patience_s: float) -> Done:
-        """See `service.inference.batching.Worker`; it is waited for without end."""
+        """See `service.inference.supervisor.Worker`; it is waited for without end."""
         del patience_s
         return await to_thread.run_sync(self._work, jobs, limiter=self._limiter)
 
     async def restart(self) -> None:
-        """See `service.inference.batching.Worker`."""
+        """See `service.inference.supervisor.Worker`."""
 
     async def stop(self) -> None:
-        """See `service.inference.batching.Worker`."""
+        """See `service.inference.supervisor.Worker`."""
 
 
 def engine_in_process(

@@ -12,6 +12,7 @@ import onnxruntime as ort
 
 from models.contract import SCENE_SIDE_PX, ContractError, Sidecar, TensorContract, load_contract
 from service.inference.cores import usable_cores
+from service.inference.errors import PredictorError
 from service.inference.providers import CUDA, Providers, choose_providers
 from service.settings import ProviderChoice
 
@@ -19,17 +20,6 @@ MAX_BATCH = 64
 """Most scenes of one model call; more are answered by several."""
 
 Floats = npt.NDArray[np.float32]
-
-
-class PredictorError(RuntimeError):
-    """The model cannot answer; the message says why."""
-
-
-class StoppingError(PredictorError):
-    """It is not asked any more, since the service has been told to stop: no failure."""
-
-    def __init__(self) -> None:
-        super().__init__("the service is stopping")
 
 
 class Prediction(NamedTuple):

@@ -18,10 +18,10 @@ import numpy as np
 import orjson
 
 from models.contract import ContractError
-from service.inference.images import ImageError, TooManyPixelsError
-from service.inference.predictor import PredictorError
+from service.inference.errors import PredictorError
 from service.inference.providers import ProviderError
 from service.inference.work import Done, IsLarge, PictureJob, TensorJob
+from service.pictures.decode import ImageError, TooManyPixelsError
 from service.settings import ProviderChoice
 
 _LENGTHS = struct.Struct("<QQ")

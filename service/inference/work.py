@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from service.inference.answer import Reading, compose, model_of, to_json
-from service.inference.images import Grey, ImageError, Picture, TooManyPixelsError, decode_picture
-from service.inference.letterbox import Placement, cut_frame
+from service.inference.errors import PredictorError
 from service.inference.looks import Look, search
-from service.inference.predictor import Floats, Prediction, Predictor, PredictorError
+from service.inference.predictor import Floats, Prediction, Predictor
+from service.pictures.decode import Grey, ImageError, Picture, TooManyPixelsError, decode_picture
+from service.pictures.letterbox import Placement, cut_frame
 from service.queries import Maps
 
 LARGE_PIXELS = 512 * 512

@@ -14,8 +14,9 @@ import warnings
 from contextlib import suppress
 
 from models.contract import ContractError
+from service.inference.errors import PredictorError
 from service.inference.policy import BUCKETS
-from service.inference.predictor import OnnxPredictor, PredictorError
+from service.inference.predictor import OnnxPredictor
 from service.inference.providers import ProviderError
 from service.inference.wire import Orders, Started, pack, receive_blocking
 from service.inference.work import Work

@@ -19,9 +19,9 @@ except ImportError as error:
 from fastapi import FastAPI
 
 from service.app import create_app
-from service.http.logs import configure_logs
 from service.inference.engine import start_engine
-from service.inference.predictor import PredictorError
+from service.inference.errors import PredictorError
+from service.monitoring.logs import configure_logs
 from service.ray_serve.proxy import LAYERS, LAYERS_VARIABLE
 from service.settings import find_log_format, load_settings
 from service.synthesis.generator import OnnxGenerator

@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from models.digits_contract import LATENT_SIZE, load_digits_contract
 from scenes.styles import style_latents
-from service.inference.predictor import PredictorError, check_graph, open_session
+from service.inference.errors import PredictorError
+from service.inference.predictor import check_graph, open_session
 from service.inference.providers import CPU, Providers
 
 

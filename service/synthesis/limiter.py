@@ -9,7 +9,7 @@ from typing import TypeVar
 import anyio
 from anyio import to_thread
 
-from service.inference.batching import OverloadedError
+from service.inference.errors import OverloadedError
 
 Made = TypeVar("Made")
 

@@ -13,8 +13,8 @@ from scenes.draw import draw
 from scenes.presets import PRESETS
 from scenes.render import render
 from scenes.truth import ink_boxes
-from service.inference.images import Grey
-from service.inference.letterbox import Box
+from service.pictures.decode import Grey
+from service.pictures.letterbox import Box
 from service.queries import MAX_SEED, SceneQuery, SourceName
 from service.synthesis.handwriting import DigitSource
 

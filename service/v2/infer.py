@@ -14,7 +14,7 @@ from starlette.datastructures import Headers
 
 from service.http.codings import accepted_coding, deflate
 from service.http.errors import RequestError
-from service.http.uploads import Limits, read_body
+from service.http.uploads import BodyLimits, read_body
 from service.inference.predictor import Floats
 from service.queries import shorten
 from service.v2.schema import InferenceAnswer, InferenceRequestBody, documented_errors, refer
@@ -60,7 +60,7 @@ class Served(NamedTuple):
 
 
 def add_infer(
-    app: FastAPI, path: str, model: Served, limits: Limits, limiter: anyio.CapacityLimiter, suffix: str
+    app: FastAPI, path: str, model: Served, limits: BodyLimits, limiter: anyio.CapacityLimiter, suffix: str
 ) -> None:
     """Answer `POST {path}/infer`; the arguments are those of `routes.add_open_inference`.
 

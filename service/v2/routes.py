@@ -13,8 +13,8 @@ from starlette.exceptions import HTTPException
 from models.contract import INPUTS, OUTPUTS, TensorContract
 from service.http.errors import error_response
 from service.http.problems import is_open_inference
-from service.http.uploads import Limits, read_body
-from service.inference.predictor import PredictorError
+from service.http.uploads import BodyLimits, read_body
+from service.inference.errors import PredictorError
 from service.queries import shorten
 from service.v2.infer import Served, add_infer
 from service.v2.schema import (
@@ -28,14 +28,15 @@ from service.v2.schema import (
     ServerReadyAnswer,
     documented_errors,
     refer,
-    request_schemas,
 )
 from service.v2.tensors import MAX_SCENES, read_index_request
 
 _EXTENSIONS = ["binary_tensor_data", "model_configuration"]
 
 
-def add_open_inference(app: FastAPI, model: Served, limits: Limits, limiter: anyio.CapacityLimiter) -> None:
+def add_open_inference(
+    app: FastAPI, model: Served, limits: BodyLimits, limiter: anyio.CapacityLimiter
+) -> None:
     """Answer `/v2` and all calls below it.
 
     Args:
@@ -52,7 +53,6 @@ def add_open_inference(app: FastAPI, model: Served, limits: Limits, limiter: any
         _add_model(app, path, model, suffix)
         add_infer(app, path, model, limits, limiter, suffix)
     _answer_unknown_calls(app, f"{at}[/versions/{model.version}]")
-    _document_requests(app)
 
 
 def _add_server(app: FastAPI, model: Served) -> None:
@@ -95,7 +95,7 @@ def _add_server(app: FastAPI, model: Served) -> None:
         return _json({"ready": True})
 
 
-def _add_index(app: FastAPI, model: Served, limits: Limits) -> None:
+def _add_index(app: FastAPI, model: Served, limits: BodyLimits) -> None:
     @app.post(
         "/v2/repository/index",
         operation_id="list_models",
@@ -217,15 +217,3 @@ def _answer_unknown_calls(app: FastAPI, known: str) -> None:
         return response
 
     app.add_exception_handler(HTTPException, answer)  # type: ignore[arg-type]
-
-
-def _document_requests(app: FastAPI) -> None:
-    """Put the requests' schemas into the document: FastAPI knows only of what it reads or writes itself."""
-    written = app.openapi
-
-    def with_requests() -> dict[str, Any]:
-        document = written()
-        document["components"]["schemas"].update(request_schemas())
-        return document
-
-    app.openapi = with_requests  # type: ignore[method-assign]

@@ -8,7 +8,7 @@ from PIL import Image
 
 from benchmarks.hostile import attack
 from benchmarks.hostile_files import make_seeds, mutated, structure_of
-from service.inference.images import FORMATS, ImageError, decode_grey
+from service.pictures.decode import FORMATS, ImageError, decode_grey
 
 SEEDS = make_seeds()
 LIMIT = 300_000

@@ -11,7 +11,7 @@ from PIL import Image
 from benchmarks.otsu import OtsuBaseline, otsu_threshold
 from benchmarks.photos import Labelled, Said, Service, by_kind, iou, markdown_table, read_labels
 from models.contract import MODEL_PATH
-from service.inference.letterbox import Box
+from service.pictures.letterbox import Box
 
 BOX = Box(10, 20, 30, 40)
 

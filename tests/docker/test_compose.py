@@ -20,7 +20,7 @@ from benchmarks import fuzz
 from models.contract import load_contract
 from scenes.digits import Digits
 from scenes.mnist import FOLDER_VARIABLE
-from service.pages import PAGE_FOLDER
+from service.page.files import PAGE_FOLDER
 from tests.docker.compose import MNIST_FILE, Project, run
 from tests.service import test_open_inference, test_server
 from tests.service.fakes import encode

@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 
 from service.app import create_app
 from service.inference.engine import engine_in_process
-from service.pages import PAGE_FOLDER
+from service.page.files import PAGE_FOLDER
 from service.settings import Settings
 from tests.service.fakes import BarGenerator, BlobPredictor
 

@@ -15,7 +15,8 @@ from PIL import Image
 
 from models import contract as contracts
 from scenes.digits import Digits, make_digits
-from service.inference.predictor import Floats, Prediction, PredictorError
+from service.inference.errors import PredictorError
+from service.inference.predictor import Floats, Prediction
 
 
 class BlobPredictor:

@@ -14,8 +14,8 @@ from fastapi.testclient import TestClient
 from starlette.types import ASGIApp
 
 from service.app import create_app
-from service.http.protocol import guarded_protocol
-from service.http.shedding import Shed
+from service.http.server.protocol import guarded_protocol
+from service.http.server.shedding import Shed
 from service.inference.engine import engine_in_process
 from service.settings import Settings
 from tests.service.fakes import BarGenerator, BlobPredictor, fake_digits

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.inference.batching import Batcher, OverloadedError, WorkerError
-from service.inference.images import ImageError
+from service.inference.errors import OverloadedError, PredictorError, WorkerError
 from service.inference.loop_clock import LoopClock
 from service.inference.policy import BUCKETS, Policy
-from service.inference.predictor import PredictorError
 from service.inference.queue import ManyParts, PendingRequest, Queue
+from service.inference.supervisor import Batcher
 from service.inference.work import Done, IsLarge, Job, PictureJob, TensorJob
+from service.pictures.decode import ImageError
 
 PATIENCE_S = 10
 

@@ -19,16 +19,16 @@ import pytest
 from models.contract import MODEL_PATH, file_sha256
 from service.bulk import command, journal, tables
 from service.bulk.journal import Part, folder_of
-from service.bulk.rows import Limits, RowMaker, read_file
+from service.bulk.rows import FileLimits, RowMaker, read_file
 from service.bulk.run import Run
 from service.bulk.threads import ModelThreads
-from service.inference.images import ImageError
 from service.inference.predictor import OnnxPredictor
 from service.inference.work import PictureJob, Work
+from service.pictures.decode import ImageError
 from tests.service.bulk_runs import COLUMNS, PATIENCE_S, ROOT, make_pictures, picture, read_table
 from tests.service.fakes import BlobPredictor, encode
 
-LIMITS = Limits(max_file_bytes=200_000, max_pixels=1_000_000)
+LIMITS = FileLimits(max_file_bytes=200_000, max_pixels=1_000_000)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.http.metrics import Metrics
+from service.monitoring.metrics import Metrics
 from service.settings import Settings
 
 DOCKER = Path(__file__).resolve().parents[2] / "docker"

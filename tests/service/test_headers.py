@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.http.headers import API_POLICY, PICTURE_POLICY, security_headers
-from service.pages import PAGE_POLICY
+from service.page.files import PAGE_POLICY
 from service.settings import SettingsError, load_settings
 from tests.service.outside import make_app
 from tests.service.test_server import PATIENCE_S, server

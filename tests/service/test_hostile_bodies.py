@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 
 from service.app import create_app
 from service.http.errors import RequestError
-from service.http.uploads import Limits, read_image
+from service.http.uploads import BodyLimits, read_image
 from service.inference.engine import engine_in_process
 from service.settings import Settings
 from tests.service.fakes import BarGenerator, BlobPredictor, fake_digits
@@ -146,7 +146,7 @@ def read(messages, **headers: str):
 
     raw = [(name.replace("_", "-").encode(), value.encode("latin-1")) for name, value in headers.items()]
     scope = {"type": "http", "headers": [(b"content-type", b"image/png"), *raw]}
-    return asyncio.run(read_image(Request(scope, receive), Limits(10, 1, 0.05)))
+    return asyncio.run(read_image(Request(scope, receive), BodyLimits(10, 1, 0.05)))
 
 
 def piece(body: bytes = b"", *, more: bool = False) -> dict[str, object]:

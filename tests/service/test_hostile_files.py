@@ -12,7 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image, PngImagePlugin
 
-from service.inference.images import ImageError, decode_grey
+from service.pictures.decode import ImageError, decode_grey
 from tests.service.fakes import encode
 from tests.service.hostile import FORMATS, noise
 from tests.service.listening import asking

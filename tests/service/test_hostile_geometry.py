@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.inference.letterbox import Box, Gaussian, Placement, cut_frame, place_whole
+from service.pictures.letterbox import Box, Gaussian, Placement, cut_frame, place_whole
 from tests.service.test_letterbox import frame_box, shares
 
 any_side = st.integers(1, 2000)

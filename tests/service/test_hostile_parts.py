@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.inference.image_guards import GuardError, check_cost
-from service.inference.image_parts import parts_of
-from service.inference.images import ImageError, decode_grey
+from service.pictures.decode import ImageError, decode_grey
+from service.pictures.guards import GuardError, check_cost
+from service.pictures.parts import parts_of
 from tests.service.fakes import encode
 from tests.service.hostile import chunk, jpeg_of_scans, noise, png
 from tests.service.smallest_parts import FILES, SIZE
@@ -49,7 +49,7 @@ def test_a_file_of_the_smallest_parts_is_refused_or_made_small(name, monkeypatch
         checked.append(image)
 
     monkeypatch.setattr(Image, "open", watched_open)
-    monkeypatch.setattr("service.inference.images.check_cost", watched_check)
+    monkeypatch.setattr("service.pictures.decode.check_cost", watched_check)
     with suppress(ImageError):
         decode_grey(data, LIMIT)
     if not checked:  # refused before any pixel was decoded

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.inference.images import ImageError, TooManyPixelsError, decode_grey, decode_picture
+from service.pictures.decode import ImageError, TooManyPixelsError, decode_grey, decode_picture
 from tests.service.fakes import encode
 from tests.service.hostile import chunk
 

@@ -6,7 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from service.inference.letterbox import Box, Gaussian, Placement, cut_frame, place_whole
+from service.pictures.letterbox import Box, Gaussian, Placement, cut_frame, place_whole
 
 sizes = st.integers(1, 3000)
 shares = st.floats(0, 1)

@@ -10,7 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.http.metrics import Metrics
+from service.monitoring.metrics import Metrics
 from tests.service.fakes import BlobPredictor, encode
 from tests.service.outside import make_app
 from tests.service.test_server import PATIENCE_S, server

@@ -16,10 +16,11 @@ from fastapi.testclient import TestClient
 
 from service.app import create_app
 from service.http.headers import security_headers
-from service.http.logs import configure_logs
-from service.http.metrics import Metrics
-from service.http.observe import Observe, RequestInfo, current_request
+from service.http.observe import Observe
 from service.inference.engine import engine_in_process
+from service.monitoring.logs import configure_logs
+from service.monitoring.metrics import Metrics
+from service.monitoring.request import RequestInfo, current_request
 from service.settings import LogFormat, Settings, load_settings
 from tests.service.fakes import BarGenerator, BlobPredictor, fake_digits
 from tests.service.outside import make_app

@@ -26,9 +26,9 @@ from PIL import Image
 from models.contract import OUTPUTS
 from service.http.codings import deflate
 from service.http.errors import add_error_handlers
-from service.http.metrics import Metrics
-from service.http.uploads import Limits
-from service.inference.predictor import PredictorError
+from service.http.uploads import BodyLimits
+from service.inference.errors import PredictorError
+from service.monitoring.metrics import Metrics
 from service.v2.infer import Served
 from service.v2.routes import add_open_inference
 from service.v2.tensors import OUTPUT_NAMES
@@ -289,7 +289,7 @@ def test_ready_is_what_the_check_says():
     app = FastAPI()
     add_error_handlers(app, Metrics())
     model = Served("m", "1", infer, check)
-    add_open_inference(app, model, Limits(1000, 1, 1.0), anyio.CapacityLimiter(1))
+    add_open_inference(app, model, BodyLimits(1000, 1, 1.0), anyio.CapacityLimiter(1))
     entry = {"name": "m", "version": "1", "state": "READY", "reason": ""}
     with TestClient(app) as client:
         assert client.get("/v2/health/ready").json() == {"ready": True}

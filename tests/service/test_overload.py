@@ -15,9 +15,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.app import create_app
-from service.http.shedding import Shed
-from service.inference.batching import OverloadedError
+from service.http.server.shedding import Shed
 from service.inference.engine import engine_in_process
+from service.inference.errors import OverloadedError
 from service.inference.policy import Policy
 from service.inference.predictor import Prediction
 from service.settings import Settings

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from service.inference.letterbox import Box
-from service.inference.polarity import is_ink_dark
+from service.pictures.letterbox import Box
+from service.pictures.polarity import is_ink_dark
 
 
 def frame_with(ground: np.ndarray | int, ink: int, rows: slice, columns: slice) -> np.ndarray:

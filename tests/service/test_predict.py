@@ -12,8 +12,8 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from service.app import create_app
-from service.inference import heif, images
 from service.inference.engine import engine_in_process
+from service.pictures import decode, heif
 from service.schemas import ErrorAnswer, PredictionAnswer, PredictionWithoutMaps, Problem
 from service.settings import Settings
 from tests.service.fakes import BarGenerator, encode
@@ -203,7 +203,7 @@ def without_heif(monkeypatch):
 
 
 def heic(picture: Image.Image, **options: object) -> bytes:
-    images.formats()  # registers it
+    decode.formats()  # registers it
     return encode(picture, heif.FORMAT, **options)
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from models.contract import ContractError, file_sha256, sidecar_path
-from service.inference.predictor import MAX_BATCH, OnnxPredictor, PredictorError
+from service.inference.errors import PredictorError
+from service.inference.predictor import MAX_BATCH, OnnxPredictor
 from service.inference.providers import CPU, CUDA, ProviderError, Providers, choose_providers
 from tests.service.fakes import centroid_graph, write_model
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from service.reference import render
-from service.reference_schema import Kind, either, kinds
+from service.docs_page.reference import render
+from service.docs_page.reference_schema import Kind, either, kinds
 from tests.service.reading import Reading
 
 # The keywords that the reference knows how to show, or leaves out knowingly; another one must not get lost.

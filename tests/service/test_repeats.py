@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from service.http.logs import JsonLines, log_uncaught_errors
-from service.http.repeats import CountingHandler, Repeats
+from service.monitoring.logs import JsonLines, log_uncaught_errors
+from service.monitoring.repeats import CountingHandler, Repeats
 from tests.service.test_workers import until
 
 

@@ -15,10 +15,9 @@ import orjson
 import pytest
 
 from models.contract import ContractError
-from service.inference.batching import WorkerError
-from service.inference.images import ImageError, TooManyPixelsError
+from service.inference.errors import PredictorError, WorkerError
 from service.inference.loop_clock import LoopClock
-from service.inference.predictor import PredictorError
+from service.inference.process import WorkerProcess
 from service.inference.wire import (
     Orders,
     Started,
@@ -29,7 +28,7 @@ from service.inference.wire import (
     receive_blocking,
 )
 from service.inference.work import Done, IsLarge, Job, PictureJob, TensorJob, Work
-from service.inference.worker_process import WorkerProcess
+from service.pictures.decode import ImageError, TooManyPixelsError
 from tests.service.fakes import BlobPredictor, encode
 
 PICTURE = PictureJob(b"\x00\xff", "none", 100, 1.5)

@@ -22,8 +22,8 @@ import numpy as np
 import pytest
 
 from models.contract import sidecar_path
+from service.inference.process import _waited_for_a_core_s
 from service.inference.wire import Orders, pack
-from service.inference.worker_process import _waited_for_a_core_s
 from tests.service.fakes import encode
 from tests.service.proxy import Backend, Proxy, read_message
 from tests.service.test_server import PATIENCE_S, server

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -11,11 +12,9 @@ from starlette.types import ASGIApp
 from service.http.direct import Shortcut
 from service.http.head import AnswerHead
 from service.http.headers import security_headers
-from service.http.keys import RequireKey, document_keys, read_keys
-from service.http.metrics import Metrics
+from service.http.keys import Key, RequireKey
 from service.http.observe import Observe
-from service.http.refusals import document_refusals
-from service.queries import UNDOCUMENTED
+from service.monitoring.metrics import Metrics
 from service.settings import Settings
 
 # What browsers may send and read; the last is of the Open Inference Protocol's binary form.
@@ -31,17 +30,13 @@ class LayeredApp(FastAPI):
     request id and count; these layers stand outside of that. What is switched off is not in the way at all.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics, **about: Any) -> None:
-        """Take what is switched on, where to count, and what FastAPI takes.
-
-        Raises:
-            SettingsError: the keys cannot be read.
-        """
+    def __init__(self, settings: Settings, metrics: Metrics, keys: Sequence[Key], **about: Any) -> None:
+        """Take what is switched on, where to count, the API keys if any, and what FastAPI takes."""
         super().__init__(**about)
         self.state.metrics = metrics
         self._settings = settings
         self._metrics = metrics
-        self._keys = read_keys(settings)
+        self._keys = keys
 
     def build_middleware_stack(self) -> ASGIApp:
         """The layers, the outermost made last."""
@@ -62,24 +57,3 @@ class LayeredApp(FastAPI):
             )
         headers = security_headers(shared=bool(settings.cors_origins))
         return Observe(app, self._metrics, headers, access_log=settings.access_log)
-
-    def openapi(self) -> dict[str, Any]:
-        """The OpenAPI document, with refusals before the app and the keys where they are asked for."""
-        if self.openapi_schema is None:
-            document = super().openapi()
-            _leave_out_undocumented(document)
-            document_refusals(document, self._settings.head_timeout_s)
-            if self._keys:
-                document_keys(document)
-        return super().openapi()
-
-
-def _leave_out_undocumented(document: dict[str, Any]) -> None:
-    """Take parameters out of an OpenAPI document that are read and marked as undocumented (queries.py)."""
-    for call in (call for methods in document["paths"].values() for call in methods.values()):
-        if "parameters" in call:
-            call["parameters"] = [
-                parameter
-                for parameter in call["parameters"]
-                if not UNDOCUMENTED.items() <= parameter["schema"].items()
-            ]

@@ -11,13 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from service.inference.batching import WorkerError
-from service.inference.images import ImageError
+from service.inference.errors import PredictorError, WorkerError
 from service.inference.loop_clock import LoopClock
-from service.inference.predictor import PredictorError
 from service.inference.wire import Orders, Started, WireError, pack, receive
 from service.inference.work import Done, IsLarge, Job, PictureJob
 from service.inference.worker_output import hand_over, open_output
+from service.pictures.decode import ImageError
 
 _START_S = 120.0
 _STOP_S = 5.0
@@ -72,7 +71,7 @@ class WorkerProcess:
         return started
 
     async def run(self, jobs: Sequence[Job], patience_s: float) -> Done:
-        """See `service.inference.batching.Worker`."""
+        """See `service.inference.supervisor.Worker`."""
         answer = await self._ask(jobs, patience_s)
         if isinstance(answer, Exception):
             raise answer
@@ -81,7 +80,7 @@ class WorkerProcess:
         return answer
 
     async def restart(self) -> None:
-        """See `service.inference.batching.Worker`."""
+        """See `service.inference.supervisor.Worker`."""
         await self._end()
         await self.start()
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import orjson
 
 from service.http.headers import RawHeaders, security_headers
-from service.http.metrics import Metrics
 from service.http.observe import HEADER, request_id_of
 from service.http.problems import PROBLEM, problem
-from service.inference.batching import OverloadedError
+from service.inference.errors import OverloadedError
+from service.monitoring.metrics import Metrics
 
 IsFull = Callable[[int], bool]
 """Whether there is no room for one more request, so many being on their way to the queue already."""

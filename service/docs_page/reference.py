@@ -12,8 +12,8 @@ from urllib.parse import urlencode
 
 from fastapi import FastAPI, Request, Response
 
-from service.pages import PageFile, answer_file, make_file
-from service.reference_schema import code, either, fields, kinds, references, row, table, text
+from service.docs_page.reference_schema import code, either, fields, kinds, references, row, table, text
+from service.page.files import PageFile, answer_file, make_file
 
 _PAGE = """<!doctype html>
 <html lang="en">

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from service.inference.images import Grey
-from service.inference.letterbox import Box
+from service.pictures.decode import Grey
+from service.pictures.letterbox import Box
 
 _MARGIN = 0.2
 """How far around the box the ground is looked at, in shares of the box's longer side: a narrow 1 nearly fills

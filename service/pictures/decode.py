@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from service.inference import heif
-from service.inference.colours import on_ground, to_grey
-from service.inference.image_guards import MAX_SIDE_PX, GuardError, check_cost
-from service.inference.image_parts import Parts, parts_of
-from service.inference.orientation import orientation_of
+from service.pictures import heif
+from service.pictures.colours import on_ground, to_grey
+from service.pictures.guards import MAX_SIDE_PX, GuardError, check_cost
+from service.pictures.orientation import orientation_of
+from service.pictures.parts import Parts, parts_of
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 
@@ -67,7 +67,7 @@ def formats() -> tuple[str, ...]:
 def decode_picture(data: bytes, max_pixels: int, *, reduce: bool = True) -> Picture:
     """Decode a PNG, JPEG, WebP, BMP, HEIC, the first frame of a GIF or the first page of a TIFF.
 
-    Colours become grey and transparent parts get a ground (`service.inference.colours`), and the picture is
+    Colours become grey and transparent parts get a ground (`service.pictures.colours`), and the picture is
     turned upright as its EXIF orientation says. 16-bit grey is divided by 257, unless the file says that
     fewer bits are significant. Deeper grey has no fixed white: see `_scale_to_8_bits`.
 

@@ -10,9 +10,12 @@ import time
 from types import TracebackType
 from typing import Any, TextIO
 
-from service.http.observe import ACCESS, current_request
-from service.http.repeats import CountingHandler, Repeats
+from service.monitoring.repeats import CountingHandler, Repeats
+from service.monitoring.request import current_request
 from service.settings import LogFormat
+
+ACCESS = "service.access"
+"""The logger of the line for every request."""
 
 _SAME_LINES = 5
 _WINDOW_S = 10.0

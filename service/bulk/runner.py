@@ -14,11 +14,11 @@ Progress = Callable[[int, int], None]
 """Is told of so many more files, so many of which could not be read."""
 
 
-class EngineError(RuntimeError):
+class RunnerError(RuntimeError):
     """What is to do the work cannot begin or go on; the message says why."""
 
 
-class Engine(Protocol):
+class Runner(Protocol):
     """What turns parts into rows."""
 
     @property

@@ -11,7 +11,7 @@ import struct
 import zlib
 from typing import NamedTuple
 
-from service.inference.image_guards import GuardError, PartsCounter
+from service.pictures.guards import GuardError, PartsCounter
 
 _MAX_TEXT_BYTES = 2**20
 _MAX_TABLES_BYTES = 2**15  # of a JPEG; 4 tables for quantisation and 8 for Huffman codes take 3 kB

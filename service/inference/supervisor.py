@@ -19,23 +19,13 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Literal, Protocol
 
+from service.inference.errors import OverloadedError, PredictorError, StoppingError, WorkerError
 from service.inference.loop_clock import LoopClock
 from service.inference.policy import Policy
-from service.inference.predictor import PredictorError, StoppingError
 from service.inference.queue import ManyParts, PendingRequest, Queue
 from service.inference.work import Done, IsLarge, Job, PictureJob, Result, TensorJob
 
 Refusal = Literal["queue_full", "deadline"]
-
-
-class OverloadedError(PredictorError):
-    """The queue is full or the answer would come too late: try again after `retry_after_s`."""
-
-    retry_after_s = 1
-
-
-class WorkerError(Exception):
-    """A worker died or hangs: what it was working on is lost."""
 
 
 class Worker(Protocol):

@@ -10,7 +10,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from service.http.headers import RawHeaders
-from service.http.refusals import (
+from service.http.server.refusals import (
     BODY_BYTES_PER_FRAMING_BYTE,
     BODY_BYTES_PER_LINE,
     MAX_FRAMING_BYTES,

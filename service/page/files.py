@@ -1,4 +1,4 @@
-"""Serve the page: the files of `service/page/`, each with its type, its tag and strict headers."""
+"""Serve the page: the files of `service/page/static/`, each with its type, its tag and strict headers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException
 
-PAGE_FOLDER = Path(__file__).resolve().parent / "page"
+PAGE_FOLDER = Path(__file__).resolve().parent / "static"
 
 # Our own files and nothing inline; no string becomes HTML, whatever a file's name or an error's text holds.
 # Pictures come as data URIs in answers and as blobs from the user.

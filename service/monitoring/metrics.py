@@ -12,8 +12,8 @@ from prometheus_client import Metric as Family
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.process_collector import ProcessCollector
 
-from service.http.worker_metrics import WorkerCollector
 from service.inference.predictor import MAX_BATCH, Named
+from service.monitoring.worker_metrics import WorkerCollector
 
 Stage = Literal["body", "queue", "decode", "inference", "encode"]
 Rejection = Literal[

@@ -19,7 +19,7 @@ from PIL import Image
 
 from models.contract import SCENE_SIDE_PX
 from scenes.frame import frame_offset_px
-from service.inference.images import Grey
+from service.pictures.decode import Grey
 
 _REDUCING_GAP = 3.0
 """Pillow first averages whole blocks of pixels, down to three times the final size: far faster for large

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
 from service.http.headers import RawHeaders, security_headers
 from service.http.problems import PROBLEM, problem
-from service.schemas import Problem
 
 MAX_FRAMING_BYTES = 65_536
 """Most bytes of a request that are not its body: head, sizes and extensions of chunks, trailers."""
@@ -93,24 +92,8 @@ def refuse_head(method: bytes, version: str, headers: RawHeaders) -> Refusal | N
     return None if names <= {b"chunked", b""} else _CODING
 
 
-def document_refusals(document: dict[str, Any], patience_s: float) -> None:
-    """Write into an OpenAPI document how a request is refused before it is known what it asks.
-
-    Where a call has such a status of its own, the answer has either form.
-    """
-    schema = {"$ref": f"#/components/schemas/{Problem.__name__}"}
-    document["components"]["schemas"].setdefault(
-        Problem.__name__, Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-    )
-    for call in (call for methods in document["paths"].values() for call in methods.values()):
-        for status, (description, detail) in _described(patience_s).items():
-            answer = call["responses"].setdefault(str(status), {"description": description, "content": {}})
-            content = {"schema": schema, "example": problem(status, detail)}
-            answer["content"].setdefault(PROBLEM, content)
-        call["responses"] = dict(sorted(call["responses"].items()))
-
-
-def _described(patience_s: float) -> dict[int, tuple[str, str]]:
+def described_refusals(patience_s: float) -> dict[int, tuple[str, str]]:
+    """For OpenAPI: of each status with which the server refuses requests, what it means and an example."""
     return {
         400: ("What came cannot be read as HTTP; the connection is closed.", NO_HTTP.detail),
         408: (
