@@ -4,9 +4,9 @@
 set -eu
 if [ -z "${GLIMPSE_MODEL_PATH:-}" ] && [ -e /models/glimpse.json ]; then
   # A copy: a worker that starts anew must find what the others run, whatever has been trained meanwhile.
-  mkdir -p /tmp/model
-  cp /models/glimpse.onnx /models/glimpse.json /tmp/model/
-  export GLIMPSE_MODEL_PATH=/tmp/model/glimpse.onnx
-  echo "The model is the one that was trained into the volume /models." >&2
+  # Its path tells in the service's first line where the model comes from.
+  mkdir -p /tmp/from-volume-models
+  cp /models/glimpse.onnx /models/glimpse.json /tmp/from-volume-models/
+  export GLIMPSE_MODEL_PATH=/tmp/from-volume-models/glimpse.onnx
 fi
 exec python -m service "$@"

@@ -8,6 +8,7 @@ import math
 import signal
 import socket
 import sys
+from functools import partial
 from pathlib import Path
 
 import uvicorn
@@ -106,8 +107,14 @@ async def _serve(settings: Settings, listener: socket.socket) -> str:
         timeout_keep_alive=75,  # longer than most proxies: who closes first may meet a request on its way
         timeout_graceful_shutdown=math.ceil(settings.grace_s),
     )
-    greeting = f"Glimpse listens on {address} with {engine.provider}"
-    server = Server(config, engine, greeting, settings.drain_s)
+    # Where the log is for machines, the greeting is a line of it: all that a container prints is JSON.
+    greet = _log.info if settings.log_format == "json" else partial(print, flush=True)
+    server = Server(
+        config,
+        engine,
+        partial(greet, f"Glimpse listens on {address} with {engine.provider}"),
+        settings.drain_s,
+    )
     await server.serve(sockets=[listener])
     return server.failure
 

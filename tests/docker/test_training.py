@@ -81,7 +81,7 @@ def test_the_service_takes_the_trained_model(trained, project, address, tmp_path
     project.compose("up", "--detach", "--no-build", "glimpse")
     project.compose("restart", "glimpse")
     until(lambda: is_ready(address) and health(project) == "healthy")
-    assert "trained into the volume /models" in project.log("glimpse")
+    assert "/tmp/from-volume-models/glimpse.onnx" in project.log("glimpse")
     for name in ("glimpse.onnx", "glimpse.json"):
         run("docker", "cp", f"{project.identity('glimpse')}:/models/{name}", str(tmp_path / name))
     contract = load_contract(tmp_path / "glimpse.onnx")

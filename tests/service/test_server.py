@@ -80,6 +80,27 @@ def server(
         process.communicate(timeout=PATIENCE_S)
 
 
+def test_with_a_log_of_json_every_line_is_json(model_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "service", "--port", "0"],
+        cwd=ROOT,
+        env=environment(GLIMPSE_MODEL_PATH=str(model_path), GLIMPSE_LOG_FORMAT="json"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    lines = []
+    for line in process.stderr:
+        lines.append(json.loads(line)["event"])
+        if lines[-1].startswith("Glimpse listens on http://127.0.0.1:"):
+            process.terminate()
+    output, _ = process.communicate(timeout=PATIENCE_S)
+    assert (process.returncode, output) == (0, "")
+    assert lines[0].startswith("Glimpse ")
+    assert any("listens on" in line for line in lines)
+
+
 def test_it_starts_answers_and_stops_on_sigterm(model_path):
     with server(GLIMPSE_MODEL_PATH=str(model_path), GLIMPSE_PROVIDER="cpu") as (process, address, provider):
         assert provider == "CPUExecutionProvider"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+from collections.abc import Callable
 from time import monotonic
 from types import FrameType
 
@@ -20,20 +21,22 @@ class Server(uvicorn.Server):
     or waiting, and ends. SIGINT, or a second SIGTERM, goes to that second step at once.
     """
 
-    def __init__(self, config: uvicorn.Config, engine: Engine, greeting: str, drain_s: float) -> None:
+    def __init__(
+        self, config: uvicorn.Config, engine: Engine, greet: Callable[[], None], drain_s: float
+    ) -> None:
         super().__init__(config)
         self.failure = ""
         self._engine = engine
-        self._greeting = greeting
+        self._greet = greet
         self._drain_s = drain_s
         self._stop_at_s: float | None = None
         engine.watcher.gave_up = self._give_up
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """As uvicorn's; then print the greeting."""
+        """As uvicorn's; then the greeting."""
         await super().startup(sockets)
         if self.started:
-            print(self._greeting, flush=True)
+            self._greet()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """A signal came: be ready no more, and stop after the drain or at once."""
