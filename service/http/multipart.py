@@ -1,22 +1,33 @@
-"""Take a `multipart/form-data` body apart (RFC 7578), all of it in memory, in time linear in its length."""
+"""Split a `multipart/form-data` body into its parts (RFC 7578), all of it in memory.
+
+The library `multipart` parses. This file sets the bounds and turns errors into sentences for clients
+(docs/decisions/multipart.md).
+"""
 
 from __future__ import annotations
 
 import re
 from typing import NamedTuple
 
+from multipart import (
+    MultipartError,
+    MultipartSegment,
+    ParserLimitReached,
+    PushMultipartParser,
+    parse_options_header,
+)
+
 from service.queries import shorten
 
-MAX_HEAD_BYTES = 8192  # of one part; clients write two lines
+MAX_HEAD_BYTES = 8192
+"""Most bytes of the headers of one part; clients write two lines."""
+_MAX_HEAD_LINES = 64
 _MAX_BOUNDARY_LENGTH = 70  # RFC 2046, 5.1.1
-_MAX_PADDING = 80  # blanks that a transport has put behind a boundary
-
-_PARAMETER = re.compile(r';[ \t]*([\w*-]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^;" \t]*))', re.ASCII)
-_ESCAPED = re.compile(r"\\(.)")
+_EXTENDED_FILE_NAME = re.compile(r";[ \t]*filename\*[ \t]*=", re.IGNORECASE)  # RFC 8187
 
 
 class FormError(ValueError):
-    """The body is not the form that its content type says; the message says why."""
+    """The body is not the form that its content type announces; the message says why."""
 
 
 class Part(NamedTuple):
@@ -34,70 +45,67 @@ def parse_form(body: bytes, content_type: str, max_parts: int) -> list[Part]:
     Args:
         body: the whole body.
         content_type: the request's content type, which holds the boundary.
-        max_parts: how many there may be; the rest is not looked at.
+        max_parts: most parts; parsing stops at the next one.
 
     Raises:
         FormError: there is no boundary, a part has no name or no end, the body ends before the closing
             boundary, or there are more parts.
     """
-    boundary = _parameters(content_type).get("boundary", "")
+    boundary = parse_options_header(content_type)[1].get("boundary", "")
     if not 1 <= len(boundary) <= _MAX_BOUNDARY_LENGTH:
         raise FormError(
             f"content type: expected a boundary of 1 to {_MAX_BOUNDARY_LENGTH} characters, "
             f"got {shorten(boundary)}"
         )
-    delimiter = b"\r\n--" + boundary.encode("latin-1")
-    # What stands before the first boundary and behind the last is for nobody.
-    at = len(delimiter) - 2 if body.startswith(delimiter[2:]) else _behind(body, delimiter, 0)
-    if at < 0:
-        raise FormError(f"body: expected a multipart form, got {len(body)} bytes without its boundary")
+    parser = PushMultipartParser(
+        boundary.encode("latin-1"),
+        max_header_size=MAX_HEAD_BYTES,
+        max_header_count=_MAX_HEAD_LINES,
+        strict=True,
+    )
     parts: list[Part] = []
-    while not body.startswith(b"--", at):
-        if len(parts) == max_parts:
-            raise FormError(f"body: expected at most {max_parts} parts, got more")
-        line_end = body.find(b"\r\n", at, at + _MAX_PADDING)
-        end = _behind(body, delimiter, at)
-        if end < 0 or line_end < 0:
-            raise FormError(
-                "body: expected the form's closing boundary, but the body is cut off or damaged behind "
-                f"its part {len(parts)}"
-            )
-        if body[at:line_end].strip(b" \t"):
-            raise FormError(f"body: expected a new line behind a boundary, got {shorten(body[at:line_end])}")
-        # The line's end is also the first of the two that end an empty head.
-        parts.append(_part(body[line_end : end - len(delimiter)]))
-        at = end
+    try:
+        _parse(parser, body, max_parts, parts)
+    except ParserLimitReached:
+        raise _head_too_long() from None
+    except MultipartError as error:
+        if b"--" + parser.boundary not in body:
+            why = f"body: expected a multipart form, got {len(body)} bytes without its boundary"
+        else:  # the first argument alone is a fixed text; others may repeat the client's bytes
+            why = f"body: expected a multipart form, but after part {len(parts)}: {error.args[0]}"
+        raise FormError(why) from error
+    try:
+        parser.close()
+    except MultipartError as error:
+        raise FormError(
+            f"body: expected the form's closing boundary, but the body is cut off after part {len(parts)}"
+        ) from error
     return parts
 
 
-def _part(text: bytes) -> Part:
-    """A part of its head and its content; `text` begins with the end of the line before."""
-    head_end = text.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES)
-    if head_end < 0:
-        raise FormError(f"body: expected the head of a part to end within {MAX_HEAD_BYTES} bytes")
-    headers: dict[str, str] = {}
-    for line in text[2:head_end].decode("utf-8", "replace").split("\r\n"):
-        name, _, value = line.partition(":")
-        headers[name.strip().lower()] = value.strip()
-    disposition = _parameters(headers.get("content-disposition", ""))
-    if "name" not in disposition:
-        raise FormError("body: expected a Content-Disposition with a name in each part, got none")
-    return Part(
-        name=disposition["name"],
-        is_file="filename" in disposition or "filename*" in disposition,
-        content_type=headers.get("content-type", ""),
-        content=text[head_end + 4 :],
-    )
+def _parse(parser: PushMultipartParser, body: bytes, max_parts: int, parts: list[Part]) -> None:
+    """Append the complete parts of a body to `parts`."""
+    content = b""
+    segment: MultipartSegment | None = None
+    for event in parser.parse(body):
+        if isinstance(event, MultipartSegment):
+            if len(parts) == max_parts:
+                raise FormError(f"body: expected at most {max_parts} parts, got more")
+            segment, content = event, b""
+        elif event is not None:
+            content += event  # one piece, since the parser was given the whole body: nothing is copied
+        elif segment is not None:  # its end
+            parts.append(_part(segment, content))
 
 
-def _behind(body: bytes, delimiter: bytes, start: int) -> int:
-    found = body.find(delimiter, start)
-    return found if found < 0 else found + len(delimiter)
+def _part(segment: MultipartSegment, content: bytes) -> Part:
+    head_bytes = sum(len(f"{name}: {value}\r\n".encode()) for name, value in segment.headerlist)
+    if head_bytes > MAX_HEAD_BYTES:
+        raise _head_too_long()
+    # The library reads `filename` alone.
+    is_file = segment.filename is not None or bool(_EXTENDED_FILE_NAME.search(segment["Content-Disposition"]))
+    return Part(segment.name, is_file, segment.content_type or "", content)
 
 
-def _parameters(header: str) -> dict[str, str]:
-    """The parameters behind a header's value; of one that is given twice, the first."""
-    found: dict[str, str] = {}
-    for name, quoted, plain in _PARAMETER.findall(header):
-        found.setdefault(name.lower(), _ESCAPED.sub(r"\1", quoted) or plain)
-    return found
+def _head_too_long() -> FormError:
+    return FormError(f"body: expected the head of a part to end within {MAX_HEAD_BYTES} bytes")

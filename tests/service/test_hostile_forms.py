@@ -62,7 +62,7 @@ def test_every_cut_of_a_form_is_an_error():
 def test_what_forms_may_hold():
     odd = 'multipart/form-data; charset=utf-8; BOUNDARY="a b; c"'
     body = (
-        b"preamble\r\n--a b; c  \t\r\n"
+        b"preamble\r\n--a b; c\r\n"
         b"content-disposition:form-data;name=plain\r\n\r\n\r\n\r\n--a b; c\r\n"
         b'X: y\r\nContent-Disposition: form-data; filename*=utf-8\'\'a.png; name="a\\"b"\r\n'
         b"Content-Type: image/png\r\n\r\nx\r\n--a b;\r\n--a b; c--epilogue"
@@ -71,6 +71,18 @@ def test_what_forms_may_hold():
         Part("plain", is_file=False, content_type="", content=b"\r\n"),
         Part('a"b', is_file=True, content_type="image/png", content=b"x\r\n--a b;"),
     ]
+
+
+def test_a_boundary_ends_its_line():
+    for end in (b" \t", b"x"):
+        with pytest.raises(FormError, match="after part 0: Unexpected byte after first boundary"):
+            parse_form(part(b"x").replace(b"--b", b"--b" + end, 1) + END, TYPE, 2)
+
+
+def test_the_heads_of_a_part_are_bounded_together():
+    assert len(parse_form(part(b"x", head=b"X: " + b"x" * 4000 + b"\r\n") + END, TYPE, 2)) == 1
+    with pytest.raises(FormError, match="head of a part"):
+        parse_form(part(b"x", head=(b"X: " + b"x" * 4000 + b"\r\n") * 3) + END, TYPE, 2)
 
 
 @pytest.mark.parametrize(
