@@ -17,7 +17,6 @@ import csv
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,8 +27,9 @@ from benchmarks.documents import FRONT_PAGE, fill_in
 from benchmarks.otsu import OtsuBaseline
 from benchmarks.results import FOLDER, circumstances, sentence_or_exit, write_result
 from models.contract import MODEL_PATH, load_contract
+from service.inference.jobs import PictureJob
 from service.inference.predictor import OnnxPredictor
-from service.inference.work import PictureJob, Work
+from service.inference.work import Work
 from service.pictures.decode import decode_picture
 from service.pictures.letterbox import Box
 from service.settings import Settings
@@ -101,7 +101,7 @@ class Service:
 
     def answer(self, data: bytes) -> Said:
         """What `/predict` says of a picture; ImageError where it cannot be read."""
-        job = PictureJob(data, "none", self._max_pixels, perf_counter(), alone=True)
+        job = PictureJob(data, "none", self._max_pixels, exclusive=True)
         (result,) = self._work([job]).results
         if isinstance(result, Exception):
             raise result

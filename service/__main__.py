@@ -116,7 +116,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> str:
         settings.drain_s,
     )
     await server.serve(sockets=[listener])
-    return server.failure
+    return engine.failure
 
 
 def _name_model(path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -26,7 +25,7 @@ from service.http.uploads import BodyLimits, read_image, read_images
 from service.inference.answer import data_uri, model_of, png, to_json
 from service.inference.engine import Engine
 from service.inference.errors import OverloadedError
-from service.inference.supervisor import Batch
+from service.monitoring.engine_events import EngineEvents
 from service.monitoring.metrics import Metrics, add_metrics
 from service.openapi import BINARY, ONE_IMAGE, TAGS, add_openapi, many_images
 from service.page.files import add_page
@@ -52,7 +51,6 @@ from service.synthesis.synthesize import Scene, Synthesizer
 from service.v2.infer import Served
 from service.v2.routes import add_open_inference
 
-_log = logging.getLogger(__name__)
 _NOT_KEPT = {"Cache-Control": "no-store"}  # without a seed, each scene is another
 
 
@@ -82,11 +80,13 @@ def create_app(
         SettingsError: the API keys cannot be read.
     """
     metrics = Metrics()
-    _count(engine, metrics)
+    metrics.name_model(engine)
+    metrics.watch_queue(lambda: engine.waiting)
+    metrics.watch_workers(lambda: engine.worker_pids)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        async with engine.running():
+        async with engine.running(EngineEvents(metrics)):
             yield
 
     keys = read_keys(settings)
@@ -127,29 +127,6 @@ def create_app(
     add_reference(app)
     add_openapi(app, head_timeout_s=settings.head_timeout_s, needs_key=bool(keys))
     return app
-
-
-def _count(engine: Engine, metrics: Metrics) -> None:
-    """Let the engine tell the metrics what it does."""
-    metrics.name_model(engine)
-    metrics.watch_queue(lambda: engine.waiting)
-    metrics.watch_workers(lambda: engine.worker_pids)
-
-    def count(batch: Batch) -> None:
-        metrics.batch(batch.size, batch.done.looks)
-        metrics.stage("queue", batch.queue_s)
-        metrics.stage("decode", batch.done.decode_s)
-        metrics.stage("inference", batch.done.inference_s)
-        metrics.stage("encode", batch.done.encode_s)
-
-    def note_death(why: str) -> None:
-        metrics.worker_died()
-        _log.error("a worker is replaced: %s", why)
-
-    engine.watcher.batch = count
-    engine.watcher.refused = metrics.rejected
-    engine.watcher.troubled = lambda why: _log.error("the model does not answer: %s", why)
-    engine.watcher.died = note_death
 
 
 def _add_prediction(app: FastAPI, engine: Engine, metrics: Metrics, limits: BodyLimits) -> None:

@@ -14,9 +14,10 @@ import orjson
 
 from service.inference.answer import find
 from service.inference.looks import Look
+from service.inference.policy import EXCLUSIVE_PIXELS
 from service.inference.predictor import MAX_BATCH, Floats, OnnxPredictor, Predictor
 from service.inference.providers import CPU
-from service.inference.work import LARGE_PIXELS, look_at
+from service.inference.work import look_at
 from service.pictures.decode import ImageError, Picture, decode_picture
 from service.settings import ProviderChoice
 
@@ -106,7 +107,7 @@ class RowMaker:
                 rows[path] = Row(shown(path), error=str(error))
                 continue
             if (
-                picture.grey.size > LARGE_PIXELS
+                picture.grey.size > EXCLUSIVE_PIXELS
             ):  # kept until the others are read, such pictures fill the memory
                 rows |= self._look_at({path: picture})
             else:
@@ -115,10 +116,10 @@ class RowMaker:
         return [rows[path] for path in paths]
 
     def _look_at(self, pictures: Mapping[str, Picture]) -> dict[str, Row]:
-        looks = look_at(self._predictor, list(pictures.values()), alone=True).best
+        looks = look_at(self._predictor, list(pictures.values()), exclusive=True).best
         rows = {}
         for path, look in zip(pictures, looks, strict=True):
-            assert look is not None  # alone, every picture is searched to the end
+            assert look is not None  # exclusive, every picture is searched to the end
             rows[path] = _row(shown(path), look)
         return rows
 

@@ -20,7 +20,7 @@ from service.pictures.polarity import is_ink_dark
 from service.queries import Maps
 
 
-class Finding(NamedTuple):
+class Detection(NamedTuple):
     """What the model says of one picture; lengths are in the picture's px."""
 
     label: int
@@ -81,12 +81,12 @@ def compose(reading: Reading, look: Look, maps: Maps, model: dict[str, str], inf
     return answer
 
 
-def find(look: Look) -> Finding:
+def find(look: Look) -> Detection:
     """What a look says of its picture."""
     prediction, placement = look.prediction, look.placement
     label = int(prediction.probabilities.argmax())
     box = Box(*prediction.box.tolist())
-    return Finding(
+    return Detection(
         label,
         confidence=prediction.probabilities[label],
         probabilities=prediction.probabilities,

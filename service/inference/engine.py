@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from time import perf_counter
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import anyio
 import numpy as np
@@ -15,24 +14,24 @@ from anyio import to_thread
 
 from service.inference.cores import usable_cores
 from service.inference.errors import OverloadedError, PredictorError, StoppingError
+from service.inference.events import Events
+from service.inference.jobs import BatchResult, Job, Outputs, PictureJob, TensorJob, WorkerConfig, WorkerInfo
+from service.inference.line import ManyParts
 from service.inference.loop_clock import LoopClock
-from service.inference.policy import Policy
+from service.inference.policy import EXCLUSIVE_BYTES, Policy
 from service.inference.predictor import Predictor
 from service.inference.process import WorkerProcess
-from service.inference.queue import ManyParts
-from service.inference.supervisor import Batcher, Watcher, Worker
-from service.inference.wire import Orders, Started
-from service.inference.work import Done, Job, Outputs, PictureJob, TensorJob, Work
+from service.inference.queue import RequestQueue
+from service.inference.supervisor import Supervisor, Worker
+from service.inference.work import Work
 from service.pictures.decode import ImageError
 from service.queries import Maps
 from service.settings import Settings
 
-_LARGE_BYTES = 256 * 1024
-"""A picture of more bytes is asked apart from the start; of others the decoder sees how large they are."""
 _WAITING_PER_WORKER = 20
-_SCENES_AT_A_TIME = 8
+_SCENES_PER_PART = 8
 _BATCH_REQUESTS = 8
-"""How many requests of many pictures may wait with all the pictures that each has in flight."""
+"""How many requests with many pictures may wait with all the pictures that each has in flight."""
 
 Part = TypeVar("Part")
 Given = TypeVar("Given")
@@ -42,29 +41,67 @@ class Engine:
     """A model behind a queue. Made by `start_engine`, or from a predictor by `engine_in_process`."""
 
     def __init__(
-        self, about: Started, workers: Sequence[Worker], policy: Policy, max_pixels: int, clock: LoopClock
+        self, info: WorkerInfo, workers: Sequence[Worker], policy: Policy, max_pixels: int, clock: LoopClock
     ) -> None:
-        self.name, self.version, self.provider, self.provider_note = about
+        self.name, self.version, self.provider, self.provider_note = info
         self.max_pixels = max_pixels
-        self.watcher = Watcher()
         self._workers = workers
-        self._batcher = Batcher(workers, policy, self.watcher, clock)
+        self._policy = policy
+        self._clock = clock
+        self._running: _Running | None = None
         self._pictures_in_flight = policy.max_batch * len(workers)
         self._stopping = False
+
+    @asynccontextmanager
+    async def running(self, events: Events | None = None) -> AsyncIterator[None]:
+        """Take jobs; in the end stop the workers.
+
+        Args:
+            events: is told what happens meanwhile.
+        """
+        events = events or Events()
+        queue = RequestQueue(self._policy, self._clock, events)
+        supervisor = Supervisor(self._workers, queue, self._policy, self._clock, events)
+        self._clock.start()
+        queue.start()
+        supervisor.start()
+        self._running = _Running(queue, supervisor)
+        try:
+            yield
+        finally:
+            self._stopping = True
+            await supervisor.stop()
+            await queue.stop()
+            self._clock.stop()
 
     @property
     def waiting(self) -> int:
         """How many pictures wait for a worker."""
-        return self._batcher.waiting
+        return len(self._running.queue) if self._running else 0
 
     @property
     def worker_pids(self) -> list[int | None]:
         """The worker processes' ids, None where one is not there; none at all where workers are threads."""
         return [worker.pid for worker in self._workers if isinstance(worker, WorkerProcess)]
 
+    @property
+    def failure(self) -> str:
+        """Why the engine has given up: no worker is left, and none can be started; else empty."""
+        return self._running.supervisor.failure if self._running else ""
+
     def is_full(self, admitted: int = 0) -> bool:
-        """Whether a small picture would be refused now, `admitted` more being on their way to the queue."""
-        return self._batcher.is_full(admitted)
+        """Whether a small picture would be refused now, with `admitted` more on their way to the queue."""
+        return self._running is not None and self._running.queue.is_full(admitted)
+
+    def check(self) -> None:
+        """Raise PredictorError unless the model can answer now and goes on doing so."""
+        if self._stopping:
+            raise StoppingError
+        self._parts_of_running().supervisor.check()
+
+    def prepare_to_stop(self) -> None:
+        """Stop being ready, but answer what comes."""
+        self._stopping = True
 
     async def answer(self, data: bytes, maps: Maps) -> bytes:
         """The JSON answer to one picture.
@@ -110,41 +147,21 @@ class Engine:
 
         Many scenes are asked in parts, so that other requests get between.
         """
-        if len(scenes) <= _SCENES_AT_A_TIME:
+        if len(scenes) <= _SCENES_PER_PART:
             return await self._infer(scenes, names)
 
         async def one(part: npt.NDArray[np.uint8], many: ManyParts) -> Outputs:
             return await self._infer(part, names, many)
 
-        parts = [scenes[i : i + _SCENES_AT_A_TIME] for i in range(0, len(scenes), _SCENES_AT_A_TIME)]
-        found = await self._share(one, parts, self._pictures_in_flight // _SCENES_AT_A_TIME)
+        parts = [scenes[i : i + _SCENES_PER_PART] for i in range(0, len(scenes), _SCENES_PER_PART)]
+        found = await self._share(one, parts, self._pictures_in_flight // _SCENES_PER_PART)
         return {name: np.concatenate([outputs[name] for outputs in found]) for name in names}
-
-    def check(self) -> None:
-        """Raise PredictorError unless the model can answer now and goes on doing so."""
-        if self._stopping:
-            raise StoppingError
-        self._batcher.check()
-
-    def prepare_to_stop(self) -> None:
-        """Be ready no more, but answer what comes."""
-        self._stopping = True
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Take jobs; in the end stop the workers."""
-        self._batcher.start()
-        try:
-            yield
-        finally:
-            self._stopping = True
-            await self._batcher.stop()
 
     async def _share(
         self, ask: Callable[[Part, ManyParts], Awaitable[Given]], parts: Sequence[Part], in_flight: int
     ) -> list[Given]:
         """What `ask` gives for each part of a request, of which so many are in flight at a time."""
-        many = self._batcher.many_parts()
+        many = self._queue().admit_many()
         left = iter(enumerate(parts))
         given: dict[int, Given] = {}
 
@@ -163,15 +180,30 @@ class Engine:
     async def _infer(
         self, scenes: npt.NDArray[np.uint8], names: tuple[str, ...], many: ManyParts | None = None
     ) -> Outputs:
-        outputs = await self._batcher.ask(TensorJob(scenes, names), many=many)
+        outputs = await self._queue().ask(TensorJob(scenes, names), many=many)
         assert isinstance(outputs, dict)
         return outputs
 
     async def _answer(self, data: bytes, maps: Maps, many: ManyParts | None = None) -> bytes:
-        job = PictureJob(data, maps, self.max_pixels, perf_counter())
-        answer = await self._batcher.ask(job, large=len(data) > _LARGE_BYTES, many=many)
+        job = PictureJob(data, maps, self.max_pixels)
+        answer = await self._queue().ask(job, exclusive=len(data) > EXCLUSIVE_BYTES, many=many)
         assert isinstance(answer, bytes)
         return answer
+
+    def _queue(self) -> RequestQueue:
+        return self._parts_of_running().queue
+
+    def _parts_of_running(self) -> _Running:
+        if self._running is None:
+            raise PredictorError("the service has not started yet")
+        return self._running
+
+
+class _Running(NamedTuple):
+    """What an engine consists of while it runs."""
+
+    queue: RequestQueue
+    supervisor: Supervisor
 
 
 async def start_engine(settings: Settings) -> Engine:
@@ -183,11 +215,11 @@ async def start_engine(settings: Settings) -> Engine:
     """
     cores = usable_cores()
     count = settings.workers or cores
-    orders = Orders(
+    config = WorkerConfig(
         settings.model_path, settings.provider, settings.threads or max(1, cores // count), settings.max_batch
     )
     clock = LoopClock()
-    workers = [WorkerProcess(orders, clock) for _ in range(count)]
+    workers = [WorkerProcess(config, clock) for _ in range(count)]
     clock.start()
     try:
         started = await asyncio.gather(*(worker.start() for worker in workers))
@@ -212,9 +244,9 @@ class _Thread:
         self._work = Work(predictor)
         self._limiter = anyio.CapacityLimiter(1)
 
-    async def run(self, jobs: Sequence[Job], patience_s: float) -> Done:
-        """See `service.inference.supervisor.Worker`; it is waited for without end."""
-        del patience_s
+    async def run(self, jobs: Sequence[Job], timeout_s: float) -> BatchResult:
+        """See `service.inference.supervisor.Worker`; a thread cannot be given up."""
+        del timeout_s
         return await to_thread.run_sync(self._work, jobs, limiter=self._limiter)
 
     async def restart(self) -> None:
@@ -228,6 +260,6 @@ def engine_in_process(
     predictor: Predictor, *, max_pixels: int = 25_000_000, workers: int = 2, policy: Policy | None = None
 ) -> Engine:
     """An engine around a predictor of this very process: for tests, and to embed the app elsewhere."""
-    about = Started(predictor.name, predictor.version, predictor.provider, "")
+    info = WorkerInfo(predictor.name, predictor.version, predictor.provider, "")
     threads = [_Thread(predictor) for _ in range(workers)]
-    return Engine(about, threads, policy or Policy(), max_pixels, LoopClock())
+    return Engine(info, threads, policy or Policy(), max_pixels, LoopClock())

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from time import monotonic
 
 _TICK_S = 0.05
 _LATE_S = 2 * _TICK_S
@@ -52,19 +53,22 @@ class LoopClock:
         self._deadlines: set[Deadline] = set()
 
     def now(self) -> float:
-        """Seconds that the event loop has run since the first start, as of the last tick."""
-        return self._now_s
+        """Seconds that the event loop has run since the first start."""
+        if self._timer is None:
+            return self._now_s
+        return self._now_s + min(monotonic() - self._ticked_at_s, _LATE_S)
 
     def start(self) -> None:
         """Run in the current event loop; a clock that runs goes on."""
         if self._timer is None:
             loop = asyncio.get_running_loop()
-            self._ticked_at_s = loop.time()
+            self._ticked_at_s = monotonic()
             self._timer = loop.call_later(_TICK_S, self._tick, loop)
 
     def stop(self) -> None:
         """Stand still."""
         if self._timer is not None:
+            self._now_s = self.now()
             self._timer.cancel()
             self._timer = None
 
@@ -79,7 +83,7 @@ class LoopClock:
             excused: how many seconds since the beginning shall not count; asked when the time is over.
         """
         async with asyncio.timeout(None) as scope:
-            deadline = Deadline(self._now_s + seconds, excused, scope)
+            deadline = Deadline(self.now() + seconds, excused, scope)
             self._deadlines.add(deadline)
             try:
                 yield deadline
@@ -87,7 +91,7 @@ class LoopClock:
                 self._deadlines.discard(deadline)
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
-        passed_s = loop.time() - self._ticked_at_s
+        passed_s = monotonic() - self._ticked_at_s
         self._ticked_at_s += passed_s
         self._now_s += min(passed_s, _LATE_S)
         late = passed_s > _LATE_S

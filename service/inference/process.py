@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from service.inference.errors import PredictorError, WorkerError
+from service.inference.jobs import BatchResult, Job, NeedsExclusive, PictureJob, WorkerConfig, WorkerInfo
 from service.inference.loop_clock import LoopClock
-from service.inference.wire import Orders, Started, WireError, pack, receive
-from service.inference.work import Done, IsLarge, Job, PictureJob
+from service.inference.wire import WireError, pack, receive
 from service.inference.worker_output import hand_over, open_output
 from service.pictures.decode import ImageError
 
@@ -27,8 +27,8 @@ _SECRETS = "GLIMPSE_API_KEYS"
 class WorkerProcess:
     """One child process that answers one batch at a time; its timeouts are by the loop's clock."""
 
-    def __init__(self, orders: Orders, clock: LoopClock) -> None:
-        self._orders = orders
+    def __init__(self, config: WorkerConfig, clock: LoopClock) -> None:
+        self._config = config
         self._clock = clock
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.StreamReader | None = None
@@ -39,7 +39,7 @@ class WorkerProcess:
         """The process's id; None where there is none."""
         return self._process.pid if self._process else None
 
-    async def start(self) -> Started:
+    async def start(self) -> WorkerInfo:
         """Start the process and wait until its model is loaded and warm.
 
         Raises:
@@ -62,20 +62,20 @@ class WorkerProcess:
             hand_over(output)
             theirs.close()
         self._reader, self._writer = await asyncio.open_connection(sock=ours, limit=_BUFFER_BYTES)
-        started = await self._ask(self._orders, _START_S)
+        started = await self._ask(self._config, _START_S)
         if isinstance(started, Exception):
             await self.stop()
             raise started
-        if not isinstance(started, Started) or not all(isinstance(field, str) for field in started):
+        if not isinstance(started, WorkerInfo) or not all(isinstance(field, str) for field in started):
             raise await self._give_up("a worker has not said what it has loaded")
         return started
 
-    async def run(self, jobs: Sequence[Job], patience_s: float) -> Done:
+    async def run(self, jobs: Sequence[Job], timeout_s: float) -> BatchResult:
         """See `service.inference.supervisor.Worker`."""
-        answer = await self._ask(jobs, patience_s)
+        answer = await self._ask(jobs, timeout_s)
         if isinstance(answer, Exception):
             raise answer
-        if not isinstance(answer, Done) or not _fits(answer, jobs):
+        if not isinstance(answer, BatchResult) or not _fits(answer, jobs):
             raise await self._give_up("a worker has sent what is no answer to its batch")
         return answer
 
@@ -96,7 +96,7 @@ class WorkerProcess:
                 await self._end()
         self._process = self._reader = self._writer = None
 
-    async def _ask(self, message: object, patience_s: float) -> object:
+    async def _ask(self, message: object, timeout_s: float) -> object:
         if self._reader is None or self._writer is None or self._process is None:
             raise WorkerError("a worker has not been started")
         pid = self._process.pid
@@ -107,16 +107,16 @@ class WorkerProcess:
 
         try:
             # A worker is not blamed for the time that the machine has not given it.
-            async with self._clock.timeout(patience_s, excused=starved_s) as deadline:
+            async with self._clock.timeout(timeout_s, excused=starved_s) as deadline:
 
                 def begun() -> None:
-                    deadline.at_s = self._clock.now() + patience_s
+                    deadline.at_s = self._clock.now() + timeout_s
 
                 self._writer.write(pack(message))
                 await self._writer.drain()
                 return await receive(self._reader, begun)
         except TimeoutError:
-            raise WorkerError(f"a worker has not answered for {patience_s:g} s") from None
+            raise WorkerError(f"a worker has not answered for {timeout_s:g} s") from None
         except (EOFError, OSError):  # EOFError: asyncio.IncompleteReadError is one
             raise WorkerError(await self._obituary()) from None
         except WireError as error:
@@ -154,7 +154,7 @@ def _waited_for_a_core_s(pid: int) -> float:
     return int(waited_ns) / 1e9
 
 
-def _fits(done: Done, jobs: Sequence[Job]) -> bool:
+def _fits(done: BatchResult, jobs: Sequence[Job]) -> bool:
     """Whether an answer is one to these jobs; a worker decodes hostile bytes, so it is not trusted."""
     results: object = done.results
     looks: object = done.looks
@@ -172,7 +172,9 @@ def _fits_one(result: object, job: Job) -> bool:
     if isinstance(result, PredictorError):
         return True
     if isinstance(job, PictureJob):
-        return isinstance(result, bytes | ImageError) or (isinstance(result, IsLarge) and not job.alone)
+        return isinstance(result, bytes | ImageError) or (
+            isinstance(result, NeedsExclusive) and not job.exclusive
+        )
     return (
         isinstance(result, Mapping)
         and set(result) == set(job.names)

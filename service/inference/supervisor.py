@@ -1,68 +1,61 @@
-"""Batching: which requests share a model call, how long one may wait, and how many may (policy.py).
+"""The workers' lives: each takes batches from the queue, is watched, and is replaced when it dies or hangs.
 
-Whenever a worker is free it takes what waits, up to a batch; while all are busy, batches grow by themselves.
-So nobody waits for company unless `max_wait_s` says so. Large pictures have a queue of their own and are
-answered alone, by all workers but one, so that small ones never wait behind them. In both queues single
-requests go before parts of requests with many of them (queue.py). All deadlines are by the loop's clock
-(loop_clock.py).
+One worker is always kept for shared requests, so that small pictures never wait behind large ones. All times
+are by the loop's clock (loop_clock.py).
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import itertools
-import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from time import perf_counter
-from typing import Literal, Protocol
+from typing import Protocol
 
-from service.inference.errors import OverloadedError, PredictorError, StoppingError, WorkerError
+from service.inference.errors import PredictorError, WorkerError
+from service.inference.events import Events, FinishedBatch
+from service.inference.jobs import BatchResult, Job, NeedsExclusive, PictureJob
+from service.inference.line import PendingRequest
 from service.inference.loop_clock import LoopClock
 from service.inference.policy import Policy
-from service.inference.queue import ManyParts, PendingRequest, Queue
-from service.inference.work import Done, IsLarge, Job, PictureJob, Result, TensorJob
-
-Refusal = Literal["queue_full", "deadline"]
+from service.inference.queue import RequestQueue
 
 
 class Worker(Protocol):
     """What answers one batch at a time."""
 
-    async def run(self, jobs: Sequence[Job], patience_s: float) -> Done:
-        """The results of a batch; an empty one asks for a sign of life.
+    async def run(self, jobs: Sequence[Job], timeout_s: float) -> BatchResult:
+        """The results of a batch; an empty one asks whether the model answers.
 
         Raises:
-            WorkerError: the worker died, or has not answered after `patience_s`.
+            WorkerError: the worker died, or has not answered after `timeout_s`.
             PredictorError: the batch was empty, and the model cannot answer.
         """
 
     async def restart(self) -> None:
-        """A new start after a `WorkerError`; raises whatever keeps it from starting."""
+        """Start again after a `WorkerError`; raises whatever keeps it from starting."""
 
     async def stop(self) -> None:
-        """Let it go."""
+        """End it."""
 
 
 @dataclass(eq=False)
-class _Seat:
-    """A worker's place: what it is doing, since when, and what is wrong with it."""
+class WorkerSlot:
+    """The place of one worker: what it is doing, since when, and what is wrong with it."""
 
     worker: Worker
     batch: Sequence[PendingRequest] = ()
-    busy_since_s: float | None = None
-    last_exclusive: bool = False
+    busy_since: float | None = None
+    last_alone: bool = False
     trouble: str = ""
     down: bool = False
     deaths: deque[float] = field(default_factory=deque)
     failed_starts: int = 0
 
     @property
-    def exclusive(self) -> bool:
+    def alone(self) -> bool:
         """Whether it is busy with a request that has a batch of its own."""
-        return any(request.exclusive for request in self.batch)
+        return any(request.alone for request in self.batch)
 
     @property
     def with_part(self) -> bool:
@@ -70,319 +63,176 @@ class _Seat:
         return any(request.many for request in self.batch)
 
 
-@dataclass(frozen=True)
-class Batch:
-    """What is told of each finished batch, for metrics."""
-
-    size: int
-    queue_s: float
-    done: Done
-
-
-@dataclass
-class Watcher:
-    """Who wants to know; nobody by default."""
-
-    batch: Callable[[Batch], None] = lambda _batch: None
-    refused: Callable[[Refusal], None] = lambda _reason: None
-    troubled: Callable[[str], None] = lambda _why: None
-    died: Callable[[str], None] = lambda _why: None
-    gave_up: Callable[[str], None] = lambda _why: None
-
-
-@dataclass
-class Batcher:
+class Supervisor:
     """Brings jobs to workers and results back. Everything here happens in one event loop."""
 
-    workers: Sequence[Worker]
-    policy: Policy = field(default_factory=Policy)
-    watcher: Watcher = field(default_factory=Watcher)
-    clock: LoopClock = field(default_factory=LoopClock)
-
-    def __post_init__(self) -> None:
-        part_turn_s = self.policy.deadline_s / 5
-        self._small = Queue(self.clock, part_turn_s)
-        self._large = Queue(self.clock, part_turn_s)
-        self._seats = [_Seat(worker) for worker in self.workers]
-        self._sleepers: list[asyncio.Future[None]] = []
+    def __init__(
+        self,
+        workers: Sequence[Worker],
+        queue: RequestQueue,
+        policy: Policy,
+        clock: LoopClock,
+        events: Events,
+    ) -> None:
+        self._slots = [WorkerSlot(worker) for worker in workers]
+        self._queue = queue
+        self._policy = policy
+        self._clock = clock
+        self._events = events
         self._drivers: list[asyncio.Task[None]] = []
-
-    # --- what requests see ---
-
-    @property
-    def waiting(self) -> int:
-        """How many jobs wait for a worker."""
-        return len(self._small) + len(self._large)
-
-    def many_parts(self) -> ManyParts:
-        """What the parts of one request share; OverloadedError where too much waits already."""
-        self._refuse_if_full(large=False)
-        waiting = self._small.parts + self._large.parts
-        if waiting >= self.policy.max_waiting_parts:
-            self.watcher.refused("queue_full")
-            raise OverloadedError(f"the service is busy: {waiting} parts of requests wait; try again soon")
-        return ManyParts(self.clock.now())
-
-    async def ask(self, job: Job, *, large: bool = False, many: ManyParts | None = None) -> Result:
-        """The result of one job.
-
-        Args:
-            job: what is to be done.
-            large: whether it may take long, and so has to be done apart from others.
-            many: where it is a part of a request with many; whoever sends them bounds how many are in flight.
-
-        Raises:
-            OverloadedError: the queue is full, or the job has waited for too long.
-            PredictorError: workers died over it.
-        """
-        if many is None:
-            self._refuse_if_full(large=large)
-        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        request = PendingRequest(job, future, self.clock.now(), large, exclusive=large, many=many)
-        self._put(request)
-        try:
-            result = await request.result
-        except asyncio.CancelledError:
-            self._queue_of(request).remove(request)  # unless it is with a worker already
-            raise
-        if many is not None:
-            many.progressed_at_s = self.clock.now()
-        if isinstance(result, IsLarge):
-            return await self.ask(job, large=True, many=many)
-        return result
-
-    def is_full(self, admitted: int = 0) -> bool:
-        """Whether a small picture would be refused now, `admitted` more being on their way to the queue."""
-        room_with_workers = sum(max(0, self.policy.max_batch - len(seat.batch)) for seat in self._seats)
-        return self._small.singles + admitted >= self.policy.max_waiting + room_with_workers
-
-    def check(self) -> None:
-        """Raise PredictorError unless every worker is alive and its model has answered of late."""
-        for seat in self._seats:
-            trouble = seat.trouble or self._suspicion(seat)
-            if trouble:
-                raise PredictorError(trouble)
-
-    def _refuse_if_full(self, *, large: bool) -> None:
-        if large and self._large.singles >= self.policy.max_waiting_large:
-            self.watcher.refused("queue_full")
-            raise OverloadedError(
-                f"the service is busy with {self._large.singles} large pictures; try again soon"
-            )
-        if not large and self.is_full():
-            self.watcher.refused("queue_full")
-            raise OverloadedError(f"the service is busy: {self._small.singles} requests wait; try again soon")
-
-    # --- the workers' side ---
+        self.failure = ""
+        """Why the supervisor has given up: no worker is left, and none can be started; else empty."""
 
     def start(self) -> None:
         """Let the workers, which have been started, take jobs."""
-        self.clock.start()
-        self._drivers = [asyncio.create_task(self._drive(seat)) for seat in self._seats]
-        self._drivers.append(asyncio.create_task(self._watch()))
+        self._tell_free_places()
+        self._drivers = [asyncio.create_task(self._drive(slot)) for slot in self._slots]
 
     async def stop(self) -> None:
-        """Stop the workers; who still waits is told so."""
+        """Stop the workers."""
         for driver in self._drivers:
             driver.cancel()
         await asyncio.gather(*self._drivers, return_exceptions=True)
-        await asyncio.gather(*(seat.worker.stop() for seat in self._seats), return_exceptions=True)
-        self.clock.stop()
-        for request in (*self._small, *self._large):
-            _settle(request, StoppingError())
+        await asyncio.gather(*(slot.worker.stop() for slot in self._slots), return_exceptions=True)
 
-    async def _drive(self, seat: _Seat) -> None:
-        """One worker's life: take, run, hand out, again."""
+    def check(self) -> None:
+        """Raise PredictorError unless every worker is alive and its model has answered recently."""
+        for slot in self._slots:
+            trouble = slot.trouble or self._overdue(slot)
+            if trouble:
+                raise PredictorError(trouble)
+
+    async def _drive(self, slot: WorkerSlot) -> None:
+        """Take a batch, run it, give out the results, again."""
         while True:
-            batch = await self._next(seat)
-            seat.busy_since_s, seat.batch = self.clock.now(), batch
-            seat.last_exclusive = seat.exclusive
+            batch = await self._next(slot)
+            slot.busy_since, slot.batch, slot.last_alone = self._clock.now(), batch, False
+            slot.last_alone = slot.alone
+            self._tell_free_places()
             try:
-                await self._run(seat, batch)
+                await self._run(slot, batch)
             except WorkerError as error:
-                seat.trouble, seat.down = str(error), True
-                seat.busy_since_s, seat.batch = None, ()
-                self._after_death(batch, seat.trouble)
-                if not await self._restart(seat):
+                slot.trouble, slot.down = str(error), True
+                self._free(slot)
+                self._after_death(batch, slot.trouble)
+                if not await self._restart(slot):
                     return
             finally:
-                seat.busy_since_s, seat.batch = None, ()
+                self._free(slot)
 
-    async def _run(self, seat: _Seat, batch: list[PendingRequest]) -> None:
-        start = perf_counter()
+    async def _next(self, slot: WorkerSlot) -> list[PendingRequest]:
+        """What the worker does next; nothing where it has been idle for a heartbeat."""
+        until = self._clock.now() + self._policy.heartbeat_s
+        while True:
+            batch = self._queue.take(exclusive=self._may_take_exclusive(slot), parts=self._may_take_part())
+            left_s = until - self._clock.now()
+            if batch or left_s <= 0:
+                return batch
+            await self._queue.wait(left_s)
+
+    async def _run(self, slot: WorkerSlot, batch: list[PendingRequest]) -> None:
+        start = self._clock.now()
+        exclusive = any(request.exclusive for request in batch)
         try:
-            done = await seat.worker.run(
-                [_alone(request) for request in batch], self.policy.patience_s(batch)
+            done = await slot.worker.run(
+                [_for_worker(request, start) for request in batch],
+                self._policy.kill_after_s(len(batch), exclusive=exclusive),
             )
         except WorkerError:
             raise
         except Exception as error:  # noqa: BLE001
-            # A defect of the worker's own code, or a model that gives no sign of life.
-            self._note(seat, str(error) if isinstance(error, PredictorError) else "")
+            # A defect of the worker's own code, or a model that does not answer.
+            self._note(slot, str(error) if isinstance(error, PredictorError) else "")
             for request in batch:
-                _settle(request, error)
+                request.settle(error)
             return
         failed = next((str(result) for result in done.results if isinstance(result, PredictorError)), "")
-        self._note(seat, failed)
+        self._note(slot, failed)
         for request, result in zip(batch, done.results, strict=True):
-            _settle(request, result)
+            if isinstance(result, NeedsExclusive):
+                self._queue.make_exclusive(request)
+            else:
+                request.settle(result)
         if batch:
-            self.watcher.batch(Batch(len(batch), start - batch[0].received_s, done))
+            self._events.on_batch(FinishedBatch(len(batch), start - batch[0].received_at, done))
 
-    async def _next(self, seat: _Seat) -> list[PendingRequest]:
-        """What the worker does next; nothing where it has been idle for a heartbeat."""
-        until = perf_counter() + self.policy.heartbeat_s
-        while True:
-            batch = self._take(seat)
-            left = until - perf_counter()
-            if batch or left <= 0:
-                return batch
-            for request in self._small.first(1):  # it waits for company
-                left = min(left, max(0.0, request.received_s + self.policy.max_wait_s - perf_counter()))
-            await self._sleep(left)
-
-    def _take(self, seat: _Seat) -> list[PendingRequest]:
-        if self._may_take_exclusive(seat) and (taken := self._large.take(1, parts=self._may_take_part())):
-            return taken
-        waiting = self._small.first(self.policy.max_batch)
-        if not waiting:
-            return []
-        company = len(waiting) >= self.policy.max_batch
-        if not company and perf_counter() - waiting[0].received_s < self.policy.max_wait_s:
-            return []
-        first, *others = (request.job for request in waiting[: self.policy.bucket(len(waiting))])
-        if isinstance(first, PictureJob):
-            alike = sum(1 for _ in itertools.takewhile(lambda job: isinstance(job, PictureJob), others))
-        else:  # tensors hold several scenes
-            scenes = itertools.accumulate((_scenes(job) for job in others), initial=_scenes(first))
-            alike = sum(1 for count in itertools.islice(scenes, 1, None) if count <= self.policy.max_batch)
-        return self._small.take(1 + alike)
-
-    def _may_take_exclusive(self, seat: _Seat) -> bool:
-        """One worker is always kept for small pictures; where there is only one, it takes turns."""
-        alive = sum(not other.down for other in self._seats)
+    def _may_take_exclusive(self, slot: WorkerSlot) -> bool:
+        """One worker is always kept for shared requests; where there is only one, it takes turns."""
+        alive = sum(not other.down for other in self._slots)
         if alive == 1:
-            return not len(self._small) or not seat.last_exclusive
-        return sum(other.exclusive for other in self._seats) < alive - 1
+            return not self._queue.shared_waiting or not slot.last_alone
+        return sum(other.alone for other in self._slots) < alive - 1
 
     def _may_take_part(self) -> bool:
-        """Where there are three workers, another is kept for single large pictures."""
-        alive = sum(not other.down for other in self._seats)
-        busy = sum(other.exclusive and other.with_part for other in self._seats)
+        """Where there are three workers, another is kept for exclusive requests that are no parts."""
+        alive = sum(not other.down for other in self._slots)
+        busy = sum(other.alone and other.with_part for other in self._slots)
         return busy < max(1, alive - 2)
 
-    def _queue_of(self, request: PendingRequest) -> Queue:
-        return self._large if request.exclusive else self._small
+    def _free(self, slot: WorkerSlot) -> None:
+        slot.busy_since, slot.batch = None, ()
+        self._tell_free_places()
 
-    def _put(self, request: PendingRequest) -> None:
-        self._queue_of(request).append(request)
-        self._wake()
-
-    def _wake(self) -> None:
-        while self._sleepers:
-            sleeper = self._sleepers.pop()  # the one that went to sleep last: its caches are the warmest
-            if not sleeper.done():
-                sleeper.set_result(None)
-                return
-
-    async def _sleep(self, most_s: float) -> None:
-        """Until something comes that this worker could take, or for `most_s`."""
-        loop = asyncio.get_running_loop()
-        sleeper: asyncio.Future[None] = loop.create_future()
-        self._sleepers.append(sleeper)
-        timer = loop.call_later(most_s, _rouse, sleeper)
-        try:
-            await sleeper
-        finally:
-            timer.cancel()
-            if sleeper in self._sleepers:
-                self._sleepers.remove(sleeper)
-
-    # --- when things go wrong ---
+    def _tell_free_places(self) -> None:
+        most = self._policy.max_batch
+        self._queue.free_places = sum(max(0, most - len(slot.batch)) for slot in self._slots)
 
     def _after_death(self, batch: list[PendingRequest], why: str) -> None:
-        """Ask the batch's requests again one by one: one of them may be what kills workers.
+        """Ask the batch's requests again, each alone: one of them may be what kills workers.
 
-        Only a request that was alone with the worker is given up, and only where another has died over it
-        before.
+        A request is given up only if it was alone with the worker and another one has died over it before.
         """
-        self.watcher.died(why)
+        self._events.on_worker_death(why)
         for request in batch:
             request.deaths += 1
             if len(batch) == 1 and request.deaths > 1:
-                _settle(request, PredictorError(f"{why}, as the one before it did over the same request"))
+                request.settle(PredictorError(f"{why}, as the one before it did over the same request"))
             else:
-                request.exclusive = True
-                request.queued_at_s = self.clock.now()
-                self._put(request)
+                self._queue.put(request)
 
-    async def _restart(self, seat: _Seat) -> bool:
+    async def _restart(self, slot: WorkerSlot) -> bool:
         """Start the worker again, as often as it takes; false where no worker can be started at all."""
-        now = self.clock.now()
-        seat.deaths.append(now)
-        while now - seat.deaths[0] > self.policy.deaths_within_s:
-            seat.deaths.popleft()
+        now = self._clock.now()
+        slot.deaths.append(now)
+        while now - slot.deaths[0] > self._policy.deaths_within_s:
+            slot.deaths.popleft()
         while True:
-            await asyncio.sleep(self.policy.backoff(len(seat.deaths) + seat.failed_starts))
+            await asyncio.sleep(self._policy.restart_after_s(len(slot.deaths) + slot.failed_starts))
             try:
-                await seat.worker.restart()
+                await slot.worker.restart()
             except Exception as error:  # noqa: BLE001 - whatever it is, there is no worker yet
-                seat.failed_starts += 1
+                slot.failed_starts += 1
                 failure = f"a worker did not start again: {error}"
-                if failure != seat.trouble:
-                    self.watcher.troubled(failure)
-                    seat.trouble = failure
-                if all(other.failed_starts >= self.policy.start_attempts for other in self._seats):
-                    self.watcher.gave_up(failure)
+                if failure != slot.trouble:
+                    self._events.on_unhealthy(failure)
+                    slot.trouble = failure
+                if all(other.failed_starts >= self._policy.start_attempts for other in self._slots):
+                    self.failure = failure
                     return False
             else:
-                seat.trouble, seat.down, seat.failed_starts = "", False, 0
+                slot.trouble, slot.down, slot.failed_starts = "", False, 0
                 return True
 
-    async def _watch(self) -> None:
-        """Give up what has waited for too long, whether workers take jobs or not."""
-        while True:
-            await asyncio.sleep(self.policy.deadline_s / 20)
-            before_s = self.clock.now() - self.policy.deadline_s
-            for request in (*self._small.give_up(before_s), *self._large.give_up(before_s)):
-                if not request.result.done():
-                    self.watcher.refused("deadline")
-                    waited = f"the service is busy: no worker was free for {self.policy.deadline_s:g} s"
-                    _settle(request, OverloadedError(waited))
+    def _note(self, slot: WorkerSlot, trouble: str) -> None:
+        """Keep what is wrong with a model that answers with errors; report it once."""
+        if trouble and not slot.trouble:
+            self._events.on_unhealthy(trouble)
+        slot.trouble = trouble
 
-    def _note(self, seat: _Seat, trouble: str) -> None:
-        """Keep what is wrong with a model that answers with errors; tell it once."""
-        if trouble and not seat.trouble:
-            self.watcher.troubled(trouble)
-        seat.trouble = trouble
-
-    def _suspicion(self, seat: _Seat) -> str:
-        if seat.busy_since_s is None:
+    def _overdue(self, slot: WorkerSlot) -> str:
+        """That a worker has been busy for too long, in words; else nothing."""
+        if slot.busy_since is None:
             return ""
-        busy_s = self.clock.now() - seat.busy_since_s
-        trusted = busy_s <= self.policy.trust_s(seat.batch)
-        return "" if trusted else f"a worker has not answered for {busy_s:.1f} s"
+        busy_s = self._clock.now() - slot.busy_since
+        exclusive = any(request.exclusive for request in slot.batch)
+        if busy_s <= self._policy.suspect_after_s(len(slot.batch), exclusive=exclusive):
+            return ""
+        return f"a worker has not answered for {busy_s:.1f} s"
 
 
-def _scenes(job: Job) -> float:
-    """How many scenes are in a tensor; no number of pictures fits into a batch of tensors."""
-    return len(job.scenes) if isinstance(job, TensorJob) else math.inf
-
-
-def _alone(request: PendingRequest) -> Job:
+def _for_worker(request: PendingRequest, now: float) -> Job:
+    """A request's job as the worker gets it."""
     job = request.job
-    return job._replace(alone=True) if request.exclusive and isinstance(job, PictureJob) else job
-
-
-def _settle(request: PendingRequest, result: Result | Exception) -> None:
-    """Hand out a result; errors that are results are raised where the job was asked for."""
-    with contextlib.suppress(asyncio.InvalidStateError):  # its sender has gone
-        if isinstance(result, Exception):
-            request.result.set_exception(result)
-        else:
-            request.result.set_result(result)
-
-
-def _rouse(sleeper: asyncio.Future[None]) -> None:
-    if not sleeper.done():
-        sleeper.set_result(None)
+    if not isinstance(job, PictureJob):
+        return job
+    return job._replace(exclusive=request.alone, waited_s=now - request.received_at)

@@ -12,17 +12,23 @@ import struct
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import orjson
 
 from models.contract import ContractError
 from service.inference.errors import PredictorError
+from service.inference.jobs import (
+    BatchResult,
+    NeedsExclusive,
+    PictureJob,
+    TensorJob,
+    WorkerConfig,
+    WorkerInfo,
+)
 from service.inference.providers import ProviderError
-from service.inference.work import Done, IsLarge, PictureJob, TensorJob
 from service.pictures.decode import ImageError, TooManyPixelsError
-from service.settings import ProviderChoice
 
 _LENGTHS = struct.Struct("<QQ")
 """Bytes of the tree, and of what stands behind it."""
@@ -37,26 +43,9 @@ class WorkerDefectError(RuntimeError):
     """A worker's own code has failed; the message is its traceback."""
 
 
-class Orders(NamedTuple):
-    """What a worker is to load."""
-
-    model_path: Path
-    provider: ProviderChoice
-    threads: int
-    max_batch: int
-
-
-class Started(NamedTuple):
-    """What a worker has loaded."""
-
-    name: str
-    version: str
-    provider: str
-    provider_note: str
-
-
 _RECORDS: Mapping[str, Callable[..., object]] = {
-    record.__name__: record for record in (Orders, Started, PictureJob, TensorJob, IsLarge, Done)
+    record.__name__: record
+    for record in (WorkerConfig, WorkerInfo, PictureJob, TensorJob, NeedsExclusive, BatchResult)
 }
 _ERRORS: Mapping[str, type[Exception]] = {
     error.__name__: error

@@ -15,10 +15,11 @@ from contextlib import suppress
 
 from models.contract import ContractError
 from service.inference.errors import PredictorError
+from service.inference.jobs import WorkerConfig, WorkerInfo
 from service.inference.policy import BUCKETS
 from service.inference.predictor import OnnxPredictor
 from service.inference.providers import ProviderError
-from service.inference.wire import Orders, Started, pack, receive_blocking
+from service.inference.wire import pack, receive_blocking
 from service.inference.work import Work
 
 _NICENESS = 5
@@ -37,21 +38,21 @@ def main() -> None:
     # The service may have gone at any time, for instance because a worker beside this one cannot start: it
     # has said why, and a traceback of each other worker would only hide that.
     with socket.socket(fileno=int(sys.argv[1])) as connection, suppress(EOFError, ConnectionError):
-        orders: Orders = receive_blocking(connection)
+        config: WorkerConfig = receive_blocking(connection)
         try:
-            predictor = load(orders)
+            predictor = load(config)
         except (ContractError, ProviderError, PredictorError) as error:
             connection.sendall(pack(error))
             return
         note = predictor.provider_note
-        connection.sendall(pack(Started(predictor.name, predictor.version, predictor.provider, note)))
+        connection.sendall(pack(WorkerInfo(predictor.name, predictor.version, predictor.provider, note)))
         answer(connection, Work(predictor))
 
 
-def load(orders: Orders) -> OnnxPredictor:
+def load(config: WorkerConfig) -> OnnxPredictor:
     """The predictor, warm for every size of batch that may come."""
-    buckets = tuple(size for size in BUCKETS if size <= orders.max_batch)
-    return OnnxPredictor(orders.model_path, orders.provider, orders.threads, buckets)
+    buckets = tuple(size for size in BUCKETS if size <= config.max_batch)
+    return OnnxPredictor(config.model_path, config.provider, config.threads, buckets)
 
 
 def answer(connection: socket.socket, work: Work) -> None:

@@ -20,7 +20,6 @@ from fastapi import FastAPI
 
 from service.app import create_app
 from service.inference.engine import start_engine
-from service.inference.errors import PredictorError
 from service.monitoring.logs import configure_logs
 from service.ray_serve.proxy import LAYERS, LAYERS_VARIABLE
 from service.settings import find_log_format, load_settings
@@ -33,8 +32,6 @@ _log = logging.getLogger(__name__)
 @serve.ingress()
 class Replica:
     """The app and its engine. Ray Serve runs the app, asks for its health, and drains it before the end."""
-
-    _failure = ""
 
     async def __serve_build_asgi_app__(self) -> FastAPI:
         """Load the model as the settings say, and make the app once it is warm; no request comes before.
@@ -56,18 +53,11 @@ class Replica:
         settings = settings.model_copy(update=share)
         generator = OnnxGenerator(settings.digits_path)
         self._engine = await start_engine(settings)
-        self._engine.watcher.gave_up = self._give_up
         return create_app(self._engine, settings, generator)
 
     async def check_health(self) -> None:
         """Raise PredictorError where the model cannot answer; thrice, and the replica is replaced."""
-        if self._failure:
-            raise PredictorError(self._failure)
         self._engine.check()
-
-    def _give_up(self, why: str) -> None:
-        _log.error("the replica gives up: %s", why)
-        self._failure = why
 
 
 application = Replica.bind()  # type: ignore[attr-defined]  # the decorator adds it

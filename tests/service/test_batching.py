@@ -14,11 +14,13 @@ import numpy as np
 import pytest
 
 from service.inference.errors import OverloadedError, PredictorError, WorkerError
+from service.inference.events import Events, FinishedBatch, Refusal
+from service.inference.jobs import BatchResult, Job, NeedsExclusive, PictureJob, Result, TensorJob
+from service.inference.line import Line, ManyParts, PendingRequest
 from service.inference.loop_clock import LoopClock
 from service.inference.policy import BUCKETS, Policy
-from service.inference.queue import ManyParts, PendingRequest, Queue
-from service.inference.supervisor import Batcher
-from service.inference.work import Done, IsLarge, Job, PictureJob, TensorJob
+from service.inference.queue import RequestQueue
+from service.inference.supervisor import Supervisor, Worker
 from service.pictures.decode import ImageError
 
 PATIENCE_S = 10
@@ -36,21 +38,21 @@ class ScriptedWorker:
     stopped: bool = False
     trouble: Exception | None = None
 
-    async def run(self, jobs: Sequence[Job], patience_s: float) -> Done:
+    async def run(self, jobs: Sequence[Job], timeout_s: float) -> BatchResult:
         if not jobs:
             self.heartbeats += 1
             if self.trouble:
                 raise self.trouble
-            return Done([])
+            return BatchResult([])
         self.batches.append([job.data if isinstance(job, PictureJob) else b"tensor" for job in jobs])
         try:
-            async with asyncio.timeout(patience_s):
+            async with asyncio.timeout(timeout_s):
                 await self.gate.wait()
         except TimeoutError:
             raise WorkerError("it hangs") from None
         if self.trouble:
             raise self.trouble
-        return Done([self.answer(job) if isinstance(job, PictureJob) else {} for job in jobs])
+        return BatchResult([self.answer(job) if isinstance(job, PictureJob) else {} for job in jobs])
 
     async def restart(self) -> None:
         self.restarts += 1
@@ -60,8 +62,57 @@ class ScriptedWorker:
         self.stopped = True
 
 
+@dataclass
+class NotedEvents(Events):
+    """Keeps what it is told."""
+
+    sizes: list[int] = field(default_factory=list)
+    refused: list[Refusal] = field(default_factory=list)
+    deaths: list[str] = field(default_factory=list)
+
+    def on_batch(self, batch: FinishedBatch) -> None:
+        self.sizes.append(batch.size)
+
+    def on_refused(self, reason: Refusal) -> None:
+        self.refused.append(reason)
+
+    def on_worker_death(self, why: str) -> None:
+        self.deaths.append(why)
+
+
+class Batcher:
+    """A queue and the supervisor of its workers, as the engine has them."""
+
+    def __init__(self, workers: Sequence[Worker], policy: Policy) -> None:
+        self.events = NotedEvents()
+        self.clock = LoopClock()
+        self.queue = RequestQueue(policy, self.clock, self.events)
+        self.supervisor = Supervisor(workers, self.queue, policy, self.clock, self.events)
+        self.clock.start()
+        self.queue.start()
+        self.supervisor.start()
+
+    @property
+    def waiting(self) -> int:
+        return len(self.queue)
+
+    async def ask(self, job: Job, **how: Any) -> Result:
+        return await self.queue.ask(job, **how)
+
+    def many_parts(self) -> ManyParts:
+        return self.queue.admit_many()
+
+    def check(self) -> None:
+        self.supervisor.check()
+
+    async def stop(self) -> None:
+        await self.supervisor.stop()
+        await self.queue.stop()
+        self.clock.stop()
+
+
 def picture(name: int | bytes) -> PictureJob:
-    return PictureJob(name if isinstance(name, bytes) else b"%d" % name, "none", 100, 0.0)
+    return PictureJob(name if isinstance(name, bytes) else b"%d" % name, "none", 100)
 
 
 def asked(batcher: Batcher, *names: int | bytes, **how: Any) -> list[asyncio.Task[Any]]:
@@ -76,7 +127,6 @@ async def until(condition: Callable[[], bool]) -> None:
 
 async def started(*workers: ScriptedWorker, **policy: Any) -> Batcher:
     batcher = Batcher(workers, Policy(**{"heartbeat_s": 60, **policy}))
-    batcher.start()
     await asyncio.sleep(0)  # the drivers go to sleep
     return batcher
 
@@ -153,9 +203,7 @@ def test_a_worker_waits_for_company_only_as_long_as_the_policy_says():
 def test_a_full_queue_refuses_at_once_and_takes_again_when_there_is_room():
     async def test() -> None:
         worker = ScriptedWorker()
-        refused: list[str] = []
         batcher = await started(worker, max_waiting=3, max_batch=1)
-        batcher.watcher.refused = refused.append
         many = batcher.many_parts()
         tasks = asked(batcher, 0)
         await until(lambda: len(worker.batches) == 1)
@@ -164,7 +212,7 @@ def test_a_full_queue_refuses_at_once_and_takes_again_when_there_is_room():
         with pytest.raises(OverloadedError, match="3 requests wait") as caught:
             await batcher.ask(picture(4))
         assert caught.value.retry_after_s == 1
-        assert refused == ["queue_full"]
+        assert batcher.events.refused == ["queue_full"]
         tasks += asked(batcher, 5, many=many)  # of a request that was let in before
         worker.gate.set()
         assert await asyncio.gather(*tasks) == [b"0", b"1", b"2", b"3", b"5"]
@@ -228,9 +276,11 @@ def test_a_large_picture_is_asked_again_alone_and_small_ones_keep_a_worker():
         large = {b"L1", b"L2"}
         workers = ScriptedWorker(), ScriptedWorker()
         for worker in workers:
-            worker.answer = lambda job: IsLarge() if job.data in large and not job.alone else job.data
+            worker.answer = lambda job: (
+                NeedsExclusive() if job.data in large and not job.exclusive else job.data
+            )
         batcher = await started(*workers)
-        tasks = asked(batcher, b"L1", b"L2", large=True)
+        tasks = asked(batcher, b"L1", b"L2", exclusive=True)
         await until(lambda: sum(len(worker.batches) for worker in workers) == 1)
         tasks += asked(batcher, 1)
         await until(lambda: all(len(worker.batches) == 1 for worker in workers))
@@ -268,14 +318,12 @@ def test_tensors_share_batches_with_each_other_but_not_with_pictures():
 def test_a_death_loses_no_request_and_the_worker_is_started_again():
     async def test() -> None:
         worker = ScriptedWorker(trouble=WorkerError("a worker ended by signal 9"))
-        deaths: list[str] = []
         batcher = await started(worker)
-        batcher.watcher.died = deaths.append
         worker.gate.set()
         assert await asyncio.gather(*asked(batcher, 0, 1)) == [b"0", b"1"]
         assert worker.batches == [[b"0", b"1"], [b"0"], [b"1"]]  # alone: one of them may be the reason
         assert worker.restarts == 1
-        assert deaths == ["a worker ended by signal 9"]
+        assert batcher.events.deaths == ["a worker ended by signal 9"]
         batcher.check()
         await batcher.stop()
 
@@ -310,12 +358,12 @@ def test_the_more_pictures_are_in_a_batch_the_longer_a_worker_may_take_and_one_a
         waits: list[tuple[int, float]] = []
         answer_batch = worker.run
 
-        async def note(jobs: Sequence[Job], patience_s: float) -> Done:
-            waits.append((len(jobs), patience_s))
-            return await answer_batch(jobs, patience_s)
+        async def note(jobs: Sequence[Job], timeout_s: float) -> BatchResult:
+            waits.append((len(jobs), timeout_s))
+            return await answer_batch(jobs, timeout_s)
 
         worker.run = note  # type: ignore[method-assign]
-        batcher = await started(worker, hang_s=3.0, suspect_s=0.1, large_s=30.0)
+        batcher = await started(worker, hang_s=3.0, suspect_s=0.1, exclusive_s=30.0)
         tasks = asked(batcher, 0)
         await until(lambda: len(worker.batches) == 1)
         tasks += asked(batcher, *range(1, 17))
@@ -410,9 +458,7 @@ def test_deaths_without_end_make_it_not_ready_and_restarts_back_off():
         worker.restart = restart_in_vain  # type: ignore[method-assign]
         worker.gate.set()
         worker.trouble = trouble
-        ends: list[str] = []
         batcher = await started(worker, heartbeat_s=0.001, backoff_s=0.02, max_backoff_s=0.1)
-        batcher.watcher.gave_up = ends.append
         await until(lambda: len(restarts_s) == 8)
         waits_s = [later - sooner for sooner, later in itertools.pairwise(restarts_s)]
         assert all(wait_s >= 0.02 * 2**i - 0.005 for i, wait_s in enumerate(waits_s[:3]))
@@ -421,7 +467,7 @@ def test_deaths_without_end_make_it_not_ready_and_restarts_back_off():
         worker.trouble = None
         assert await batcher.ask(picture(0)) == b"0"
         await until(lambda: _trouble(batcher) == "")
-        assert ends == []
+        assert batcher.supervisor.failure == ""
         await batcher.stop()
 
     run(test)
@@ -431,7 +477,6 @@ def test_it_ends_only_where_no_worker_can_be_started_at_all():
     async def test() -> None:
         workers = ScriptedWorker(), ScriptedWorker()
         starts: Counter[int] = Counter()
-        ends: list[str] = []
 
         def failing(number: int) -> Callable[[], Coroutine[Any, Any, None]]:
             async def fail() -> None:
@@ -444,17 +489,16 @@ def test_it_ends_only_where_no_worker_can_be_started_at_all():
             worker.restart = failing(number)  # type: ignore[method-assign]
             worker.gate.set()
         batcher = await started(*workers, heartbeat_s=0.001, backoff_s=0.001, max_backoff_s=0.001)
-        batcher.watcher.gave_up = ends.append
         workers[0].trouble = WorkerError("it died")
         await until(lambda: starts[0] > 10)
-        assert ends == []  # the other one is there
-        assert await asyncio.gather(*asked(batcher, 0, 1, b"L", large=True)) == [b"0", b"1", b"L"]
+        assert batcher.supervisor.failure == ""  # the other one is there
+        assert await asyncio.gather(*asked(batcher, 0, 1, b"L", exclusive=True)) == [b"0", b"1", b"L"]
         with pytest.raises(PredictorError, match="a worker did not start again: the file has gone"):
             batcher.check()
         workers[1].trouble = WorkerError("it died")
-        await until(lambda: bool(ends))
+        await until(lambda: bool(batcher.supervisor.failure))
         assert starts[1] == 3
-        assert ends[0] == "a worker did not start again: the file has gone"
+        assert batcher.supervisor.failure == "a worker did not start again: the file has gone"
         await batcher.stop()
 
     run(test)
@@ -477,12 +521,12 @@ def test_who_waits_while_no_worker_is_there_is_told_so_after_the_deadline():
     run(test)
 
 
-@pytest.mark.parametrize("large", [False, True])
-def test_a_stall_of_the_loop_costs_no_request_its_deadline(large):
+@pytest.mark.parametrize("exclusive", [False, True])
+def test_a_stall_of_the_loop_costs_no_request_its_deadline(exclusive):
     async def test() -> None:
         worker = ScriptedWorker()
         batcher = await started(worker, deadline_s=0.3, suspect_s=0.3, max_batch=1)
-        tasks = asked(batcher, 0, 1, large=large)
+        tasks = asked(batcher, 0, 1, exclusive=exclusive)
         await until(lambda: len(worker.batches) == 1)
         time.sleep(0.6)
         for _ in range(5):
@@ -500,11 +544,11 @@ def test_single_requests_go_before_the_parts_of_one_with_many_which_get_on_never
         worker = ScriptedWorker()
         batcher = await started(worker, max_batch=1, deadline_s=60)
         many, other = batcher.many_parts(), batcher.many_parts()
-        tasks = asked(batcher, b"a0", large=True, many=many)
+        tasks = asked(batcher, b"a0", exclusive=True, many=many)
         await until(lambda: len(worker.batches) == 1)
-        tasks += asked(batcher, b"a1", b"a2", b"a3", large=True, many=many)
-        tasks += asked(batcher, b"b0", b"b1", large=True, many=other)
-        tasks += asked(batcher, b"L0", b"L1", large=True)
+        tasks += asked(batcher, b"a1", b"a2", b"a3", exclusive=True, many=many)
+        tasks += asked(batcher, b"b0", b"b1", exclusive=True, many=other)
+        tasks += asked(batcher, b"L0", b"L1", exclusive=True)
         await until(lambda: batcher.waiting == 7)
         worker.gate.set()
         await asyncio.gather(*tasks)
@@ -513,10 +557,10 @@ def test_single_requests_go_before_the_parts_of_one_with_many_which_get_on_never
         worker.gate.clear()
         batcher = await started(worker, max_batch=1, deadline_s=0.5, hang_s=60)  # a part's turn is 0.1 s
         del worker.batches[:]
-        tasks = asked(batcher, b"L0", large=True)
+        tasks = asked(batcher, b"L0", exclusive=True)
         await until(lambda: len(worker.batches) == 1)
-        tasks += asked(batcher, b"a0", b"a1", large=True, many=batcher.many_parts())
-        tasks += asked(batcher, b"L1", b"L2", large=True)
+        tasks += asked(batcher, b"a0", b"a1", exclusive=True, many=batcher.many_parts())
+        tasks += asked(batcher, b"L1", b"L2", exclusive=True)
         await asyncio.sleep(0.25)
         worker.gate.set()
         await asyncio.gather(*tasks)
@@ -528,17 +572,17 @@ def test_single_requests_go_before_the_parts_of_one_with_many_which_get_on_never
 
 def test_no_two_parts_go_before_a_single_request_however_long_each_takes():
     async def test() -> None:
-        queue = Queue(LoopClock(), part_turn_s=0.0)
+        line = Line(LoopClock(), part_turn_s=0.0)
         many = ManyParts(0.0)
         for name, parts in ((b"S", None), (b"p", many)):
             for _ in range(4):
                 result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-                queue.append(PendingRequest(picture(name), result, 0.0, many=parts))
-        taken = [request for _ in range(8) for request in queue.take(1)]
+                line.append(PendingRequest(picture(name), result, 0.0, many=parts))
+        taken = [request for _ in range(8) for request in line.take(1)]
         assert b"".join(request.job.data for request in taken if isinstance(request.job, PictureJob)) == (
             b"SpSpSpSp"
         )
-        assert len(queue) == 0
+        assert len(line) == 0
 
     run(test)
 
@@ -547,13 +591,13 @@ def test_with_three_workers_one_is_kept_for_single_large_pictures_and_one_for_sm
     async def test() -> None:
         workers = ScriptedWorker(), ScriptedWorker(), ScriptedWorker()
         batcher = await started(*workers)
-        tasks = asked(batcher, b"a0", b"a1", large=True, many=batcher.many_parts())
+        tasks = asked(batcher, b"a0", b"a1", exclusive=True, many=batcher.many_parts())
 
         def at_work() -> list[bytes]:
             return sorted(worker.batches[-1][0] for worker in workers if worker.batches)
 
         await until(lambda: at_work() == [b"a0"])
-        tasks += asked(batcher, b"L0", b"L1", large=True)
+        tasks += asked(batcher, b"L0", b"L1", exclusive=True)
         await until(lambda: at_work() == [b"L0", b"a0"])
         tasks += asked(batcher, b"s")
         await until(lambda: at_work() == [b"L0", b"a0", b"s"])
@@ -570,9 +614,9 @@ def test_the_deadline_of_a_request_with_many_parts_counts_from_its_last_progress
         worker = ScriptedWorker()
         answer_batch = worker.run
 
-        async def take_long(jobs: Sequence[Job], patience_s: float) -> Done:
+        async def take_long(jobs: Sequence[Job], timeout_s: float) -> BatchResult:
             await asyncio.sleep(0.25)  # four of them take far longer than the deadline
-            return await answer_batch(jobs, patience_s)
+            return await answer_batch(jobs, timeout_s)
 
         worker.run = take_long  # type: ignore[method-assign]
         worker.gate.set()
@@ -610,12 +654,10 @@ def test_a_defect_of_a_worker_reaches_who_asked_and_nobody_hangs():
 def test_a_batch_is_told_of_for_metrics():
     async def test() -> None:
         worker = ScriptedWorker()
-        sizes: list[int] = []
         batcher = await started(worker)
-        batcher.watcher.batch = lambda batch: sizes.append(batch.size)
         worker.gate.set()
         await asyncio.gather(*asked(batcher, 0, 1, 2))
-        assert sum(sizes) == 3
+        assert sum(batcher.events.sizes) == 3
         await batcher.stop()
 
     run(test)

@@ -22,8 +22,9 @@ from service.bulk.journal import Part, folder_of
 from service.bulk.rows import FileLimits, RowMaker, read_file
 from service.bulk.run import Run
 from service.bulk.threads import ModelThreads
+from service.inference.jobs import PictureJob
 from service.inference.predictor import OnnxPredictor
-from service.inference.work import PictureJob, Work
+from service.inference.work import Work
 from service.pictures.decode import ImageError
 from tests.service.bulk_runs import COLUMNS, PATIENCE_S, ROOT, make_pictures, picture, read_table
 from tests.service.fakes import BlobPredictor, encode
@@ -97,7 +98,7 @@ def test_rows_of_the_committed_model_are_the_answers_of_the_service(tmp_path, ba
     found = [json.loads(row.to_json()) for row in rows]
 
     def served(*together: str) -> list[dict]:
-        jobs = [PictureJob(Path(path).read_bytes(), "none", 25_000_000, 0.0, alone=True) for path in together]
+        jobs = [PictureJob(Path(path).read_bytes(), "none", 25_000_000, exclusive=True) for path in together]
         answers = [json.loads(answer) for answer in work(jobs).results if isinstance(answer, bytes)]
         return [{"path": path, **flat(answer)} for path, answer in zip(together, answers, strict=True)]
 

@@ -217,7 +217,7 @@ def test_the_pictures_of_a_batch_share_each_round():
         bright_square(1000, 1000, 100, 600, 100),  # two, and a closer one
         bright_square(200, 200, 50, 50, 60, ink=100),  # presence under 1/2: nine windows, none surer
     ]
-    looked = look_at(predictor, decoded(pictures), alone=True)
+    looked = look_at(predictor, decoded(pictures), exclusive=True)
     assert predictor.batches == [5, 10]
     assert looked.frames == 15
     boxes = [
@@ -235,14 +235,14 @@ def test_who_is_not_alone_gets_no_search():
         bright_square(300, 300, 20, 30, 20),
         np.zeros((9, 200), np.uint8),
     ]
-    best = look_at(predictor, decoded(pictures), alone=False).best
+    best = look_at(predictor, decoded(pictures), exclusive=False).best
     assert [one is not None for one in best] == [False, True, False]
     assert predictor.batches == [4, 1]
 
 
 def test_of_a_picture_that_was_decoded_at_half_its_size_lengths_are_those_of_what_was_posted():
     grey = bright_square(1000, 1000, 100, 600, 100)
-    (best,) = look_at(BlobPredictor(), [Picture(grey, 2000, 2000)], alone=True).best
+    (best,) = look_at(BlobPredictor(), [Picture(grey, 2000, 2000)], exclusive=True).best
     assert best is not None
     box = best.placement.box_in_picture(Box(*best.prediction.box.tolist()))
     assert box == pytest.approx((200, 1200, 200, 200), abs=6)
@@ -250,13 +250,13 @@ def test_of_a_picture_that_was_decoded_at_half_its_size_lengths_are_those_of_wha
 
 def test_a_search_takes_no_larger_calls_than_a_usual_batch():
     predictor = BlobPredictor()
-    look_at(predictor, decoded([np.zeros((300, 300), np.uint8)] * 4), alone=True)
+    look_at(predictor, decoded([np.zeros((300, 300), np.uint8)] * 4), exclusive=True)
     assert predictor.batches == [8, 16, 16, 4, 4]
 
 
 def test_no_pictures_ask_no_model():
     predictor = BlobPredictor()
-    looked = look_at(predictor, [], alone=True)
+    looked = look_at(predictor, [], exclusive=True)
     assert (looked.best, looked.frames) == ([], 0)
     assert predictor.batches == []
 

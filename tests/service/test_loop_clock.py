@@ -65,6 +65,7 @@ def test_what_came_during_a_stall_is_read_before_anybody_is_told_that_its_time_i
         async def send(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             writer.write(b"answer")
             await writer.drain()
+            writer.close()
 
         server = await asyncio.start_server(send, "127.0.0.1", 0)
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())

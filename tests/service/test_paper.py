@@ -13,8 +13,9 @@ from PIL import Image
 
 from models.contract import MODEL_PATH, load_contract
 from models.digits_contract import DIGITS_PATH
+from service.inference.jobs import PictureJob
 from service.inference.predictor import OnnxPredictor
-from service.inference.work import PictureJob, Work
+from service.inference.work import Work
 from service.synthesis.generator import OnnxGenerator
 from tests.service.fakes import encode
 
@@ -48,7 +49,7 @@ def on_paper(
 def answers(work: Work, pictures: list[bytes]) -> list[dict]:
     found = []
     for picture in pictures:
-        (result,) = work([PictureJob(picture, "none", 24_000_000, 0.0, alone=True)]).results
+        (result,) = work([PictureJob(picture, "none", 24_000_000, exclusive=True)]).results
         assert isinstance(result, bytes)
         found.append(json.loads(result))
     return found

@@ -16,24 +16,31 @@ import pytest
 
 from models.contract import ContractError
 from service.inference.errors import PredictorError, WorkerError
+from service.inference.jobs import (
+    BatchResult,
+    Job,
+    NeedsExclusive,
+    PictureJob,
+    TensorJob,
+    WorkerConfig,
+    WorkerInfo,
+)
 from service.inference.loop_clock import LoopClock
 from service.inference.process import WorkerProcess
 from service.inference.wire import (
-    Orders,
-    Started,
     WireError,
     WorkerDefectError,
     pack,
     receive,
     receive_blocking,
 )
-from service.inference.work import Done, IsLarge, Job, PictureJob, TensorJob, Work
+from service.inference.work import Work
 from service.pictures.decode import ImageError, TooManyPixelsError
 from tests.service.fakes import BlobPredictor, encode
 
-PICTURE = PictureJob(b"\x00\xff", "none", 100, 1.5)
+PICTURE = PictureJob(b"\x00\xff", "none", 100, waited_s=1.5)
 SCENES = TensorJob(np.arange(20_000, dtype=np.uint8).reshape(2, 1, 100, 100), ("box", "glimpse"))
-ORDERS = Orders(Path("a/model.onnx"), "cpu", 1, 16)
+ORDERS = WorkerConfig(Path("a/model.onnx"), "cpu", 1, 16)
 
 
 def sent(data: bytes) -> Any:
@@ -57,9 +64,9 @@ def message(tree: object, behind: bytes = b"") -> bytes:
     "told",
     [
         ORDERS,
-        Started("ü", "1", "CPU", ""),
-        [PICTURE, PICTURE._replace(alone=True, data=b"")],
-        Done([b"{}", IsLarge(), b""], 0.5, 0.0, 1e-9),
+        WorkerInfo("ü", "1", "CPU", ""),
+        [PICTURE, PICTURE._replace(exclusive=True, data=b"")],
+        BatchResult([b"{}", NeedsExclusive(), b""], 0.5, 0.0, 1e-9),
         [],
     ],
 )
@@ -77,7 +84,7 @@ def test_arrays_arrive_as_they_were():
     assert job.names == SCENES.names
     np.testing.assert_array_equal(job.scenes, SCENES.scenes)
     box = np.array([[1.5, -2], [np.inf, 0]], np.float32)[:, ::-1]
-    done = sent(pack(Done([{"box": box}])))
+    done = sent(pack(BatchResult([{"box": box}])))
     np.testing.assert_array_equal(done.results[0]["box"], box)
     assert done.results[0]["box"].dtype == np.float32
 
@@ -111,8 +118,8 @@ DEEP = b'["list",' * 900 + b"0" + b"]" * 900
         struct.pack("<Q", len(PICKLED)) + PICKLED + bytes(100),
         struct.pack("<QQ", 2**62, 2**62),
         message(["os.system", "true"]),
-        message(["Done"]),
-        message(["Done", *["list"] * 9]),
+        message(["BatchResult"]),
+        message(["BatchResult", *["list"] * 9]),
         message([]),
         message([["list"]]),
         message(["bytes", 5], b"1234"),
@@ -134,20 +141,20 @@ def test_what_is_no_message_is_refused_and_never_run(data):
     ("jobs", "answer"),
     [
         ([PICTURE], ["a list"]),
-        ([PICTURE], Started("a", "b", "c", "d")),
-        ([PICTURE], Done([])),
-        ([PICTURE], Done([b"", b""])),
-        ([PICTURE], Done([{}])),
-        ([PICTURE], Done(["text"])),  # type: ignore[list-item]
-        ([PICTURE], Done("text")),  # type: ignore[arg-type]
-        ([PICTURE], Done([b""], "slow")),  # type: ignore[arg-type]
-        ([PICTURE], Done([b""], looks=-1)),
-        ([PICTURE], Done([b""], looks=0.5)),  # type: ignore[arg-type]
-        ([PICTURE._replace(alone=True)], Done([IsLarge()])),
-        ([SCENES], Done([b""])),
-        ([SCENES], Done([{"box": np.zeros((2, 4), np.float32)}])),
-        ([SCENES], Done([{name: np.zeros((3, 4), np.float32) for name in SCENES.names}])),
-        ([SCENES], Done([{name: np.zeros((2, 4), np.float64) for name in SCENES.names}])),
+        ([PICTURE], WorkerInfo("a", "b", "c", "d")),
+        ([PICTURE], BatchResult([])),
+        ([PICTURE], BatchResult([b"", b""])),
+        ([PICTURE], BatchResult([{}])),
+        ([PICTURE], BatchResult(["text"])),  # type: ignore[list-item]
+        ([PICTURE], BatchResult("text")),  # type: ignore[arg-type]
+        ([PICTURE], BatchResult([b""], "slow")),  # type: ignore[arg-type]
+        ([PICTURE], BatchResult([b""], looks=-1)),
+        ([PICTURE], BatchResult([b""], looks=0.5)),  # type: ignore[arg-type]
+        ([PICTURE._replace(exclusive=True)], BatchResult([NeedsExclusive()])),
+        ([SCENES], BatchResult([b""])),
+        ([SCENES], BatchResult([{"box": np.zeros((2, 4), np.float32)}])),
+        ([SCENES], BatchResult([{name: np.zeros((3, 4), np.float32) for name in SCENES.names}])),
+        ([SCENES], BatchResult([{name: np.zeros((2, 4), np.float64) for name in SCENES.names}])),
     ],
 )
 def test_an_answer_to_something_else_costs_the_worker(jobs, answer):
@@ -167,7 +174,7 @@ def test_the_answers_of_the_workers_own_code_are_taken():
     picture = PICTURE._replace(data=encode(np.zeros((100, 100), np.uint8)), max_pixels=10**6)
     large = picture._replace(data=encode(np.zeros((1000, 1000), np.uint8)))
     pictures: list[Job] = [picture, PICTURE, large]
-    batches: tuple[list[Job], ...] = (pictures, [large._replace(alone=True)], [SCENES], [])
+    batches: tuple[list[Job], ...] = (pictures, [large._replace(exclusive=True)], [SCENES], [])
     for jobs in batches:
         done = asyncio.run(ask_a_liar(jobs, pack(work(jobs))))
         assert len(done.results) == len(jobs)
@@ -175,12 +182,16 @@ def test_the_answers_of_the_workers_own_code_are_taken():
 
 def test_the_answer_of_an_honest_worker_is_taken():
     outputs = {name: np.zeros((2, 4), np.float32) for name in SCENES.names}
-    for jobs, answer in (([PICTURE], Done([IsLarge()])), ([SCENES], Done([outputs])), ([], Done([]))):
+    for jobs, answer in (
+        ([PICTURE], BatchResult([NeedsExclusive()])),
+        ([SCENES], BatchResult([outputs])),
+        ([], BatchResult([])),
+    ):
         found = asyncio.run(ask_a_liar(jobs, pack(answer)))
         assert len(found.results) == len(answer.results)
 
 
-async def ask_a_liar(jobs: Sequence[Job], answer: bytes) -> Done:
+async def ask_a_liar(jobs: Sequence[Job], answer: bytes) -> BatchResult:
     """Ask a worker process that gives this answer, whatever it is asked."""
     ours, theirs = socket.socketpair()
     clock = LoopClock()

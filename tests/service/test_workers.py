@@ -22,8 +22,9 @@ import numpy as np
 import pytest
 
 from models.contract import sidecar_path
+from service.inference.jobs import WorkerConfig
 from service.inference.process import _waited_for_a_core_s
-from service.inference.wire import Orders, pack
+from service.inference.wire import pack
 from tests.service.fakes import encode
 from tests.service.proxy import Backend, Proxy, read_message
 from tests.service.test_server import PATIENCE_S, server
@@ -75,7 +76,7 @@ def test_a_worker_whose_service_has_gone_ends_without_a_word(model, model_path, 
     path = model_path if model == "the real one" else tmp_path / "none.onnx"
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        ours.sendall(pack(Orders(path, provider="cpu", threads=1, max_batch=1)))
+        ours.sendall(pack(WorkerConfig(path, provider="cpu", threads=1, max_batch=1)))
         worker = subprocess.Popen(
             [sys.executable, "-m", "service.inference.worker", str(theirs.fileno())],
             pass_fds=(theirs.fileno(),),

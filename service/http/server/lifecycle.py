@@ -14,7 +14,7 @@ from service.inference.engine import Engine
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server with a greeting, a stop in two steps, and an end where the workers give up.
+    """uvicorn's server with a greeting, a stop in two steps, and an end when no worker can be started.
 
     On SIGTERM the service is not ready at once, but goes on answering for `drain_s`: whoever balances load
     over several services sees it and sends no more. Then it takes no new connections, answers what is running
@@ -25,12 +25,10 @@ class Server(uvicorn.Server):
         self, config: uvicorn.Config, engine: Engine, greet: Callable[[], None], drain_s: float
     ) -> None:
         super().__init__(config)
-        self.failure = ""
         self._engine = engine
         self._greet = greet
         self._drain_s = drain_s
         self._stop_at_s: float | None = None
-        engine.watcher.gave_up = self._give_up
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """As uvicorn's; then the greeting."""
@@ -49,8 +47,5 @@ class Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """As uvicorn's, ten times a second; true when it is time to stop."""
         stop = await super().on_tick(counter)
-        return stop or (self._stop_at_s is not None and monotonic() >= self._stop_at_s)
-
-    def _give_up(self, why: str) -> None:
-        self.failure = why
-        self.should_exit = True
+        drained = self._stop_at_s is not None and monotonic() >= self._stop_at_s
+        return stop or drained or bool(self._engine.failure)
