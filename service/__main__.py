@@ -19,7 +19,7 @@ from service import __version__
 from service.app import create_app
 from service.http.server.lifecycle import Server
 from service.http.server.protocol import guarded_protocol
-from service.http.server.shedding import Shed
+from service.http.server.shedding import LoadShedder
 from service.inference.engine import start_engine
 from service.inference.errors import PredictorError, WorkerError
 from service.inference.providers import ProviderError
@@ -94,7 +94,9 @@ async def _serve(settings: Settings, listener: socket.socket) -> str:
     app = create_app(engine, settings, generator)
     # With a line in the log for every request, every request goes through the app.
     shared = bool(settings.cors_origins)
-    shed = None if settings.access_log else Shed(app.state.gates, app.state.metrics, shared=shared)
+    shed_load = (
+        None if settings.access_log else LoadShedder(app.state.gates, app.state.metrics, shared=shared)
+    )
     config = uvicorn.Config(
         app,
         log_config=None,  # its loggers are as all others are (logs.py)
@@ -102,7 +104,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> str:
         server_header=False,
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=list(settings.trusted_proxies),
-        http=guarded_protocol(settings.head_timeout_s, shed),
+        http=guarded_protocol(settings.head_timeout_s, shed_load),
         ws="none",
         timeout_keep_alive=75,  # longer than most proxies: who closes first may meet a request on its way
         timeout_graceful_shutdown=math.ceil(settings.grace_s),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from time import perf_counter
 from typing import Annotated
 
@@ -15,51 +14,34 @@ from fastapi import FastAPI, Query, Request, Response
 
 from scenes.digits import Digits
 from service.docs_page.reference import add_reference
-from service.http.direct import DirectRoute
-from service.http.errors import add_error_handlers
-from service.http.headers import PICTURE_POLICY
+from service.http.direct import DirectRoute, Endpoint
+from service.http.errors import ErrorAnswers, add_error_handlers
 from service.http.keys import read_keys
 from service.http.middleware import LayeredApp
 from service.http.problems import documented
 from service.http.uploads import BodyLimits, read_image, read_images
-from service.inference.answer import data_uri, model_of, png, to_json
+from service.inference.answer import model_of, to_json
 from service.inference.engine import Engine
-from service.inference.errors import OverloadedError
 from service.monitoring.engine_events import EngineEvents
 from service.monitoring.metrics import Metrics, add_metrics
-from service.openapi import BINARY, ONE_IMAGE, TAGS, add_openapi, many_images
+from service.openapi import ONE_IMAGE, TAGS, add_openapi, many_images
 from service.page.files import add_page
-from service.queries import (
-    PredictQuery,
-    SceneAnswerQuery,
-    SceneQuery,
-    SourceName,
-    SynthesizeQuery,
-    refuse_repeats,
-)
+from service.queries import PredictQuery, SourceName, refuse_repeats
 from service.schemas import (
     AliveAnswer,
     ErrorAnswer,
-    PredictedSceneAnswer,
     PredictionAnswer,
     ReadyAnswer,
 )
 from service.settings import Settings
 from service.synthesis.handwriting import DigitSource, GeneratedDigits, Generator, MnistDigits
 from service.synthesis.limiter import SynthesisLimiter
-from service.synthesis.synthesize import Scene, Synthesizer
+from service.synthesis.routes import PATHS, add_synthesis
+from service.synthesis.synthesize import Synthesizer
 from service.v2.infer import Served
 from service.v2.routes import add_open_inference
 
-_NOT_KEPT = {"Cache-Control": "no-store"}  # without a seed, each scene is another
-
-
-class _JSON(Response):
-    media_type = "application/json"
-
-
-class _PNG(Response):
-    media_type = "image/png"
+_JSON = "application/json"
 
 
 def create_app(
@@ -89,11 +71,15 @@ def create_app(
         async with engine.running(EngineEvents(metrics)):
             yield
 
+    errors = ErrorAnswers(metrics)
+    limits = BodyLimits.of(settings)
+    predict = _predict_endpoint(engine, metrics, limits)
     keys = read_keys(settings)
     app = LayeredApp(
         settings,
         metrics,
         keys,
+        DirectRoute("/predict", predict, errors),
         lifespan=lifespan,
         title="Glimpse",
         version=engine.version,
@@ -107,41 +93,43 @@ def create_app(
         docs_url=None,  # their scripts would come from another host; add_reference writes one without
         redoc_url=None,
     )
-    add_error_handlers(app, metrics)
-    _add_prediction(app, engine, metrics, BodyLimits.of(settings))
+    add_error_handlers(app, errors)
+    _add_predictions(app, engine, predict, limits)
     sources: dict[SourceName, DigitSource] = {
         "generated": GeneratedDigits(generator),
         "mnist": MnistDigits(mnist),
     }
     limiter = SynthesisLimiter()
-    _add_synthesis(app, engine, metrics, Synthesizer(sources), limiter)
-    # The load shedder asks them before the app is asked (shedding.py).
+    add_synthesis(app, engine, metrics, Synthesizer(sources), limiter)
+    # The load shedder asks these before it lets a request into the app (http/server/shedding.py).
     app.state.gates = {("POST", "/predict"): engine.is_full} | {
-        ("GET", path): limiter.is_flooded for path in ("/synthesize", "/synthesize/json")
+        ("GET", path): limiter.is_flooded for path in PATHS
     }
     _add_health(app, engine)
     if settings.metrics:
         add_metrics(app, metrics)
-    _add_open_inference(app, engine, settings)
+    _add_open_inference(app, engine, limits)
     add_page(app)
     add_reference(app)
     add_openapi(app, head_timeout_s=settings.head_timeout_s, needs_key=bool(keys))
     return app
 
 
-def _add_prediction(app: FastAPI, engine: Engine, metrics: Metrics, limits: BodyLimits) -> None:
+def _predict_endpoint(engine: Engine, metrics: Metrics, limits: BodyLimits) -> Endpoint:
     async def predict(request: Request, query: Annotated[PredictQuery, Query()]) -> Response:
         """Label, box, attention and what the classifier saw. Pictures of any size, mode and polarity."""
+        refuse_repeats(request.scope["query_string"])
         start = perf_counter()
         data = await read_image(request, limits)
         metrics.stage("body", perf_counter() - start)
-        return _JSON(await engine.answer(data, query.maps))
+        return Response(await engine.answer(data, query.maps), media_type=_JSON)
 
-    app.router.add_api_route(
+    return predict
+
+
+def _add_predictions(app: FastAPI, engine: Engine, predict: Endpoint, limits: BodyLimits) -> None:
+    app.post(
         "/predict",
-        predict,
-        methods=["POST"],
-        route_class_override=DirectRoute,
         operation_id="predict",
         tags=["predictions"],
         summary="Find and read the digit in a picture",
@@ -149,7 +137,7 @@ def _add_prediction(app: FastAPI, engine: Engine, metrics: Metrics, limits: Body
         response_description="What the model says of the picture.",
         responses=documented(400, 408, 413, 415, 422, 503),
         openapi_extra={"requestBody": ONE_IMAGE},
-    )
+    )(predict)
 
     @app.post(
         "/predict/batch",
@@ -173,67 +161,7 @@ def _add_prediction(app: FastAPI, engine: Engine, metrics: Metrics, limits: Body
             orjson.Fragment(answer) if isinstance(answer, bytes) else {"detail": str(answer)}
             for answer in answers
         ]
-        return _JSON(to_json(whole))
-
-
-def _add_synthesis(
-    app: FastAPI, engine: Engine, metrics: Metrics, synthesizer: Synthesizer, limiter: SynthesisLimiter
-) -> None:
-    def draw_scene(query: SceneQuery) -> tuple[Scene, bytes]:
-        scene = synthesizer.make(query)
-        return scene, png(scene.picture)
-
-    async def make_scene(query: SceneQuery) -> tuple[Scene, bytes]:
-        try:
-            return await limiter.run(partial(draw_scene, query))
-        except OverloadedError:
-            metrics.rejected("queue_full")
-            raise
-
-    async def tell_scene(scene: Scene, picture: bytes, *, predict: bool) -> Response:
-        answer = {"image": data_uri(picture), "truth": scene.truth, "parameters": scene.parameters}
-        if predict:
-            answer["prediction"] = orjson.Fragment(await engine.answer(picture, "array"))
-        return _JSON(to_json(answer), headers=_NOT_KEPT)
-
-    @app.get(
-        "/synthesize",
-        operation_id="synthesize",
-        tags=["scenes"],
-        summary="Make a scene",
-        response_class=_PNG,
-        response_description="The scene.",
-        responses={
-            200: {"content": {"image/png": {"schema": BINARY}}},
-            **documented(409, 422, 503, body=False),
-        },
-    )
-    async def synthesize(request: Request, query: Annotated[SynthesizeQuery, Query()]) -> Response:
-        """A 100 x 100 px scene of digits that nobody wrote; what is not given is drawn from the seed.
-
-        With `format=json` the answer is that of `/synthesize/json`. One scene is made at a time and few
-        requests may wait for it: the others get a 503 with `Retry-After`.
-        """
-        refuse_repeats(request.scope["query_string"])
-        scene, picture = await make_scene(query)
-        if query.format == "json":
-            return await tell_scene(scene, picture, predict=query.predict)
-        return _PNG(picture, headers={**_NOT_KEPT, "Content-Security-Policy": PICTURE_POLICY})
-
-    @app.get(
-        "/synthesize/json",
-        operation_id="synthesize_json",
-        tags=["scenes"],
-        summary="Make a scene and tell what it shows",
-        response_model=PredictedSceneAnswer,
-        response_description="The scene, its truth and what it was made with.",
-        responses=documented(409, 422, 503, body=False),
-    )
-    async def synthesize_json(request: Request, query: Annotated[SceneAnswerQuery, Query()]) -> Response:
-        """The scene of `/synthesize` as JSON, with the truth; one seed is one scene in both."""
-        refuse_repeats(request.scope["query_string"])
-        scene, picture = await make_scene(query)
-        return await tell_scene(scene, picture, predict=query.predict)
+        return Response(to_json(whole), media_type=_JSON)
 
 
 def _add_health(app: FastAPI, engine: Engine) -> None:
@@ -247,7 +175,7 @@ def _add_health(app: FastAPI, engine: Engine) -> None:
     )
     async def alive() -> Response:
         """Answers as long as the process takes requests at all."""
-        return _JSON(to_json({"status": "alive"}))
+        return Response(to_json({"status": "alive"}), media_type=_JSON)
 
     @app.get(
         "/readyz",
@@ -265,10 +193,10 @@ def _add_health(app: FastAPI, engine: Engine) -> None:
         second is not ready, nor is a service that has been told to stop.
         """
         engine.check()
-        return _JSON(to_json({"status": "ready", "model": model_of(engine)}))
+        return Response(to_json({"status": "ready", "model": model_of(engine)}), media_type=_JSON)
 
 
-def _add_open_inference(app: FastAPI, engine: Engine, settings: Settings) -> None:
+def _add_open_inference(app: FastAPI, engine: Engine, limits: BodyLimits) -> None:
     limiter = anyio.CapacityLimiter(2 * (os.cpu_count() or 1))
     model = Served(engine.name, engine.version, engine.infer, engine.check)
-    add_open_inference(app, model, BodyLimits.of(settings), limiter)
+    add_open_inference(app, model, limits, limiter)

@@ -1,4 +1,4 @@
-"""Error handlers: each error becomes a status and a problem with a sentence in `detail`, and is counted."""
+"""Each error becomes one answer: a status and a problem with a sentence in `detail`; refusals are counted."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.types import Scope
 
 from scenes.mnist import DigitsUnavailableError
 from service.http.problems import error_body
@@ -26,6 +27,12 @@ class RequestError(Exception):
         self.headers = headers or {}
 
 
+EXPECTED_ERRORS = (
+    *(RequestError, RequestValidationError, QueryError, ImageError, DigitsUnavailableError),
+    *(PredictorError, HTTPException, ClientDisconnect),
+)
+"""The errors that a request can meet; any other is a defect of the service."""
+
 _REJECTIONS: dict[int, Rejection] = {
     408: "body_time",
     413: "body_limit",
@@ -34,76 +41,79 @@ _REJECTIONS: dict[int, Rejection] = {
 }
 
 
-def add_error_handlers(app: FastAPI, metrics: Metrics) -> None:
-    """Answer every error that a request can meet with its status and a sentence, and count it."""
+class ErrorAnswers:
+    """Answers errors, and counts those that are refusals."""
 
-    @app.exception_handler(RequestError)
-    async def answer_request_error(request: Request, error: RequestError) -> Response:
-        if error.status in _REJECTIONS:
-            metrics.rejected(_REJECTIONS[error.status])
-        # Behind a body that did not come in time, no other request can begin.
-        headers = error.headers | ({"Connection": "close"} if error.status == 408 else {})
-        return error_response(request.scope["path"], error.status, error.detail, headers)
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
 
-    @app.exception_handler(RequestValidationError)
-    async def answer_validation_error(request: Request, error: RequestValidationError) -> Response:
-        metrics.rejected("request")
-        # FastAPI's own handler echoes the input, and fails on bytes that are not UTF-8 and on NaN.
-        messages = [str(problem["msg"]).removeprefix("Value error, ") for problem in error.errors()]
-        return error_response(request.scope["path"], 422, "; ".join(messages))
+    def answer(self, scope: Scope, error: Exception) -> Response:
+        """The answer to a request that has met an error."""
+        path: str = scope["path"]
+        match error:
+            case RequestError():
+                if error.status in _REJECTIONS:
+                    self._metrics.rejected(_REJECTIONS[error.status])
+                # No other request can begin behind a body that did not come in time.
+                close = {"Connection": "close"} if error.status == 408 else {}
+                return error_response(path, error.status, error.detail, error.headers | close)
+            case RequestValidationError():
+                self._metrics.rejected("request")
+                # FastAPI's own handler echoes the input, and fails on bytes that are not UTF-8 and on NaN.
+                messages = [str(each["msg"]).removeprefix("Value error, ") for each in error.errors()]
+                return error_response(path, 422, "; ".join(messages))
+            case QueryError():
+                self._metrics.rejected("request")
+                return error_response(path, 422, str(error))
+            case TooManyPixelsError():
+                self._metrics.rejected("pixel_limit")
+                return error_response(path, 413, str(error))
+            case ImageError():
+                self._metrics.rejected("image")
+                return error_response(path, 422, str(error))
+            case DigitsUnavailableError():
+                # Not 503: to ask again does not help, and a service that never had MNIST is well.
+                return error_response(path, 409, str(error))
+            case OverloadedError():
+                return error_response(path, 503, str(error), {"Retry-After": str(error.retry_after_s)})
+            case PredictorError():
+                # Nothing is logged for each request: the engine has logged what is wrong.
+                return error_response(path, 503, str(error))
+            case HTTPException():
+                return _answer_unknown_call(scope, error)
+            case ClientDisconnect():
+                # Nobody reads this; without it the log would show a failure of the service.
+                return Response(status_code=400)
+        return error_response(path, 500, "the service has failed; this is a defect of its own")
 
-    @app.exception_handler(QueryError)
-    async def answer_query_error(request: Request, error: QueryError) -> Response:
-        metrics.rejected("request")
-        return error_response(request.scope["path"], 422, str(error))
 
-    @app.exception_handler(ImageError)
-    async def answer_image_error(request: Request, error: ImageError) -> Response:
-        too_large = isinstance(error, TooManyPixelsError)
-        metrics.rejected("pixel_limit" if too_large else "image")
-        return error_response(request.scope["path"], 413 if too_large else 422, str(error))
+def add_error_handlers(app: FastAPI, errors: ErrorAnswers) -> None:
+    """Let an app answer every error so; behind the answer to a defect it raises the defect again."""
 
-    @app.exception_handler(DigitsUnavailableError)
-    async def answer_no_digits(request: Request, error: DigitsUnavailableError) -> Response:
-        # No 503: to ask again does not help, and a service that never had MNIST is well.
-        return error_response(request.scope["path"], 409, str(error))
+    async def answer(request: Request, error: Exception) -> Response:
+        return errors.answer(request.scope, error)
 
-    @app.exception_handler(PredictorError)
-    async def answer_unavailable(request: Request, error: PredictorError) -> Response:
-        # Not a line for each: the engine has logged what is wrong, and a full queue is no wrong at all.
-        headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, OverloadedError) else {}
-        return error_response(request.scope["path"], 503, str(error), headers)
+    for kind in (*EXPECTED_ERRORS, Exception):
+        app.add_exception_handler(kind, answer)
 
-    @app.exception_handler(HTTPException)
-    async def answer_unknown_call(request: Request, error: HTTPException) -> Response:
-        path, method = request.scope["path"], request.scope["method"]
-        headers = dict(error.headers or {})
-        detail = error.detail
-        if error.status_code == 404:
-            detail = f"path: expected one of those at /docs, got {shorten(path)}"
-        elif error.status_code == 405:
-            # Whatever is answered to GET is answered to HEAD (head.py).
-            allowed = headers["Allow"] = headers.get("Allow", "").replace("GET", "GET, HEAD")
-            detail = f"method: expected one of {allowed}, got {shorten(method)}"
-        return error_response(path, error.status_code, detail, headers)
 
-    @app.exception_handler(Exception)
-    async def answer_defect(request: Request, _error: Exception) -> Response:
-        # Starlette raises the error again behind this answer, so that the log shows it.
-        return error_response(
-            request.scope["path"], 500, "the service has failed; this is a defect of its own"
-        )
-
-    @app.exception_handler(ClientDisconnect)
-    async def answer_nobody(_request: Request, _error: ClientDisconnect) -> Response:
-        # The client has gone; without this the log would show a failure of ours.
-        return Response(status_code=400)
+def _answer_unknown_call(scope: Scope, error: HTTPException) -> Response:
+    path, method = scope["path"], scope["method"]
+    headers = dict(error.headers or {})
+    detail = error.detail
+    if error.status_code == 404:
+        detail = f"path: expected one of those at /docs, got {shorten(path)}"
+    elif error.status_code == 405:
+        # Whatever is answered to GET is answered to HEAD (middleware.py).
+        allowed = headers["Allow"] = headers.get("Allow", "").replace("GET", "GET, HEAD")
+        detail = f"method: expected one of {allowed}, got {shorten(method)}"
+    return error_response(path, error.status_code, detail, headers)
 
 
 def error_response(path: str, status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
     """The answer to a request that failed.
 
-    What clients sent stands in details as ascii() writes it, so that it encodes whatever it is.
+    Details write what clients sent as ascii() does, so that they always encode.
     """
     body, media_type = error_body(path, status, detail)
     return Response(body, status, headers, media_type)

@@ -21,7 +21,7 @@ def security_headers(*, shared: bool) -> RawHeaders:
     ]
 
 
-def completed(headers: RawHeaders, standing: RawHeaders) -> RawHeaders:
-    """The headers of an answer with those of `standing` that it does not set itself."""
+def completed(headers: RawHeaders, defaults: RawHeaders) -> RawHeaders:
+    """The headers of an answer with those of `defaults` that it does not set itself."""
     given = {name for name, _ in headers}
-    return [*headers, *[header for header in standing if header[0] not in given]]
+    return [*headers, *[header for header in defaults if header[0] not in given]]

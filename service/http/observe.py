@@ -1,4 +1,4 @@
-"""The outermost layer: a request's id, its time, its count, its line in the log, and the standing headers."""
+"""The outermost layer: a request's id, its time, its count, its line in the log, and the defaults headers."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ class Observe:
         # A request has a task of its own, so that nothing needs to set this back; the log of its defect is
         # written after this call has ended.
         begin_request(scope)
-        standing = [*self._headers, (HEADER, request_id)]
+        defaults = [*self._headers, (HEADER, request_id)]
         status = 0
 
         async def watched_send(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = completed(message.get("headers", []), standing)
+                message["headers"] = completed(message.get("headers", []), defaults)
             await send(message)
 
         self._metrics.request_begins()

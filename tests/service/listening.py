@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 
 from service.app import create_app
 from service.http.server.protocol import guarded_protocol
-from service.http.server.shedding import Shed
+from service.http.server.shedding import LoadShedder
 from service.inference.engine import engine_in_process
 from service.settings import Settings
 from tests.service.fakes import BarGenerator, BlobPredictor, fake_digits
@@ -35,7 +35,7 @@ class ThreadServer(uvicorn.Server):
 
 @contextmanager
 def listening(
-    app: ASGIApp, *, patience_s: float, lifespan: bool = True, shed: Shed | None = None
+    app: ASGIApp, *, patience_s: float, lifespan: bool = True, shed: LoadShedder | None = None
 ) -> Iterator[ThreadServer]:
     """A server that listens at its `address`."""
     config = uvicorn.Config(

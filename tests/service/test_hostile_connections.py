@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from service.http.server.refusals import MAX_FRAMING_BYTES as MAX_HEAD_BYTES
+from service.http.server.framing import MAX_FRAMING_BYTES as MAX_HEAD_BYTES
 from tests.service.listening import WAIT_S, ThreadServer, listening, one_answer, to_the_end
 
 PATIENCE_S = 0.4

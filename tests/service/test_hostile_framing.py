@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 import psutil
 import pytest
 
-from service.http.server.refusals import MAX_FRAMING_BYTES, MAX_FRAMING_LINES
+from service.http.server.framing import MAX_FRAMING_BYTES, MAX_FRAMING_LINES
 from tests.service.listening import WAIT_S, ThreadServer, listening, one_answer, to_the_end
 from tests.service.test_hostile_connections import CLOSE, GET, assert_refused, drip
 

@@ -25,7 +25,7 @@ from PIL import Image
 
 from models.contract import OUTPUTS
 from service.http.codings import deflate
-from service.http.errors import add_error_handlers
+from service.http.errors import ErrorAnswers, add_error_handlers
 from service.http.uploads import BodyLimits
 from service.inference.errors import PredictorError
 from service.monitoring.metrics import Metrics
@@ -287,7 +287,7 @@ def test_ready_is_what_the_check_says():
         raise AssertionError("nobody asks")
 
     app = FastAPI()
-    add_error_handlers(app, Metrics())
+    add_error_handlers(app, ErrorAnswers(Metrics()))
     model = Served("m", "1", infer, check)
     add_open_inference(app, model, BodyLimits(1000, 1, 1.0), anyio.CapacityLimiter(1))
     entry = {"name": "m", "version": "1", "state": "READY", "reason": ""}

@@ -15,7 +15,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.app import create_app
-from service.http.server.shedding import Shed
+from service.http.server.shedding import LoadShedder
 from service.inference.engine import engine_in_process
 from service.inference.errors import OverloadedError
 from service.inference.policy import Policy
@@ -56,7 +56,7 @@ def test_who_finds_no_room_is_told_so_and_who_was_taken_is_answered(early, origi
         predictor, workers=1, policy=Policy(max_waiting=3, max_batch=1, heartbeat_s=600)
     )
     app = create_app(engine, Settings(cors_origins=origins), BarGenerator())
-    shed = Shed(app.state.gates, app.state.metrics, shared=bool(origins)) if early else None
+    shed = LoadShedder(app.state.gates, app.state.metrics, shared=bool(origins)) if early else None
     with (
         listening(app, patience_s=PATIENCE_S, shed=shed) as listener,
         httpx2.Client(base_url=f"http://127.0.0.1:{listener.address[1]}", timeout=PATIENCE_S) as client,

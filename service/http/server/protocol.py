@@ -4,79 +4,84 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from enum import Enum, auto
 from typing import Any, cast
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from service.http.headers import RawHeaders
-from service.http.server.refusals import (
-    BODY_BYTES_PER_FRAMING_BYTE,
-    BODY_BYTES_PER_LINE,
-    MAX_FRAMING_BYTES,
-    MAX_FRAMING_LINES,
-    NO_HTTP,
-    TOO_LARGE,
-    Refusal,
-    late,
-    refuse_head,
-)
+from service.http.server.framing import MAX_FRAMING_BYTES, Framing
+from service.http.server.refusals import NO_HTTP, TOO_LARGE, Refusal, late_head, refuse_head
+
+ShedLoad = Callable[[bytes, bytes, RawHeaders], bytes | None]
+"""From a request's method, address and headers to a whole answer that is given at once, if any."""
+
+
+class State(Enum):
+    """What the connection reads, or why it reads no more."""
+
+    FIRST_HEAD = auto()  # nothing has come yet, and a head is due
+    HEAD = auto()
+    BODY = auto()
+    REFUSED_BODY = auto()  # of a request that the load shedder has answered: it is thrown away
+    BETWEEN = auto()  # a request has come as a whole
+    LAST_ANSWER = auto()  # nothing more is read; an answer is still on its way
+    CLOSING = auto()  # the last answer is out; what still comes is thrown away until the client closes
+
+
+_IN_BODY = frozenset((State.BODY, State.REFUSED_BODY))
+_ENDED = frozenset((State.LAST_ANSWER, State.CLOSING))
 
 
 class GuardedProtocol(HttpToolsProtocol):
     """One connection.
 
-    uvicorn takes heads and trailers of any length, waits for ever for the rest of a head, keeps an answer
-    for ever that nobody takes, loses the body behind an offer to upgrade, and closes on bytes that it has not
-    read, which resets the connection before the client has its answer. This one bounds all of a request that
-    is no body (refusals.py), and gives `patience_s` to a head, to an answer of which nothing is taken, and to
-    the rest of a body that is for nobody. How long a body may take is bounded where it is read (uploads.py).
+    uvicorn takes heads and trailers of any length, waits forever for the rest of a head, keeps an answer
+    forever that the client does not take, loses the body behind an offer to upgrade, and closes with unread
+    bytes, which resets the connection before the client has its answer. This class bounds everything in a
+    request that is not its body (framing.py). It gives `timeout_s` to a head, to an answer of which the
+    client takes nothing, and to the rest of a body that nobody reads. How long a body may take is bounded
+    where it is read (uploads.py).
     """
 
-    patience_s = 10.0
-    shed: Callable[[bytes, bytes, RawHeaders], bytes | None] | None = None
+    timeout_s = 10.0
+    shed_load: ShedLoad | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A client has come; until the end of a head, it owes one."""
+        """A client has connected; its first head is due."""
         super().connection_made(transport)
-        self._in_head = self._in_message = True
-        self._head_began = False
-        self._begin_framing()
-        self._piece_bytes = self._piece_body_bytes = 0
-        self._piece_is_shared = False
+        self._state = State.FIRST_HEAD
+        self._framing = Framing()
         self._since_s = self._unsent_since_s = self.loop.time()
         self._unsent_bytes = 0
         self._answering: asyncio.Task[object] | None = None
-        self._shedding = False
-        self._deaf = self._ended = False
         self._refusal: Refusal | None = None
-        self._way_out = cast(asyncio.Transport, _WayOut(transport, self._close_behind_answer))
-        self._watch = self.loop.call_later(self.patience_s, self._look)
+        self._answer_transport = cast(
+            asyncio.Transport, _AnswerTransport(transport, self._close_behind_answer)
+        )
+        self._timer = self.loop.call_later(self.timeout_s, self._check_progress)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has gone."""
-        self._watch.cancel()
+        self._timer.cancel()
         super().connection_lost(exc)
         if self._answering is not None and self._is_answering():
             self._answering.cancel()  # nobody hears the answer
 
     def data_received(self, data: bytes) -> None:
         """Some bytes have come."""
-        if self._deaf:
+        if self._state in _ENDED:
             return
         self._unset_keepalive_if_required()
-        self._piece_bytes, self._piece_body_bytes = len(data), 0
-        self._piece_is_shared = False
+        self._framing.begin_piece(len(data))
         try:
             self._parse(data)
         except httptools.HttpParserError:
             self._refuse(self._refusal or NO_HTTP)
             return
-        # Of a piece that holds the end of another request, nobody knows how much is whose.
-        if self._in_message and not self._piece_is_shared:
-            self._framing_bytes += self._piece_bytes - self._piece_body_bytes
-            if self._framing_bytes > MAX_FRAMING_BYTES + self._body_bytes // BODY_BYTES_PER_FRAMING_BYTE:
-                self._refuse(TOO_LARGE)
+        if self._state is not State.BETWEEN and not self._framing.end_piece():
+            self._refuse(TOO_LARGE)
 
     def _parse(self, data: bytes) -> None:
         rest = memoryview(data)
@@ -114,15 +119,14 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
-        self._shedding = False
-        self._in_head = self._in_message = self._head_began = True
-        self._begin_framing()
+        self._state = State.HEAD
+        self._framing.begin_request()
         self._since_s = self.loop.time()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A line of the head has come; or one of the trailers, which are for nobody."""
+        """A line of the head has come; or one of the trailers, which nobody reads."""
         self._count_line()
-        if self._in_head:
+        if self._state is State.HEAD:
             super().on_header(name, value)
 
     def on_chunk_header(self) -> None:
@@ -136,33 +140,32 @@ class GuardedProtocol(HttpToolsProtocol):
             raise ValueError  # the parser stops
         if self.parser.should_upgrade():
             return
-        if self.shed is not None and not self._is_answering() and self.parser.should_keep_alive():
-            answer = self.shed(self.parser.get_method(), self.url, self.headers)
+        if self.shed_load is not None and not self._is_answering() and self.parser.should_keep_alive():
+            answer = self.shed_load(self.parser.get_method(), self.url, self.headers)
             if answer is not None and not self.expect_100_continue:
-                self._in_head = False
-                self._shedding = True
+                self._state = State.REFUSED_BODY
                 self.transport.write(answer)
                 return
         super().on_headers_complete()
-        self.cycle.transport = self._way_out
-        self._in_head = False
+        self.cycle.transport = self._answer_transport
+        self._state = State.BODY
 
     def on_body(self, body: bytes) -> None:
         """A part of a request's body has come."""
-        self._body_bytes += len(body)
-        self._piece_body_bytes += len(body)
-        if not self._shedding:
+        self._framing.add_body(len(body))
+        if self._state is State.BODY:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         """A request has come as a whole."""
         if self.parser.should_upgrade():
             return
-        if not self._shedding:
+        was_refused = self._state is State.REFUSED_BODY
+        if not was_refused:
             super().on_message_complete()
-        self._in_message = False
-        self._piece_is_shared = True
-        if self._shedding or self.cycle.response_complete:
+        self._state = State.BETWEEN
+        self._framing.end_request()
+        if was_refused or self.cycle.response_complete:
             # The answer was out before the body was: from now on the connection is idle.
             self._unset_keepalive_if_required()
             self.timeout_keep_alive_task = self.loop.call_later(
@@ -171,66 +174,59 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """An answer is out."""
-        if not self._ended:  # else no other request is answered
+        if self._state is not State.CLOSING:  # there no other request is answered
             super().on_response_complete()
 
     def shutdown(self) -> None:
         """The service stops."""
-        if self._ended:
+        if self._state is State.CLOSING:
             self.transport.close()
         else:
             super().shutdown()
 
-    def _begin_framing(self) -> None:
-        self._framing_bytes = self._framing_lines = self._body_bytes = 0
-
     def _count_line(self) -> None:
-        self._framing_lines += 1
-        if self._framing_lines > MAX_FRAMING_LINES + self._body_bytes // BODY_BYTES_PER_LINE:
+        if not self._framing.add_line():
             self._refusal = TOO_LARGE
             raise ValueError  # the parser stops
 
     def _refuse_head(self) -> Refusal | None:
-        if self._framing_bytes + self._piece_bytes > MAX_FRAMING_BYTES:
+        if self._framing.head_may_be_too_long:
             size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
             if size > MAX_FRAMING_BYTES:
                 return TOO_LARGE
         return refuse_head(self.parser.get_method(), self.parser.get_http_version(), self.headers)
 
-    def _look(self) -> None:
-        """Let go of a client that owes something; then look again when the next thing is due."""
+    def _check_progress(self) -> None:
+        """Give up a client that makes no progress; then check again when the next thing is due."""
         now_s = self.loop.time()
         unsent_bytes = self.transport.get_write_buffer_size()
         if unsent_bytes != self._unsent_bytes:
             self._unsent_bytes, self._unsent_since_s = unsent_bytes, now_s
         answered = not self._is_answering()
-        if unsent_bytes and now_s >= self._unsent_since_s + self.patience_s:
-            self.transport.abort()  # it takes nothing of its answer
-        elif now_s >= self._since_s + self.patience_s:
-            if self._ended:
+        if unsent_bytes and now_s >= self._unsent_since_s + self.timeout_s:
+            self.transport.abort()  # the client takes nothing of its answer
+        elif now_s >= self._since_s + self.timeout_s:
+            if self._state is State.CLOSING or (self._state is State.FIRST_HEAD and answered):
                 self.transport.close()
-            elif self._in_head and answered:
-                if self._head_began:
-                    self._refuse(late(self.patience_s))
-                else:
-                    self.transport.close()
+            elif self._state is State.HEAD and answered:
+                self._refuse(late_head(self.timeout_s))
             elif answered and not unsent_bytes and self.timeout_keep_alive_task is None:
-                self._end()  # it sends on and on what has been answered, or nothing but blank lines
-        due_s = [now_s + self.patience_s, self._since_s + self.patience_s]
+                self._end()  # the client goes on sending what has been answered, or sends only blank lines
+        due_s = [now_s + self.timeout_s, self._since_s + self.timeout_s]
         if unsent_bytes:
-            due_s.append(self._unsent_since_s + self.patience_s)
-        self._watch = self.loop.call_at(min(at_s for at_s in due_s if at_s > now_s), self._look)
+            due_s.append(self._unsent_since_s + self.timeout_s)
+        self._timer = self.loop.call_at(min(at_s for at_s in due_s if at_s > now_s), self._check_progress)
 
     def _is_answering(self) -> bool:
-        """Whether an answer is not out yet; there is no cycle before the first request, nor an answer."""
+        """Whether an answer is not out yet; before the first request there is no cycle, and no answer."""
         return not getattr(self.cycle, "response_complete", True)
 
     def _refuse(self, refusal: Refusal) -> None:
         """Answer and read no more; but each request has one answer, and those before it come first."""
-        if self._deaf or self.transport.is_closing():
+        if self._state in _ENDED or self.transport.is_closing():
             return
-        self._deaf = True
-        of_this_request = self._in_message and not self._in_head
+        of_this_request = self._state in _IN_BODY
+        self._state = State.LAST_ANSWER
         if self._is_answering():
             if not of_this_request or self.pipeline or self.cycle.response_started:
                 # The answer to an earlier request, or a part of this one's, is not out: it is the last one.
@@ -247,19 +243,19 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _close_behind_answer(self) -> None:
         """Close after the last answer; at once, if all has been read that the client has sent."""
-        if self._in_message or self._deaf or self.pipeline:
+        if self._state is not State.BETWEEN or self.pipeline:
             self._end()
         else:
             self.transport.close()
 
     def _end(self) -> None:
-        """Say no more, and throw away what still comes, until the client closes or its time is over.
+        """Write no more, and throw away what still comes, until the client closes or its time is over.
 
-        To close with bytes unread resets the connection, and with it the answer that the client has not read.
+        Closing with unread bytes resets the connection, and the client loses the answer it has not read yet.
         """
-        if self._ended or self.transport.is_closing():
+        if self._state is State.CLOSING or self.transport.is_closing():
             return
-        self._deaf = self._ended = True
+        self._state = State.CLOSING
         self._since_s = self.loop.time()
         self._unset_keepalive_if_required()
         self.pipeline.clear()
@@ -268,7 +264,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self.transport.write_eof()
 
 
-class _WayOut:
+class _AnswerTransport:
     """What an answer is written to: a transport whose `close` waits for what the client still sends."""
 
     def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
@@ -277,19 +273,17 @@ class _WayOut:
         self.close = close
 
 
-def guarded_protocol(
-    patience_s: float, shed: Callable[[bytes, bytes, RawHeaders], bytes | None] | None = None
-) -> type[GuardedProtocol]:
-    """The protocol with that patience, for uvicorn's `http=`.
+def guarded_protocol(timeout_s: float, shed_load: ShedLoad | None = None) -> type[GuardedProtocol]:
+    """The protocol with these settings, for uvicorn's `http=`.
 
     Args:
-        patience_s: how long a client may make no progress.
-        shed: from a request's method, address and headers to a whole answer that is given at once, if any.
+        timeout_s: how long a client may make no progress.
+        shed_load: refuses requests before they reach the app.
     """
 
     class Protocol(GuardedProtocol):
         pass
 
-    Protocol.patience_s = patience_s
-    Protocol.shed = staticmethod(shed) if shed else None
+    Protocol.timeout_s = timeout_s
+    Protocol.shed_load = staticmethod(shed_load) if shed_load else None
     return Protocol

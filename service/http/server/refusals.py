@@ -10,14 +10,7 @@ import orjson
 
 from service.http.headers import RawHeaders, security_headers
 from service.http.problems import PROBLEM, problem
-
-MAX_FRAMING_BYTES = 65_536
-"""Most bytes of a request that are not its body: head, sizes and extensions of chunks, trailers."""
-MAX_FRAMING_LINES = 1_000
-"""Most lines of those: headers, chunks, trailers."""
-BODY_BYTES_PER_FRAMING_BYTE = 8
-BODY_BYTES_PER_LINE = 64
-"""A long body in chunks may have more: a byte for each 8 of the body, a line for each 64."""
+from service.http.server.framing import MAX_FRAMING_BYTES, MAX_FRAMING_LINES
 
 # RFC 3986, 3.2.2: a name or an IPv4 address, or an IPv6 address in brackets; then the port.
 _HOST = re.compile(rb"(?:\[[0-9A-Za-z:.%_~-]+\]|[0-9A-Za-z._~!$&'()*+,;=%-]*)(?::[0-9]*)?")
@@ -34,13 +27,13 @@ class Refusal(NamedTuple):
         body = orjson.dumps(problem(self.status.value, self.detail))
         head = (
             f"HTTP/1.1 {self.status.value} {self.status.phrase}\r\ncontent-type: {PROBLEM}\r\n"
-            f"content-length: {len(body)}\r\nconnection: close\r\n{_STANDING}\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n{_DEFAULT_HEADERS}\r\n"
         )
         return head.encode("ascii") + body
 
 
 # These answers are given before the app, which sends the same with its own, is asked.
-_STANDING = "".join(
+_DEFAULT_HEADERS = "".join(
     f"{name.decode()}: {value.decode()}\r\n" for name, value in security_headers(shared=False)
 )
 
@@ -63,9 +56,9 @@ _OLD_CODING = Refusal(
 )
 
 
-def late(patience_s: float) -> Refusal:
+def late_head(timeout_s: float) -> Refusal:
     """The refusal of a head that has not come in time."""
-    return Refusal(HTTPStatus.REQUEST_TIMEOUT, f"request: expected its head within {patience_s:g} s")
+    return Refusal(HTTPStatus.REQUEST_TIMEOUT, f"request: expected its head within {timeout_s:g} s")
 
 
 def refuse_head(method: bytes, version: str, headers: RawHeaders) -> Refusal | None:
@@ -92,13 +85,13 @@ def refuse_head(method: bytes, version: str, headers: RawHeaders) -> Refusal | N
     return None if names <= {b"chunked", b""} else _CODING
 
 
-def described_refusals(patience_s: float) -> dict[int, tuple[str, str]]:
+def described_refusals(timeout_s: float) -> dict[int, tuple[str, str]]:
     """For OpenAPI: of each status with which the server refuses requests, what it means and an example."""
     return {
         400: ("What came cannot be read as HTTP; the connection is closed.", NO_HTTP.detail),
         408: (
             "The request's head did not come in time; the connection is closed.",
-            late(patience_s).detail,
+            late_head(timeout_s).detail,
         ),
         431: ("The address and the headers are too long; the connection is closed.", TOO_LARGE.detail),
         501: ("The transfer coding or the method is not one of HTTP servers'.", _CODING.detail),

@@ -48,7 +48,7 @@ class _Gate:
         self.admitted = 0
 
 
-class Shed:
+class LoadShedder:
     """The load shedder: refuses requests while their queue is full, before their body is there."""
 
     def __init__(self, gates: Gates, metrics: Metrics, *, shared: bool) -> None:
@@ -59,11 +59,11 @@ class Shed:
         }
         self._metrics = metrics
         self._shared = shared
-        standing = b"".join(b"%b: %b\r\n" % header for header in security_headers(shared=shared))
+        default_headers = b"".join(b"%b: %b\r\n" % header for header in security_headers(shared=shared))
         self._answer = (
             b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: %b\r\n"
             b"content-length: %d\r\nretry-after: %d\r\n%b"
-            % (PROBLEM.encode(), len(_BODY), OverloadedError.retry_after_s, standing)
+            % (PROBLEM.encode(), len(_BODY), OverloadedError.retry_after_s, default_headers)
         )
 
     def __call__(self, method: bytes, url: bytes, headers: RawHeaders) -> bytes | None:
