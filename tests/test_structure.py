@@ -21,6 +21,24 @@ MAY_IMPORT = {
 }
 OURS = frozenset({*MAY_IMPORT, "benchmarks", "tests"})
 
+# The rooms of a package, floor by floor from the top: a room is a module or a folder. A module may import its
+# own room and those of the floors below.
+FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "service": (
+        ("__main__",),
+        ("ray_serve",),
+        ("app",),
+        ("openapi", "docs_page"),
+        ("v2", "page", "synthesis", "bulk", "http.server"),
+        ("http",),
+        ("monitoring",),
+        ("inference",),
+        ("pictures",),
+        ("schemas", "settings"),
+        ("queries",),
+    ),
+}
+
 
 def imported_modules(source: Path, root: Path) -> Iterator[tuple[int, str]]:
     """Line and absolute dotted name of all that a file imports, wherever in the file it does so."""
@@ -56,8 +74,104 @@ def offences(root: Path) -> list[str]:
     return found
 
 
+def room_of(name: str, package: str) -> str:
+    """The room that a dotted name of a package lies in; empty for what `__init__` holds."""
+    rooms = [room for floor in FLOORS[package] for room in floor]
+    inside = name.removeprefix(f"{package}.")
+    return max((room for room in rooms if f"{inside}.".startswith(f"{room}.")), key=len, default="")
+
+
+def climbs(root: Path, package: str) -> list[str]:
+    """Each import of a package that goes up, or to another room of the floor, as `file:line imports name`."""
+    floor_of = {room: number for number, floor in enumerate(FLOORS[package]) for room in floor}
+    found = []
+    for source in sorted((root / package).rglob("*.py")):
+        room = room_of(".".join(source.relative_to(root).with_suffix("").parts), package)
+        for line, name in imported_modules(source, root):
+            imported = room_of(name, package)
+            if not imported or imported == room or not name.startswith(f"{package}."):
+                continue
+            if not room or floor_of[imported] <= floor_of[room]:
+                found.append(f"{source.relative_to(root)}:{line} imports {name}")
+    return found
+
+
+def circles(root: Path, package: str) -> list[str]:
+    """Each module of a package that imports itself by way of others."""
+    modules = {
+        ".".join(source.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): source
+        for source in (root / package).rglob("*.py")
+    }
+    imports = {
+        module: {
+            known
+            for _, name in imported_modules(source, root)
+            for known in (name, name.rpartition(".")[0])
+            if known in modules and known != module
+        }
+        for module, source in modules.items()
+    }
+
+    def reached(module: str) -> set[str]:
+        found: set[str] = set()
+        left = [module]
+        while left:
+            new = imports[left.pop()] - found
+            found |= new
+            left += new
+        return found
+
+    return sorted(module for module in modules if module in reached(module))
+
+
 def test_imports_follow_the_data() -> None:
     assert offences(ROOT) == []
+
+
+@pytest.mark.parametrize("package", sorted(FLOORS))
+def test_every_module_has_a_room_and_imports_only_what_lies_below(package: str) -> None:
+    homeless = [
+        source.name
+        for source in (ROOT / package).rglob("*.py")
+        if source != ROOT / package / "__init__.py"
+        and not room_of(".".join(source.relative_to(ROOT).with_suffix("").parts), package)
+    ]
+    assert homeless == []
+    assert climbs(ROOT, package) == []
+    assert circles(ROOT, package) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "line", "name"),
+    [
+        ("service/http/a.py", "from service.v2.schema import refer", "service.v2.schema.refer"),
+        ("service/http/a.py", "from service.http.server import protocol", "service.http.server.protocol"),
+        ("service/v2/a.py", "def late():\n    import service.page.files", "service.page.files"),
+        ("service/pictures/a.py", "from ..inference.answer import png", "service.inference.answer.png"),
+        ("service/settings.py", "from service import schemas", "service.schemas"),
+        ("service/__init__.py", "from service.app import create_app", "service.app.create_app"),
+    ],
+)
+def test_an_import_that_climbs_is_found(tmp_path: Path, path: str, line: str, name: str) -> None:
+    source = tmp_path / path
+    source.parent.mkdir(parents=True)
+    source.write_text(line + "\n", encoding="utf-8")
+    assert climbs(tmp_path, "service") == [f"{path}:{line.count(chr(10)) + 1} imports {name}"]
+
+
+def test_an_import_that_goes_down_or_stays_is_allowed_and_a_circle_is_found(tmp_path: Path) -> None:
+    files = {
+        "service/__init__.py": "",
+        "service/app.py": "from service import __version__\nimport service.http.a, scenes\n",
+        "service/http/a.py": "from service.http.b import x\nfrom service.queries import y\n",
+        "service/http/b.py": "from service.http import c\n",
+        "service/http/c.py": "def late():\n    from service.http.a import z\n",
+    }
+    for path, text in files.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text, encoding="utf-8")
+    assert climbs(tmp_path, "service") == []
+    assert circles(tmp_path, "service") == ["service.http.a", "service.http.b", "service.http.c"]
 
 
 @pytest.mark.parametrize("folder", sorted(MAY_IMPORT))
