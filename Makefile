@@ -9,7 +9,7 @@ ARGS ?=
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-PACKAGES := scenes trainer models service benchmarks
+PACKAGES := scenes trainer models service glimpse benchmarks
 COMPILE := $(BIN)/uv pip compile --quiet --universal --fork-strategy fewest \
 	--generate-hashes --no-header --no-annotate
 

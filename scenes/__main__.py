@@ -11,9 +11,9 @@ from scenes.presets import PRESETS, find_preset
 from scenes.sheet import draw_sheet, save_sheet
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, *, prog: str = "python -m scenes") -> int:
     """Run one command; 0 where it succeeded."""
-    parser = argparse.ArgumentParser(prog="python -m scenes", description=__doc__)
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("download", help="fetch and check MNIST's four files")
     sheet = commands.add_parser("sheet", help="draw example scenes with their true boxes")

@@ -34,14 +34,19 @@ _log = logging.getLogger("service")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve until SIGTERM or SIGINT; 0 after a stop that was asked for, 1 where there is no start."""
+    """Serve, or label files where the first argument is `bulk`; the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == ["bulk"]:
         from service.bulk import command  # noqa: PLC0415 - a server has no use for it
 
         return command.main(arguments[1:])
+    return serve(arguments)
+
+
+def serve(arguments: list[str], *, prog: str = "python -m service") -> int:
+    """Serve until SIGTERM or SIGINT; 0 after a stop that was asked for, 1 where there is no start."""
     parser = argparse.ArgumentParser(
-        prog="python -m service",
+        prog=prog,
         description="Serve a Glimpse model over HTTP. Everything else is set by environment variables: "
         + ", ".join(f"GLIMPSE_{name.upper()}" for name in Settings.model_fields)
         + ", GLIMPSE_MNIST_DIR.",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import re
 import subprocess
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -124,8 +123,7 @@ def test_the_harmless_is_left_alone(content: bytes) -> None:
 
 
 def test_one_version_everywhere() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
-    assert project == __version__
+    """`service.__version__` is the one place; pyproject.toml reads it there, these two are for readers."""
     citation = re.search(
         r"^version: *\"?([\w.]+)", (ROOT / "CITATION.cff").read_text(encoding="utf-8"), re.MULTILINE
     )
@@ -134,7 +132,7 @@ def test_one_version_everywhere() -> None:
     )
     assert citation is not None
     assert changes is not None
-    assert (citation[1], changes[1]) == (project, project)
+    assert (citation[1], changes[1]) == (__version__, __version__)
 
 
 def locked(name: str) -> dict[str, str]:

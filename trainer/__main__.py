@@ -23,9 +23,16 @@ from trainer.presets import Precision, find_training_preset
 from trainer.train import train
 
 
-def main(arguments: list[str] | None = None) -> int:
+def run(arguments: list[str], *, prog: str = "python -m trainer") -> int:
+    """Run one command as all that this process does: training may start the process anew, for huge pages."""
+    if arguments[:1] == ["train"]:
+        ask_for_huge_pages()
+    return main(arguments, prog=prog)
+
+
+def main(arguments: list[str] | None = None, *, prog: str = "python -m trainer") -> int:
     """Run one command; 0 where it succeeded, 1 with a sentence where it could not."""
-    options = _parser().parse_args(arguments)
+    options = _parser(prog).parse_args(arguments)
     try:
         options.run_command(options)
     except EXPLAINED as error:
@@ -34,8 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m trainer", description=__doc__, allow_abbrev=False)
+def _parser(prog: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__, allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True)
 
     training = commands.add_parser(
@@ -144,6 +151,4 @@ def _export(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["train"]:
-        ask_for_huge_pages()
-    raise SystemExit(main())
+    raise SystemExit(run(sys.argv[1:]))

@@ -37,9 +37,9 @@ ALL_READ, FAILED, SOME_UNREADABLE, INTERRUPTED = 0, 1, 3, 130
 _EXAMPLES = 20
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, *, prog: str = "python -m service bulk") -> int:
     """Make the table; the exit code is 0, 1 where it is not made, 3 where some files could not be read."""
-    given = _parse(arguments)
+    given = _parse(arguments, prog)
     try:
         return _run(given, load_settings())
     except (
@@ -53,9 +53,9 @@ def main(arguments: list[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def _parse(arguments: list[str] | None) -> argparse.Namespace:
+def _parse(arguments: list[str] | None, prog: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m service bulk",
+        prog=prog,
         description="Label and localise pictures: one row for each file, the numbers as of /predict. Killed "
         "at any instant, it goes on where it was when the same command is given again.",
         epilog="Exit code: 0 all files were read; 3 the table is whole, but some could not be read (column "
