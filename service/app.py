@@ -84,13 +84,13 @@ def create_app(
         title="Glimpse",
         version=engine.version,
         description="Finds, frames and reads a handwritten digit in a cluttered picture. Lengths are in px "
-        "of the picture as it was posted: x to the right, y down, origin at the top-left corner. Paths that "
-        "are not listed are answered with 404, methods that are not listed with 405, HEAD as GET. Errors are "
-        "`application/problem+json` (RFC 9457), but for those of the Open Inference Protocol. A body may be "
-        "compressed, as `Content-Encoding` says: `gzip` or `deflate`.",
-        redirect_slashes=False,  # the address of a redirect would be made of whatever Host says
+        "of the posted picture: x to the right, y down, origin at the top-left corner. Paths that are not "
+        "listed get 404, methods that are not listed get 405, HEAD works wherever GET does. Errors are "
+        "`application/problem+json` (RFC 9457), except those of the Open Inference Protocol. A request body "
+        "may be compressed with `gzip` or `deflate`, named in `Content-Encoding`.",
+        redirect_slashes=False,  # a redirect's address would repeat whatever the Host header says
         openapi_tags=TAGS,
-        docs_url=None,  # their scripts would come from another host; add_reference writes one without
+        docs_url=None,  # its scripts would come from another host; add_reference needs none
         redoc_url=None,
     )
     add_error_handlers(app, errors)
@@ -117,7 +117,7 @@ def create_app(
 
 def _predict_endpoint(engine: Engine, metrics: Metrics, limits: BodyLimits) -> Endpoint:
     async def predict(request: Request, query: Annotated[PredictQuery, Query()]) -> Response:
-        """Label, box, attention and what the classifier saw. Pictures of any size, mode and polarity."""
+        """Returns label, box, attention and what the classifier saw, for a picture of any size."""
         refuse_repeats(request.scope["query_string"])
         start = perf_counter()
         data = await read_image(request, limits)
@@ -134,7 +134,7 @@ def _add_predictions(app: FastAPI, engine: Engine, predict: Endpoint, limits: Bo
         tags=["predictions"],
         summary="Find and read the digit in a picture",
         response_model=PredictionAnswer,
-        response_description="What the model says of the picture.",
+        response_description="The prediction.",
         responses=documented(400, 408, 413, 415, 422, 503),
         openapi_extra={"requestBody": ONE_IMAGE},
     )(predict)
@@ -145,15 +145,15 @@ def _add_predictions(app: FastAPI, engine: Engine, predict: Endpoint, limits: Bo
         tags=["predictions"],
         summary="Find and read the digits in many pictures",
         response_model=list[PredictionAnswer | ErrorAnswer],
-        response_description="What the model says of each picture.",
+        response_description="A prediction or an error for each picture.",
         responses=documented(400, 408, 413, 415, 422, 503),
         openapi_extra={"requestBody": many_images(limits.files)},
     )
     async def predict_batch(request: Request, query: Annotated[PredictQuery, Query()]) -> Response:
-        """A list in the files' order, each an answer as of `/predict` or a `detail` that says why not.
+        """Returns a list in the order of the files: for each an answer as from `/predict`, or a `detail`.
 
-        A few pictures are in flight at a time, and single ones go before them. Where the service is too busy
-        to get on with the list, the pictures that are left say so; where none was answered, it is a 503.
+        Requests with a single picture go first. If the service is too busy to finish the list, the remaining
+        entries say so. If no picture has an answer, the response is 503.
         """
         refuse_repeats(request.scope["query_string"])
         answers = await engine.answer_many(await read_images(request, limits), query.maps)
@@ -171,10 +171,10 @@ def _add_health(app: FastAPI, engine: Engine) -> None:
         tags=["service"],
         summary="Is the process alive?",
         response_model=AliveAnswer,
-        response_description="It is.",
+        response_description="It is alive.",
     )
     async def alive() -> Response:
-        """Answers as long as the process takes requests at all."""
+        """Returns 200 as long as the process accepts requests."""
         return Response(to_json({"status": "alive"}), media_type=_JSON)
 
     @app.get(
@@ -183,14 +183,14 @@ def _add_health(app: FastAPI, engine: Engine) -> None:
         tags=["service"],
         summary="Can it answer now?",
         response_model=ReadyAnswer,
-        response_description="It can.",
+        response_description="It is ready.",
         responses=documented(503),
     )
     async def ready() -> Response:
-        """Ready is: every worker is alive and its model has just answered, on the required provider.
+        """Returns 200 if every worker is alive and its model has just answered, on the required provider.
 
-        Idle workers have to run the model on a dark scene twice a second; a worker that is silent for a
-        second is not ready, nor is a service that has been told to stop.
+        Idle workers run the model on a dark scene twice a second. The service is not ready if a worker has
+        been silent for a second, or after the service was told to stop.
         """
         engine.check()
         return Response(to_json({"status": "ready", "model": model_of(engine)}), media_type=_JSON)

@@ -1,4 +1,4 @@
-"""The OpenAPI document: what FastAPI cannot know by itself is written into it here, and nowhere else."""
+"""The OpenAPI document: this file, and no other, adds what FastAPI cannot know by itself."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Document = dict[str, Any]
 BINARY = {"type": "string", "format": "binary"}
 ONE_IMAGE = {
     "required": True,
-    "description": "A picture as the multipart field `image` or `file`, or its bytes as the body. "
-    "Text fields beside it are ignored.",
+    "description": "A picture, as the multipart field `image` or `file`, or as the raw body. Other text "
+    "fields are ignored.",
     "content": {
         MULTIPART: {
             "schema": {
@@ -35,10 +35,10 @@ ONE_IMAGE = {
     },
 }
 TAGS = [
-    {"name": "predictions", "description": "What the model says of posted pictures."},
-    {"name": "scenes", "description": "Pictures to try it with, whose truth is known."},
-    {"name": "service", "description": "The state of the service, for probes and people."},
-    {"name": "open-inference", "description": "The same model for clients of Triton and KServe."},
+    {"name": "predictions", "description": "Find and read digits in posted pictures."},
+    {"name": "scenes", "description": "Make pictures to try the service with; their truth is known."},
+    {"name": "service", "description": "State of the service, for probes and people."},
+    {"name": "open-inference", "description": "The same model, for clients of Triton and KServe."},
 ]
 _SCHEMES = {
     "ApiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
@@ -51,7 +51,7 @@ def many_images(most: int) -> dict[str, object]:
     images = {"type": "array", "items": BINARY, "minItems": 1, "maxItems": most}
     return {
         "required": True,
-        "description": "Pictures as the multipart field `images` or `file`, once for each.",
+        "description": "Pictures, each as a multipart field `images` or `file`.",
         "content": {
             MULTIPART: {
                 "schema": {

@@ -1,4 +1,4 @@
-"""The query parameters: their ranges, stated once for the check, the message and OpenAPI."""
+"""The query parameters: their ranges, stated once for validation, error messages and OpenAPI."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ Maps = Literal["array", "png", "none"]
 SourceName = Literal["generated", "mnist"]
 
 UNDOCUMENTED: dict[str, Any] = {"x-internal": True}
-"""Marks a parameter that OpenAPI documents leave out."""
+"""Marks a parameter that the OpenAPI document leaves out."""
 
-# How numbers are written: pydantic would also read 1_000 and the digits of all scripts.
+# How numbers may be written: pydantic would also accept 1_000 and the digits of all scripts.
 _WRITTEN: dict[object, re.Pattern[str]] = {
     int: re.compile(r"[+-]?\d{1,40}(?:\.0{1,40})?", re.ASCII),
     float: re.compile(r"[+-]?(?:\d{1,40}(?:\.\d{0,400})?|\.\d{1,400})(?:[eE][+-]?\d{1,4})?", re.ASCII),
@@ -43,7 +43,7 @@ class QueryError(ValueError):
 
 
 class _Query(BaseModel):
-    """Refuses unknown parameters, and says of a bad one its name, what was expected and what came."""
+    """Refuses unknown parameters; the message for a bad one names it, what was expected and what came."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -80,49 +80,54 @@ class PredictQuery(_Query):
     maps: Maps = Field(
         "array",
         examples=["none"],
-        description="How the attention map, the glimpse and the frame are written: as rows of numbers, as "
-        "PNG data URIs, or not at all.",
+        description="Format of the attention map, the glimpse and the frame: `array` gives rows of numbers, "
+        "`png` data URIs, `none` leaves them out.",
     )
 
 
 class SceneQuery(_Query):
-    """What a scene is to show; what is not given is drawn from the seed."""
+    """What a scene shows; parameters that are not given are drawn from the seed."""
 
     digit: int | None = Field(None, ge=0, le=9, description="The target digit.", examples=[3])
     x: float | None = Field(
-        None, ge=10, le=90, description="Centre of the target's canvas, px; size/2 to 100 - size/2."
+        None,
+        ge=10,
+        le=90,
+        description="Centre of the target's canvas from the left edge, px; size/2 to 100 - size/2.",
     )
-    y: float | None = Field(None, ge=10, le=90, description="The same downwards, px.")
+    y: float | None = Field(
+        None, ge=10, le=90, description="Centre of the target's canvas from the top edge, px."
+    )
     size: float | None = Field(None, ge=20, le=64, description="Side of the target's canvas, px.")
     clutter: int | None = Field(None, ge=0, le=16, description="Number of clutter digits.")
     noise: float | None = Field(
         None,
         ge=0,
         le=0.4,
-        description="Standard deviation of the background noise, intensities being 0 to 1.",
+        description="Standard deviation of the background noise, on intensities from 0 to 1.",
     )
     digit_noise: float | None = Field(
         None, ge=0, le=0.3, description="Share of the target's canvas pixels replaced at random."
     )
     paper: bool = Field(
         False,
-        description="Whether the scene is shown as a picture of paper, a board or a sheet on a desk, as one "
-        "might photograph it; how it looks is drawn from the seed.",
+        description="Whether the scene is shown as a photographed sheet of paper or board. Its look is drawn "
+        "from the seed.",
     )
     digits: SourceName = Field(
         "generated",
-        description="Whose digits, the clutter's as well: new ones that the generator writes, or those of "
-        "MNIST's test split, where that is at hand.",
+        description="Source of all digits: `generated` uses the digit generator, `mnist` uses MNIST's test "
+        "split, if the service has it.",
     )
     style: int | None = Field(
         None,
         ge=0,
         le=MAX_SEED,
-        description="The target's handwriting, whatever else the scene shows; drawn from the seed if not "
-        "given. With `digits=mnist` the digit's number in its class, counted round and round.",
+        description="Number of the target's handwriting, independent of the rest of the scene. With "
+        "`digits=mnist` the index of the digit in its class; it wraps around.",
     )
     seed: int | None = Field(
-        None, ge=0, le=MAX_SEED, description="Seed; without one each scene is another.", examples=[7]
+        None, ge=0, le=MAX_SEED, description="Seed. Without one, every scene is different.", examples=[7]
     )
 
     @model_validator(mode="after")
@@ -141,14 +146,14 @@ class SceneQuery(_Query):
 class SceneAnswerQuery(SceneQuery):
     """Query of `/synthesize/json`."""
 
-    predict: bool = Field(False, description="Also tell what `/predict` says of this very scene.")
+    predict: bool = Field(False, description="Whether to include the answer of `/predict` for this scene.")
 
 
 class SynthesizeQuery(SceneAnswerQuery):
-    """Query of `/synthesize`, which answers as `/synthesize/json` does where it is asked for JSON.
+    """Query of `/synthesize`, which with `format=json` answers as `/synthesize/json`.
 
-    An operation of an OpenAPI document should have one type of answer, so the parameters that change it are
-    read, but not documented.
+    An OpenAPI operation should have one type of answer, so the parameters that change the type are accepted,
+    but not documented.
     """
 
     format: Literal["png", "json"] = Field("png", json_schema_extra=UNDOCUMENTED)
@@ -162,7 +167,7 @@ class SynthesizeQuery(SceneAnswerQuery):
 
 
 def refuse_repeats(query_string: bytes) -> None:
-    """Raise QueryError where a parameter is given twice: of `seed=1&seed=2`, either would be a guess."""
+    """Raise QueryError if a parameter is given twice: for `seed=1&seed=2` either choice would be a guess."""
     if b"&" not in query_string:
         return
     names = Counter(name for name, _ in parse_qsl(query_string.decode("latin-1"), keep_blank_values=True))
@@ -172,18 +177,18 @@ def refuse_repeats(query_string: bytes) -> None:
 
 
 def shorten(value: object) -> str:
-    """A client's value for a message: as Python writes it, so that it always encodes, and not too long."""
+    """A client's value for a message: in ASCII, so that it always encodes, and not too long."""
     text = ascii(value)
     return text if len(text) <= 60 else text[:57] + "…"
 
 
 def _kinds(field: FieldInfo) -> list[Any]:
-    """The types or, of a Literal, the values that a parameter may have, besides none."""
+    """The types, or the values of a Literal, that a parameter may have besides None."""
     return [kind for kind in get_args(field.annotation) or (field.annotation,) if kind is not NoneType]
 
 
 def _expected(field: FieldInfo) -> str:
-    """What a parameter may be, in words, from the same declaration that checks it."""
+    """What a parameter may be, in words, from the declaration that also validates it."""
     kinds = _kinds(field)
     if field.annotation is bool:
         return "true or false"

@@ -1,7 +1,7 @@
-"""The answers as they go out, every field with its unit; OpenAPI is written from these.
+"""The answers, every field with its unit; OpenAPI is written from these.
 
-Answers are encoded without passing through these models, since checking 10,000 numbers would cost more than
-predicting them; a test holds the two together.
+Answers are encoded without these models, because checking 10,000 numbers would cost more than predicting
+them; a test compares the two.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class BoxAnswer(_Answer):
 
 
 class FrameBoxAnswer(_Answer):
-    """What a frame covers of the posted image, in its px; it may reach beyond the image."""
+    """The part of the posted image that a frame covers, in px; it may reach beyond the image."""
 
     x: float = Field(description="Left edge, px; may be negative.")
     y: float = Field(description="Top edge, px; may be negative.")
@@ -48,7 +48,7 @@ class FrameBoxAnswer(_Answer):
 
 
 class AttentionAnswer(_Answer):
-    """The Gaussian through which the model looked, in px of the posted image."""
+    """The Gaussian attention of the model, in px of the posted image."""
 
     x: float = Field(description="Centre from the left edge, px; may lie outside the image.")
     y: float = Field(description="Centre from the top edge, px; may lie outside the image.")
@@ -67,18 +67,18 @@ class ModelAnswer(_Answer):
 
 
 class TimingAnswer(_Answer):
-    """Where the time went."""
+    """How long each stage of the prediction took."""
 
-    queue: Milliseconds = Field(description="Waiting for a worker that is free, ms.")
+    queue: Milliseconds = Field(description="Waiting for a free worker, ms.")
     decode: Milliseconds = Field(description="Decoding the image, ms.")
     inference: Milliseconds = Field(
-        description="Cutting frames out of the image and the model's calls; in a batch, of all images, ms."
+        description="Cutting frames and running the model, for the whole batch, ms."
     )
     encode: Milliseconds = Field(description="Computing and encoding the maps, ms.")
 
 
 class PredictionWithoutMaps(_Answer):
-    """What the model says of an image, asked with `maps=none`."""
+    """A prediction without maps, as with `maps=none`."""
 
     label: Digit = Field(description="The digit, the most probable class.")
     confidence: Share = Field(description="Probability of that class.")
@@ -86,19 +86,19 @@ class PredictionWithoutMaps(_Answer):
         min_length=len(CLASSES), max_length=len(CLASSES), description="Probability of each digit, 0 to 9."
     )
     digit_present: Share = Field(
-        description="Probability that the image shows a digit at all, where half of all images do."
+        description="Probability that the image shows a digit, if half of all images do."
     )
     bbox: BoxAnswer = Field(description="Box of the digit, in px of the posted image, clipped to it.")
     attention: AttentionAnswer = Field(description="The attention, in px of the posted image.")
-    inverted: bool = Field(description="Whether the ink at the box is darker than the ground around it.")
-    model: ModelAnswer = Field(description="Which model answered, and where it ran.")
-    timing_ms: TimingAnswer = Field(description="Where the time went, milliseconds.")
+    inverted: bool = Field(description="Whether the digit is darker than its background.")
+    model: ModelAnswer = Field(description="The model that answered, and where it ran.")
+    timing_ms: TimingAnswer = Field(description="Time of each stage, in milliseconds.")
 
 
 def _optional_beyond(base: type[BaseModel]) -> Callable[[dict[str, Any]], None]:
-    """Document the fields that a class has beyond `base` as ones that may be absent.
+    """Document the fields that a class adds to `base` as optional.
 
-    What an answer holds depends on its query; generated clients know one type for it.
+    An answer's fields depend on the query, but generated clients have one type for it.
     """
 
     def document(schema: dict[str, Any]) -> None:
@@ -108,78 +108,86 @@ def _optional_beyond(base: type[BaseModel]) -> Callable[[dict[str, Any]], None]:
 
 
 class PredictionAnswer(PredictionWithoutMaps):
-    """What the model says of an image; with `maps=none` without the attention map and the glimpse."""
+    """A prediction. With `maps=none` it has no attention map, glimpse or frame."""
 
     model_config = ConfigDict(json_schema_extra=_optional_beyond(PredictionWithoutMaps))
 
     attention_map: Annotated[list[Row], Field(min_length=1, max_length=SCENE_SIDE_PX)] | DataUri = Field(
-        description="The attention as a grid of rows that spans the posted image exactly, at most "
-        f"{SCENE_SIDE_PX} cells on its longer side; 0 to 1, peak 1. With `maps=png` a grey PNG of it."
+        description="The attention as rows of numbers from 0 to 1, peak 1. The grid spans the posted image "
+        f"exactly, with at most {SCENE_SIDE_PX} cells on its longer side. With `maps=png` a grey PNG."
     )
     glimpse: (
         Annotated[list[GlimpseRow], Field(min_length=GLIMPSE_SIDE_PX, max_length=GLIMPSE_SIDE_PX)] | DataUri
-    ) = Field(description="What the classifier saw, rows of intensities 0 to 1. With `maps=png` a grey PNG.")
+    ) = Field(
+        description="What the classifier saw: rows of intensities from 0 to 1. With `maps=png` a grey PNG."
+    )
     frame: Annotated[list[FrameRow], Field(min_length=SCENE_SIDE_PX, max_length=SCENE_SIDE_PX)] | DataUri = (
         Field(
-            description="What the network saw in its last look, rows of intensities 0 to 1; beyond the image "
-            "it repeats the image's edges. With `maps=png` a grey PNG."
+            description="What the network saw when it made this prediction: rows of intensities from 0 to 1. "
+            "Beyond the image it continues the image's edges. With `maps=png` a grey PNG."
         )
     )
-    frame_box: FrameBoxAnswer = Field(description="Where that frame lies in the posted image.")
+    frame_box: FrameBoxAnswer = Field(description="The part of the posted image that the frame covers.")
 
 
 class ErrorAnswer(_Answer):
-    """Why a picture of a batch has no answer."""
+    """The error of one picture in a batch."""
 
-    detail: str = Field(description="What was wrong: its name, what was expected and what came.")
+    detail: str = Field(description="What was wrong: the name, what was expected and what came.")
 
 
 class Problem(_Answer):
-    """Why a request has no answer, as RFC 9457 writes it."""
+    """An error (RFC 9457)."""
 
-    type: str = Field(description="Always `about:blank`: the status says of what kind the problem is.")
-    title: str = Field(description="The status in words.")
-    status: int = Field(description="The status.")
-    detail: str = Field(description="What was wrong: its name, what was expected and what came.")
+    type: str = Field(description="Always `about:blank`: the status says what kind of problem it is.")
+    title: str = Field(description="The HTTP status in words.")
+    status: int = Field(description="The HTTP status.")
+    detail: str = Field(description="What was wrong: the name, what was expected and what came.")
 
 
 class TruthAnswer(_Answer):
-    """What the scene shows, known because it was made."""
+    """The truth of a scene."""
 
     label: Digit = Field(description="The target digit.")
-    bbox: BoxAnswer = Field(description="Tight box of the target's noise-free ink brighter than 0.25, px.")
+    bbox: BoxAnswer = Field(
+        description="Tight box of the target's noise-free ink that is brighter than 0.25, px."
+    )
 
 
 class ParametersAnswer(_Answer):
-    """All that the scene was made with; what was not asked for was drawn from the seed."""
+    """All parameters of a scene; those that were not given were drawn from the seed."""
 
     digit: Digit = Field(description="The target digit.")
     x: float = Field(description="Centre of the target's canvas from the left edge, px.")
     y: float = Field(description="Centre of the target's canvas from the top edge, px.")
     size: float = Field(description="Side of the target's canvas, px.")
     clutter: int = Field(description="Number of clutter digits.")
-    noise: float = Field(description="Standard deviation of the background noise, intensities being 0 to 1.")
-    digit_noise: Share = Field(description="Share of the target's canvas pixels that was replaced at random.")
+    noise: float = Field(
+        description="Standard deviation of the background noise, on intensities from 0 to 1."
+    )
+    digit_noise: Share = Field(
+        description="Share of the target's canvas pixels that were replaced at random."
+    )
     paper: bool = Field(description="Whether the scene is shown as a picture of paper.")
-    digits: SourceName = Field(description="Whose digits: the generator's or MNIST's.")
-    style: int = Field(description="The target's handwriting.")
-    seed: int = Field(description="Seed of all that was not given.")
+    digits: SourceName = Field(description="Source of the digits: `generated` or `mnist`.")
+    style: int = Field(description="Number of the target's handwriting.")
+    seed: int = Field(description="Seed of all parameters that were not given.")
 
 
 class SceneAnswer(_Answer):
-    """A scene that was made."""
+    """A scene."""
 
-    image: DataUri = Field(description="The scene, 100 x 100 px, grey, a PNG as a data URI.")
-    truth: TruthAnswer = Field(description="What the scene shows.")
-    parameters: ParametersAnswer = Field(description="What the scene was made with.")
+    image: DataUri = Field(description="The scene, 100 x 100 px, grey: a PNG as a data URI.")
+    truth: TruthAnswer = Field(description="The truth of the scene.")
+    parameters: ParametersAnswer = Field(description="All parameters of the scene.")
 
 
 class PredictedSceneAnswer(SceneAnswer):
-    """A scene that was made; with `predict=true` also what the model says of it."""
+    """A scene; with `predict=true` also the model's prediction for it."""
 
     model_config = ConfigDict(json_schema_extra=_optional_beyond(SceneAnswer))
 
-    prediction: PredictionAnswer = Field(description="What `/predict` says of this very scene.")
+    prediction: PredictionAnswer = Field(description="The answer of `/predict` for this scene.")
 
 
 class AliveAnswer(_Answer):

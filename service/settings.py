@@ -1,4 +1,4 @@
-"""What may be set from outside: environment variables that begin with GLIMPSE_, checked once at start."""
+"""The service's settings: environment variables that begin with GLIMPSE_, checked once at start."""
 
 from __future__ import annotations
 
@@ -36,125 +36,134 @@ _log = logging.getLogger(__name__)
 
 
 class SettingsError(ValueError):
-    """A setting is not usable; the message names it, what was expected and what came."""
+    """A setting is invalid; the message names it, what was expected and what came."""
 
 
 class Settings(BaseSettings):
     """The service's settings; the environment variable of `max_pixels` is GLIMPSE_MAX_PIXELS.
 
-    One more variable, GLIMPSE_MNIST_DIR, is read by `scenes`: the folder with MNIST's four files, from which
-    `/synthesize` takes its digits where it is asked for `digits=mnist`.
+    `scenes` reads one more variable, GLIMPSE_MNIST_DIR: the folder with MNIST's four files, from which
+    `/synthesize?digits=mnist` takes its digits.
     """
 
     model_config = SettingsConfigDict(env_prefix="GLIMPSE_", env_ignore_empty=True, frozen=True)
 
-    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 is every IPv4 address.")
-    port: int = Field(8000, ge=0, le=65535, description="TCP port to listen on; 0 lets the system choose.")
-    model_path: Path = Field(MODEL_PATH, description="Model file; its sidecar lies beside it.")
+    host: str = Field("127.0.0.1", description="Address to listen on. 0.0.0.0 means every IPv4 address.")
+    port: int = Field(8000, ge=0, le=65535, description="TCP port to listen on. 0 lets the system choose.")
+    model_path: Path = Field(
+        MODEL_PATH, description="Model file. Its sidecar, the JSON file of the same name, is beside it."
+    )
     digits_path: Path = Field(
-        DIGITS_PATH, description="The generator that writes digits; its sidecar lies beside it."
+        DIGITS_PATH, description="Model file of the digit generator. Its sidecar is beside it."
     )
     provider: ProviderChoice = Field(
         "auto",
-        description="Where the model runs: `cuda` refuses to start without a usable GPU, `cpu` never looks "
-        "for one, `auto` takes a GPU where there is one and else the CPU, and says so.",
+        description="Where the model runs. `auto` uses a GPU if there is one, else the CPU, and logs the "
+        "choice. `cuda` refuses to start without a usable GPU. `cpu` never looks for one.",
     )
     workers: int = Field(
-        0, ge=0, le=256, description="Processes that decode pictures and run the model; 0 is one per core."
+        0,
+        ge=0,
+        le=256,
+        description="Number of processes that decode pictures and run the model. 0 means one per core.",
     )
     threads: int = Field(
         0,
         ge=0,
         le=1024,
-        description="Threads of the model in each worker, on the CPU; 0 shares the cores among the workers.",
+        description="CPU threads of the model in each worker. 0 shares the cores among the workers.",
     )
     max_batch: int = Field(
         16,
         ge=1,
         le=64,
-        description="Most pictures of one call of the model; of another number the next lower power of two "
-        "counts.",
+        description="Largest batch: the most pictures in one call of the model. Rounded down to a power of "
+        "two.",
     )
     max_wait_ms: float = Field(
         0,
         ge=0,
         le=1000,
         allow_inf_nan=False,
-        description="How long a picture waits for others to share a call with, while a worker is free.",
+        description="How long a picture waits for others to share its batch while a worker is free, in "
+        "milliseconds.",
     )
     max_queue: int = Field(
         0,
         ge=0,
         le=65_536,
-        description="Most pictures that wait beyond what full batches hold; the next is answered with a 503. "
-        "0 is 20 for each worker.",
+        description="Length of the queue: the most pictures that wait beyond those in full batches. When it "
+        "is full, requests get 503 immediately. 0 means 20 per worker.",
     )
     deadline_s: float = Field(
         5,
         gt=0,
         le=3600,
         allow_inf_nan=False,
-        description="How long a picture may wait for a worker, in seconds, before it is answered with a 503.",
+        description="How long a picture may wait for a worker, in seconds. After that its request gets 503.",
     )
     drain_s: float = Field(
         1,
         ge=0,
         le=3600,
         allow_inf_nan=False,
-        description="After SIGTERM, how long to go on taking requests while `/readyz` says no, in seconds.",
+        description="After SIGTERM, how long the service still accepts requests while `/readyz` is 503, in "
+        "seconds.",
     )
     grace_s: float = Field(
         8,
         gt=0,
         le=3600,
         allow_inf_nan=False,
-        description="After that, how long what is running may take to be answered, in seconds.",
+        description="After `GLIMPSE_DRAIN_S`, how long running requests may take to finish, in seconds.",
     )
     max_body_bytes: int = Field(
-        16 * 2**20, ge=1, description="Largest request body in bytes, of all files of a batch together."
+        16 * 2**20, ge=1, description="Largest request body in bytes; a batch counts as a whole."
     )
     max_pixels: int = Field(
         25_000_000,
         ge=1,
         le=178_956_970,  # Pillow decodes no more
-        description="Most pixels of a posted picture, checked before it is decoded. A JPEG may have twice as "
-        "many: over the limit it is decoded at half its size.",
+        description="Most pixels of a posted picture, checked before decoding. A JPEG may have twice as "
+        "many: above the limit it is decoded at half its size.",
     )
-    max_files: int = Field(256, ge=1, le=65_536, description="Most files of a batch.")
+    max_files: int = Field(256, ge=1, le=65_536, description="Most files in one batch request.")
     body_timeout_s: float = Field(
         20,
         gt=0,
         le=3600,
         allow_inf_nan=False,
-        description="How long a request's body may take to come, in seconds.",
+        description="How long a request's body may take to arrive, in seconds.",
     )
     head_timeout_s: float = Field(
         10,
         gt=0,
         le=3600,
         allow_inf_nan=False,
-        description="How long a request's head may take to come, in seconds; also how long a client may take "
-        "nothing of its answer, or may go on sending what has been refused.",
+        description="How long a request's head may take to arrive, in seconds. Also how long a client may "
+        "read nothing of its answer, or go on sending a refused request.",
     )
-    access_log: bool = Field(False, description="Whether to print a line for every request.")
+    access_log: bool = Field(False, description="Whether to log a line for every request.")
     log_format: LogFormat = Field(
-        "auto", description="Lines of the log: `json`, `text`, or `auto`, text where it goes to a terminal."
+        "auto",
+        description="Format of log lines: `json`, `text`, or `auto` (text on a terminal, else JSON).",
     )
-    metrics: bool = Field(True, description="Whether to answer `/metrics`, which needs no key.")
+    metrics: bool = Field(True, description="Whether to serve `/metrics`, which needs no key.")
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (),
-        description="Keys of at least 16 characters, commas between; where there are any, one is needed. "
-        "`name:key` names one for the access log.",
+        description="API keys of at least 16 characters, separated by commas. If any is set, requests need "
+        "one. `name:key` gives a key a name for the access log.",
     )
-    api_keys_file: Path | None = Field(None, description="A file with more of these keys, one on each line.")
+    api_keys_file: Path | None = Field(None, description="File with more API keys, one per line.")
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="Addresses or networks of proxies, with commas between, whose `X-Forwarded-For` says who "
-        "the client is.",
+        description="Addresses or networks of trusted proxies, separated by commas. Their `X-Forwarded-For` "
+        "header names the client.",
     )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="Origins whose pages may ask this service, with commas between; `*` is every origin.",
+        description="Origins whose pages may call this service (CORS), separated by commas. `*` means every "
+        "origin.",
     )
 
     @field_validator("port", mode="before")
@@ -203,10 +212,10 @@ class Settings(BaseSettings):
 
 
 def split_words(text: str) -> list[str]:
-    """The words of a text that has commas or line breaks between them, at least one; else ValueError."""
+    """The words of a text, separated by commas or line breaks; ValueError if there is none."""
     words = [word for part in re.split(r"[,\r\n]", text) if (word := part.strip())]
     if not words:
-        # To go on without keys, for one, would open what was meant to be closed.
+        # Without keys, for example, the service would be open although it was meant to be closed.
         raise ValueError("expected at least one, got none")
     return words
 
@@ -218,7 +227,7 @@ def split_key(word: str) -> tuple[str, str]:
 
 
 def check_keys(keys: list[str]) -> None:
-    """Refuse with ValueError what would be no secret, or no header could carry; no message tells a key."""
+    """Raise ValueError for keys that are too short or fit no header; messages repeat no key."""
     for number, word in enumerate(keys, 1):
         _, key = split_key(word)
         if not _KEY.fullmatch(key):
@@ -229,7 +238,7 @@ def check_keys(keys: list[str]) -> None:
 
 
 def load_settings(*, host: str | None = None, port: int | None = None) -> Settings:
-    """The settings of the environment; what is given here goes before it. The log names unknown variables.
+    """The settings of the environment, overridden by the arguments; unknown variables are logged.
 
     Raises:
         SettingsError: a value is malformed or out of its range.
@@ -246,7 +255,7 @@ def load_settings(*, host: str | None = None, port: int | None = None) -> Settin
 def name_unknown_variables(names: Iterable[str]) -> list[str]:
     """A sentence for each variable that begins with GLIMPSE_ and is not known, with the nearest known name.
 
-    What Kubernetes sets for a Service whose name begins with glimpse is left out.
+    Variables that Kubernetes sets for a Service whose name begins with glimpse are left out.
     """
     known = [*(f"{_PREFIX}{name.upper()}" for name in Settings.model_fields), *_OTHER_VARIABLES]
     sentences = []
@@ -262,7 +271,7 @@ def name_unknown_variables(names: Iterable[str]) -> list[str]:
 
 
 def find_log_format() -> LogFormat:
-    """The log's format as the environment says, for what is logged before the settings are checked."""
+    """The log's format from the environment, for lines logged before the settings are checked."""
     said = next((value for name, value in os.environ.items() if name.upper() == "GLIMPSE_LOG_FORMAT"), "")
     return next((choice for choice in get_args(LogFormat) if choice == said), "auto")
 
@@ -270,7 +279,7 @@ def find_log_format() -> LogFormat:
 def _sentence(problem: dict[str, object]) -> str:
     location, message = problem["loc"], str(problem["msg"])
     name = ".".join(map(str, location)) if isinstance(location, tuple) else str(location)
-    # pydantic-settings names a variable by the field alone or by the whole variable.
+    # pydantic-settings names either the field or the whole variable.
     field = name.lower().removeprefix("glimpse_")
     if problem["type"] == "value_error":  # one of ours, which says what came, unless it is a secret
         return f"setting GLIMPSE_{field.upper()}: {message.removeprefix('Value error, ')}"

@@ -177,12 +177,12 @@ def add_metrics(app: FastAPI, metrics: Metrics) -> None:
         "/metrics",
         operation_id="get_metrics",
         tags=["service"],
-        summary="What has been counted and timed",
+        summary="Metrics for Prometheus",
         response_class=PlainTextResponse,
         response_description="The metrics.",
         responses={200: {"content": {kind: {"schema": {"type": "string"}} for kind in _MEDIA_TYPES}}},
     )
     async def read(request: Request) -> Response:
-        """Prometheus's text format, or OpenMetrics where it is asked for; needs no key."""
+        """Returns Prometheus's text format, or OpenMetrics if the client accepts it. Needs no key."""
         content, content_type = metrics.text(request.headers.get("accept", ""))
         return Response(content, headers={"Content-Type": content_type})

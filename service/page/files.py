@@ -65,10 +65,12 @@ def add_page(app: FastAPI) -> None:
         summary="The page",
         response_class=HTMLResponse,
         response_description="The page.",
-        responses={304: {"description": "The copy that `If-None-Match` names is the page as it is."}},
+        responses={
+            304: {"description": "The page has not changed since the copy that `If-None-Match` names."}
+        },
     )
     async def page(request: Request) -> Response:
-        """A page to try the service in a browser; its query is the scene that it opens with."""
+        """Returns a page to try the service in a browser. Its query describes the first scene."""
         return answer_file(request, files["index.html"])
 
     async def file(request: Request, name: str) -> Response:

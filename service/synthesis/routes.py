@@ -72,10 +72,10 @@ def add_synthesis(
         },
     )
     async def synthesize(request: Request, query: Annotated[SynthesizeQuery, Query()]) -> Response:
-        """A 100 x 100 px scene of digits that nobody wrote; what is not given is drawn from the seed.
+        """Returns a 100 x 100 px scene. Parameters that are not given are drawn from the seed.
 
-        With `format=json` the answer is that of `/synthesize/json`. One scene is made at a time and few
-        requests may wait for it: the others get a 503 with `Retry-After`.
+        With `format=json` the answer is that of `/synthesize/json`. The service makes one scene at a time;
+        when too many requests wait, further ones get 503 with `Retry-After`.
         """
         refuse_repeats(request.scope["query_string"])
         scene, picture = await make_scene(query)
@@ -87,13 +87,13 @@ def add_synthesis(
         PATHS[1],
         operation_id="synthesize_json",
         tags=["scenes"],
-        summary="Make a scene and tell what it shows",
+        summary="Make a scene, with its truth",
         response_model=PredictedSceneAnswer,
-        response_description="The scene, its truth and what it was made with.",
+        response_description="The scene, its truth and its parameters.",
         responses=documented(409, 422, 503, body=False),
     )
     async def synthesize_json(request: Request, query: Annotated[SceneAnswerQuery, Query()]) -> Response:
-        """The scene of `/synthesize` as JSON, with the truth; one seed is one scene in both."""
+        """Returns the scene as JSON, with its truth. A seed gives the same scene as in `/synthesize`."""
         refuse_repeats(request.scope["query_string"])
         scene, picture = await make_scene(query)
         return await answer_scene(scene, picture, predict=query.predict)

@@ -1,4 +1,4 @@
-"""The call of the Open Inference Protocol that asks the model: `POST …/infer`."""
+"""The inference call of the Open Inference Protocol: `POST …/infer`."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ JSON_LENGTH = "Inference-Header-Content-Length"
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _BODY = {
     "required": True,
-    "description": "The scenes and what is wanted of them, whatever its content type says. Binary: the JSON, "
-    f"its length in the header `{JSON_LENGTH}`, and the scenes behind it. May be compressed, as "
-    "`Content-Encoding` says: `gzip` or `deflate`. Who names one of these alone as `Accept-Encoding` is "
-    "answered so.",
+    "description": "The scenes and the requested outputs; the content type is ignored. In binary form the "
+    f"scenes follow the JSON, and the header `{JSON_LENGTH}` has the length of the JSON. The body may be "
+    "compressed with `gzip` or `deflate`, named in `Content-Encoding`. The answer is compressed if "
+    "`Accept-Encoding` names one of these alone.",
     "content": {
         "application/json": {"schema": refer(InferenceRequestBody)},
         "application/octet-stream": _BINARY,
@@ -40,18 +40,18 @@ _LENGTH_PARAMETER = {
     "name": JSON_LENGTH,
     "in": "header",
     "required": False,
-    "description": "Bytes of JSON that the body begins with; 0: the body is scenes alone, and all outputs "
-    "come back binary. Without it the whole body is JSON.",
+    "description": "Bytes of JSON at the beginning of the body. 0 means that the body holds only scenes, and "
+    "that all outputs are binary. Without it the whole body is JSON.",
     "schema": {"type": "integer", "minimum": 0},
 }
 
-# More than this is read and written by a thread, so that nobody else waits for it.
+# Longer bodies are parsed and written in a thread, so that they do not block the event loop.
 _SHORT_JSON_BYTES = 8 * 1024
 _SHORT_BINARY_BYTES = 512 * 1024
 
 
 class Served(NamedTuple):
-    """A model as the protocol shows it: how it is called, and how it is asked."""
+    """A model as the protocol shows it: its name, and the functions that run and check it."""
 
     name: str
     version: str
@@ -71,10 +71,10 @@ def add_infer(
         f"{path}/infer",
         operation_id=f"infer{suffix}",
         tags=["open-inference"],
-        summary="Ask the model about scenes",
+        summary="Run the model on scenes",
         response_model=InferenceAnswer,
-        response_description="The outputs; binary ones stand behind the JSON, whose length the header "
-        f"`{JSON_LENGTH}` tells.",
+        response_description="The outputs. Binary outputs follow the JSON, and the header "
+        f"`{JSON_LENGTH}` has the length of the JSON.",
         responses={
             200: {"content": {"application/octet-stream": _BINARY}},
             **documented_errors(400, 408, 413, 415, 503),
@@ -82,10 +82,10 @@ def add_infer(
         openapi_extra={"requestBody": _BODY, "parameters": [_LENGTH_PARAMETER]},
     )
     async def infer(request: Request) -> Response:
-        """For clients such as `tritonclient`. Scenes are grey, 100 x 100 px, as they are.
+        """Runs the model once on grey scenes of 100 x 100 px, for clients such as `tritonclient`.
 
-        What goes in is what the model sees, and what it says in this one look comes out; only `/predict`
-        fits other pictures, and looks again where one look is not enough.
+        The model sees the scenes unchanged. For other pictures use `/predict`, which scales them and runs the
+        model several times where needed.
         """
         json_bytes = _json_length(request.headers)
         body = await read_body(request, limits)

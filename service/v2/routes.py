@@ -1,4 +1,4 @@
-"""The Open Inference Protocol v2 over REST, under `/v2`: what KServe's and Triton's clients speak."""
+"""The Open Inference Protocol v2 over REST, under `/v2`, for KServe's and Triton's clients."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ def _add_server(app: FastAPI, model: Served) -> None:
         "/v2",
         operation_id="get_server",
         tags=["open-inference"],
-        summary="What server is it?",
+        summary="Server metadata",
         response_model=ServerMetadataAnswer,
-        response_description="The server.",
+        response_description="The server's metadata.",
     )
     async def server() -> Response:
-        """Name, version and extensions, as the Open Inference Protocol asks for them."""
+        """Returns name, version and extensions of the server."""
         return _json({"name": "glimpse", "version": app.version, "extensions": _EXTENSIONS})
 
     @app.get(
@@ -74,10 +74,10 @@ def _add_server(app: FastAPI, model: Served) -> None:
         tags=["open-inference"],
         summary="Is the process alive?",
         response_model=LiveAnswer,
-        response_description="It is.",
+        response_description="It is alive.",
     )
     async def live() -> Response:
-        """As `/healthz`, for clients of the Open Inference Protocol."""
+        """Same as `/healthz`, for clients of the Open Inference Protocol."""
         return _json({"live": True})
 
     @app.get(
@@ -86,11 +86,11 @@ def _add_server(app: FastAPI, model: Served) -> None:
         tags=["open-inference"],
         summary="Can it answer now?",
         response_model=ServerReadyAnswer,
-        response_description="It can.",
+        response_description="It is ready.",
         responses=documented_errors(503),
     )
     async def ready() -> Response:
-        """As `/readyz`, for clients of the Open Inference Protocol."""
+        """Same as `/readyz`, for clients of the Open Inference Protocol."""
         model.check()
         return _json({"ready": True})
 
@@ -100,9 +100,9 @@ def _add_index(app: FastAPI, model: Served, limits: BodyLimits) -> None:
         "/v2/repository/index",
         operation_id="list_models",
         tags=["open-inference"],
-        summary="Which models are there?",
+        summary="List of models",
         response_model=list[IndexEntry],
-        response_description="The one model.",
+        response_description="The model.",
         responses=documented_errors(400, 408, 413, 415),
         openapi_extra={
             "requestBody": {
@@ -112,7 +112,7 @@ def _add_index(app: FastAPI, model: Served, limits: BodyLimits) -> None:
         },
     )
     async def index(request: Request) -> Response:
-        """As Triton's clients ask for it. Models cannot be loaded or unloaded."""
+        """Returns the list of models, for Triton's clients. Models cannot be loaded or unloaded."""
         only_ready = read_index_request(await read_body(request, limits))
         entry = {"name": model.name, "version": model.version, "state": "READY", "reason": ""}
         try:
@@ -143,24 +143,24 @@ def _add_model(app: FastAPI, path: str, model: Served, suffix: str) -> None:
         path,
         operation_id=f"get_model{suffix}",
         tags=["open-inference"],
-        summary="What does the model take and give?",
+        summary="Model metadata",
         response_model=ModelMetadataAnswer,
-        response_description="The model's tensors.",
+        response_description="The model's metadata.",
     )
     async def describe() -> Response:
-        """The model's tensors, as the Open Inference Protocol describes them."""
+        """Returns names, types and shapes of the model's inputs and outputs."""
         return _json(metadata)
 
     @app.get(
         f"{path}/config",
         operation_id=f"get_model_config{suffix}",
         tags=["open-inference"],
-        summary="How is the model set up?",
+        summary="Model configuration",
         response_model=ModelConfigAnswer,
-        response_description="What Triton's clients read of it.",
+        response_description="The model's configuration.",
     )
     async def configuration() -> Response:
-        """The part of Triton's model configuration that is true of this server."""
+        """Returns the part of Triton's model configuration that applies to this server."""
         return _json(config)
 
     @app.get(
@@ -169,11 +169,11 @@ def _add_model(app: FastAPI, path: str, model: Served, suffix: str) -> None:
         tags=["open-inference"],
         summary="Can the model answer now?",
         response_model=ModelReadyAnswer,
-        response_description="It can.",
+        response_description="It is ready.",
         responses=documented_errors(503),
     )
     async def ready() -> Response:
-        """As `/readyz`, for clients of the Open Inference Protocol."""
+        """Same as `/readyz`, for clients of the Open Inference Protocol."""
         model.check()
         return _json({"name": model.name, "ready": True})
 
@@ -205,7 +205,7 @@ def _json(content: Any) -> Response:
 
 
 def _answer_unknown_calls(app: FastAPI, known: str) -> None:
-    """Say what there is, where a call below `/v2` is unknown."""
+    """Name the known calls where a call below `/v2` is unknown."""
     otherwise: Any = app.exception_handlers[HTTPException]
 
     async def answer(request: Request, error: HTTPException) -> Response:

@@ -1,4 +1,4 @@
-"""The bodies of the Open Inference Protocol as OpenAPI has them; what is read is checked in `tensors`."""
+"""The bodies of the Open Inference Protocol for OpenAPI; `tensors` validates requests."""
 
 from __future__ import annotations
 
@@ -16,65 +16,68 @@ _SHAPE = f"n, 1, {SCENE_SIDE_PX}, {SCENE_SIDE_PX}"
 
 
 class _Request(BaseModel):
-    """Fields beyond these are passed over, as other servers of the protocol do."""
+    """Other fields are ignored, as by other servers of the protocol."""
 
 
 class RequestParameters(_Request):
-    """What holds for all outputs; other parameters, such as `priority`, are passed over."""
+    """Parameters of all outputs; others, such as `priority`, are ignored."""
 
     binary_data_output: bool | None = Field(
-        None, description="Whether outputs come back binary where they do not say otherwise themselves."
+        None, description="Whether outputs are binary, unless an output says otherwise."
     )
 
 
 class InputParameters(_Request):
-    """How the input is sent."""
+    """Parameters of the input."""
 
     binary_data_size: int | None = Field(
-        None, ge=0, description="Bytes of the tensor, which then stands behind the JSON instead of `data`."
+        None, ge=0, description="Bytes of the tensor. It then follows the JSON, in place of `data`."
     )
 
 
 class OutputParameters(_Request):
-    """How an output is to come back."""
+    """Parameters of a requested output."""
 
-    binary_data: bool | None = Field(None, description="Whether it comes back binary behind the JSON.")
+    binary_data: bool | None = Field(None, description="Whether the output is binary and follows the JSON.")
 
 
 class InputTensor(_Request):
-    """The scenes that are sent."""
+    """The scenes to predict."""
 
     name: str = Field(pattern="^scene$", description="Always `scene`.")
     shape: list[Size] = Field(
         min_length=4, max_length=4, description=f"{_SHAPE}, where n is 1 to {MAX_SCENES}."
     )
     datatype: str = Field(pattern="^UINT8$", description="Always `UINT8`.")
-    parameters: InputParameters | None = Field(None, description="How the tensor is sent.")
+    parameters: InputParameters | None = Field(None, description="Parameters of the tensor.")
     data: list[Pixel] | list[list[list[list[Pixel]]]] | None = Field(
         None,
-        description="Intensities of grey pictures as they are, row by row: flat, or nested as the shape.",
+        description="Grey intensities from 0 to 255, row by row: flat, or nested like the shape.",
     )
 
 
 class OutputWish(_Request):
-    """An output that is asked for."""
+    """A requested output."""
 
     name: str = Field(
-        json_schema_extra={"enum": list(OUTPUT_NAMES)}, description="One of the model's outputs, each once."
+        json_schema_extra={"enum": list(OUTPUT_NAMES)},
+        description="One of the model's outputs; each at most once.",
     )
-    parameters: OutputParameters | None = Field(None, description="How it is to come back.")
+    parameters: OutputParameters | None = Field(None, description="Parameters of the output.")
 
 
 class InferenceRequestBody(_Request):
-    """What the model is asked, in JSON."""
+    """An inference request in JSON."""
 
-    id: str | None = Field(None, description="Comes back with the answer.")
-    parameters: RequestParameters | None = Field(None, description="What holds for all outputs.")
+    id: str | None = Field(None, description="Returned with the answer.")
+    parameters: RequestParameters | None = Field(None, description="Parameters of all outputs.")
     inputs: list[InputTensor] = Field(
-        min_length=1, max_length=1, description=f"The scenes; in JSON at most {MAX_JSON_BYTES} bytes in all."
+        min_length=1,
+        max_length=1,
+        description=f"The scenes. All JSON together has at most {MAX_JSON_BYTES} bytes.",
     )
     outputs: list[OutputWish] | None = Field(
-        None, description="What is wanted, in the order in which it shall come; without any, all outputs."
+        None, description="The requested outputs, in the order of the answer. Without it, all outputs."
     )
 
 
@@ -85,11 +88,11 @@ class _Answer(BaseModel):
 class IndexRequestBody(_Request):
     """Which models to list."""
 
-    ready: bool | None = Field(None, description="Whether to list only those that can answer now.")
+    ready: bool | None = Field(None, description="Whether to list only models that are ready.")
 
 
 class LiveAnswer(_Answer):
-    """The process answers."""
+    """The process is alive."""
 
     live: bool = Field(description="Always true.")
 
@@ -108,112 +111,114 @@ class ModelReadyAnswer(_Answer):
 
 
 class ServerMetadataAnswer(_Answer):
-    """The server."""
+    """The server's metadata."""
 
     name: str = Field(description="Always `glimpse`.")
-    version: str = Field(description="The model's version, by which the server goes.")
-    extensions: list[str] = Field(description="What it speaks beyond the protocol itself.")
+    version: str = Field(description="Version of the model, which is also the server's.")
+    extensions: list[str] = Field(description="Supported extensions of the protocol.")
 
 
 class TensorMetadata(_Answer):
     """A tensor of the model."""
 
-    name: str = Field(description="Its name.")
+    name: str = Field(description="Name.")
     datatype: str = Field(description="Type of its elements.", examples=["FP32"])
-    shape: list[int] = Field(description="Its shape; -1 is the number of scenes.")
+    shape: list[int] = Field(description="Shape; -1 is the number of scenes.")
 
 
 class ModelMetadataAnswer(_Answer):
-    """The model."""
+    """The model's metadata."""
 
-    name: str = Field(description="Its name.")
-    versions: list[str] = Field(description="Its versions, of which there is one.")
+    name: str = Field(description="Name.")
+    versions: list[str] = Field(description="Versions; there is one.")
     platform: str = Field(description="Always `onnx_onnxv1`: an ONNX model on ONNX Runtime.")
-    inputs: list[TensorMetadata] = Field(description="What it takes.")
-    outputs: list[TensorMetadata] = Field(description="What it gives.")
+    inputs: list[TensorMetadata] = Field(description="Inputs.")
+    outputs: list[TensorMetadata] = Field(description="Outputs.")
 
 
 class IndexEntry(_Answer):
-    """A model that this server has; there is one."""
+    """An entry of the list of models; there is one."""
 
-    name: str = Field(description="Its name.")
-    version: str = Field(description="Its version.")
+    name: str = Field(description="Name.")
+    version: str = Field(description="Version.")
     state: str = Field(
-        json_schema_extra={"enum": ["READY", "UNAVAILABLE"]}, description="Whether it can answer now."
+        json_schema_extra={"enum": ["READY", "UNAVAILABLE"]}, description="Whether the model can answer now."
     )
-    reason: str = Field(description="Why not; empty if it can.")
+    reason: str = Field(description="Why it cannot answer; empty if it can.")
 
 
 class TensorConfig(_Answer):
     """A tensor of the model."""
 
-    name: str = Field(description="Its name.")
+    name: str = Field(description="Name.")
     data_type: str = Field(description="Type of its elements.", examples=["TYPE_FP32"])
-    dims: list[int] = Field(description="Its shape for one scene.")
+    dims: list[int] = Field(description="Shape for one scene.")
 
 
 class ModelConfigAnswer(_Answer):
-    """The model as Triton's clients ask for it."""
+    """The part of Triton's model configuration that applies here."""
 
-    name: str = Field(description="Its name.")
-    platform: str = Field(description="Triton's name for it, always `onnxruntime_onnx`.")
+    name: str = Field(description="Name.")
+    platform: str = Field(description="Always `onnxruntime_onnx`, Triton's name for this platform.")
     backend: str = Field(description="Always `onnxruntime`.")
-    max_batch_size: int = Field(description="Most scenes of one request.")
-    input: list[TensorConfig] = Field(description="What it takes.")
-    output: list[TensorConfig] = Field(description="What it gives.")
+    max_batch_size: int = Field(description="Most scenes in one request.")
+    input: list[TensorConfig] = Field(description="Inputs.")
+    output: list[TensorConfig] = Field(description="Outputs.")
 
 
 class AnswerParameters(_Answer):
-    """How an output has come back."""
+    """Parameters of an output in the answer."""
 
-    binary_data_size: int = Field(ge=0, description="Bytes of the tensor behind the JSON.")
+    binary_data_size: int = Field(ge=0, description="Bytes of the tensor that follows the JSON.")
 
 
 class OutputTensor(_Answer):
-    """An output of the model; lengths are in px of the scene."""
+    """An output of the model. Lengths are in px of the scene."""
 
-    name: str = Field(description="Its name.")
+    name: str = Field(description="Name.")
     datatype: str = Field(description="Always `FP32`.")
-    shape: list[Size] = Field(description="Its shape, of which the first is the number of scenes.")
-    parameters: AnswerParameters | None = Field(None, description="Only where it is binary.")
-    data: list[float] | None = Field(None, description="Its elements, flat, row by row; not where binary.")
+    shape: list[Size] = Field(description="Shape; its first number is the number of scenes.")
+    parameters: AnswerParameters | None = Field(None, description="Only if the output is binary.")
+    data: list[float] | None = Field(
+        None, description="Elements, flat, row by row; absent if the output is binary."
+    )
 
 
 class InferenceAnswer(_Answer):
-    """What the model says of the scenes."""
+    """The outputs of the model."""
 
     model_name: str = Field(description="Name of the model.")
     model_version: str = Field(description="Version of the model.")
-    id: str | None = Field(None, description="The request's, where it has one.")
-    outputs: list[OutputTensor] = Field(description="In the order of the request.")
+    id: str | None = Field(None, description="The id of the request, if it has one.")
+    outputs: list[OutputTensor] = Field(description="The outputs, in the order of the request.")
 
 
 class InferenceError(_Answer):
-    """Why there is no answer."""
+    """An error."""
 
-    error: str = Field(description="What was wrong: its name, what was expected and what came.")
+    error: str = Field(description="What was wrong: the name, what was expected and what came.")
 
 
 _EXAMPLES = {
     400: (
-        "The request is not as expected, or cannot be read as HTTP.",
+        "The request is invalid, or not valid HTTP.",
         f"scene.shape: expected [{_SHAPE}] with n from 1 to {MAX_SCENES}, got [1, 28, 28]",
     ),
     401: (
-        "The service asks for a key, and none of its own came.",
+        "The service needs an API key, and the request has none that is valid.",
         "key: expected one of the service's keys as the header X-API-Key or Authorization: Bearer, got none",
     ),
     408: (
-        "The head or the body did not come in time; the connection is closed.",
+        "The head or the body did not arrive in time. The connection is closed.",
         "body: expected all of it within 20 s, got 4096 bytes of 10000",
     ),
     413: ("The body is over the limit.", "body: expected at most 16777216 bytes, got more"),
     415: (
-        "The body's compression is not one that is spoken.",
+        "The body's compression is not supported.",
         "content-encoding: expected gzip, deflate or identity, got 'br'",
     ),
     429: (
-        "This address has sent too many wrong keys; `Retry-After` says when the next is looked at.",
+        "This address has sent too many wrong keys. `Retry-After` says when the next key is checked.",
         "key: expected fewer wrong keys from this address, got too many; try again later",
     ),
     503: ("The service cannot answer now.", "the model did not run on CUDAExecutionProvider: …"),
@@ -237,12 +242,12 @@ def documented_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def refer(model: type[BaseModel]) -> dict[str, str]:
-    """A schema that stands among those of the document."""
+    """A reference to a schema of the document."""
     return {"$ref": f"#/components/schemas/{model.__name__}"}
 
 
 def request_schemas() -> dict[str, Any]:
-    """The schemas of requests and errors, by the name that a document refers to them."""
+    """The schemas of requests and errors, by the names that references use."""
     _, found = models_json_schema(
         [
             (InferenceRequestBody, "validation"),

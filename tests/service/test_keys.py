@@ -142,7 +142,7 @@ def test_the_interface_tells_which_calls_need_one(guarded):
                 assert set(document["components"]["schemas"][name]["properties"]) == set(refusal["example"])
     reference = guarded.get("/docs").text
     assert "X-API-Key: …" in reference
-    assert "The service asks for a key" in reference
+    assert "The service needs an API key" in reference
 
 
 def test_errors_of_the_open_inference_protocol_have_its_form(guarded):

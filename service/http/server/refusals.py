@@ -1,4 +1,4 @@
-"""Requests that are refused at the socket, before the app is asked: why, and the answer."""
+"""Requests that the server refuses before they reach the app: the reasons and the answers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Refusal(NamedTuple):
     detail: str
 
     def answer(self) -> bytes:
-        """The whole answer, after which the connection is closed."""
+        """The whole answer; the server closes the connection after it."""
         body = orjson.dumps(problem(self.status.value, self.detail))
         head = (
             f"HTTP/1.1 {self.status.value} {self.status.phrase}\r\ncontent-type: {PROBLEM}\r\n"
@@ -32,7 +32,7 @@ class Refusal(NamedTuple):
         return head.encode("ascii") + body
 
 
-# These answers are given before the app, which sends the same with its own, is asked.
+# The app adds the same headers to its own answers.
 _DEFAULT_HEADERS = "".join(
     f"{name.decode()}: {value.decode()}\r\n" for name, value in security_headers(shared=False)
 )
@@ -57,12 +57,12 @@ _OLD_CODING = Refusal(
 
 
 def late_head(timeout_s: float) -> Refusal:
-    """The refusal of a head that has not come in time."""
+    """The refusal of a head that did not arrive in time."""
     return Refusal(HTTPStatus.REQUEST_TIMEOUT, f"request: expected its head within {timeout_s:g} s")
 
 
 def refuse_head(method: bytes, version: str, headers: RawHeaders) -> Refusal | None:
-    """What HTTP's standard forbids in a head and the parser lets through (RFC 9112, 2.3, 3.2 and 6.1).
+    """Refuse what HTTP forbids in a head and the parser lets through (RFC 9112, 2.3, 3.2 and 6.1).
 
     Args:
         method: the method.
@@ -88,12 +88,15 @@ def refuse_head(method: bytes, version: str, headers: RawHeaders) -> Refusal | N
 def described_refusals(timeout_s: float) -> dict[int, tuple[str, str]]:
     """For OpenAPI: of each status with which the server refuses requests, what it means and an example."""
     return {
-        400: ("What came cannot be read as HTTP; the connection is closed.", NO_HTTP.detail),
+        400: ("The request is not valid HTTP. The connection is closed.", NO_HTTP.detail),
         408: (
-            "The request's head did not come in time; the connection is closed.",
+            "The request's head did not arrive in time. The connection is closed.",
             late_head(timeout_s).detail,
         ),
-        431: ("The address and the headers are too long; the connection is closed.", TOO_LARGE.detail),
-        501: ("The transfer coding or the method is not one of HTTP servers'.", _CODING.detail),
-        505: ("The request is of another version of HTTP; the connection is closed.", _VERSION.detail),
+        431: ("The address and the headers are too long. The connection is closed.", TOO_LARGE.detail),
+        501: ("The service does not support the transfer coding or the method.", _CODING.detail),
+        505: (
+            "The service does not support this version of HTTP. The connection is closed.",
+            _VERSION.detail,
+        ),
     }
