@@ -25,8 +25,8 @@ FEW_MIB = 64
 PROGRAM = """
 import json, os, sys, time, warnings
 warnings.simplefilter("ignore")
-from service.inference.images import ImageError, decode_picture
-from service.inference.letterbox import cut_frame, place_whole
+from service.pictures.decode import ImageError, decode_picture
+from service.pictures.letterbox import cut_frame, place_whole
 from service.settings import Settings
 
 def memory(field):
