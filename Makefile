@@ -15,11 +15,12 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --fork-strategy fewest \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test browser check format lock clean
+.PHONY: help serve test browser digits check format lock clean
 
 help:
 	@echo "make serve    start the server at $(HOST):$(PORT)  (PORT=, HOST= change that)"
 	@echo "make test     run every test                      (ARGS='-k scenes' picks some)"
+	@echo "make digits   download MNIST, which the tests and the trainer read"
 	@echo "make check    format, lint and types, changing nothing"
 	@echo "make format   let ruff format the code and mend what it safely can"
 	@echo "make lock     write requirements/*.txt anew       (ARGS=--upgrade takes new versions)"
@@ -37,10 +38,13 @@ test: .venv/.dev browser
 browser:
 	@tests/page/install_chromium.sh
 
+digits: .venv/.dev
+	$(BIN)/python -m scenes download
+
 check: .venv/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/python -m mypy $(PACKAGES) tests
+	$(BIN)/python -m mypy $(PACKAGES) examples tests
 
 format: .venv/.dev
 	$(BIN)/ruff check --fix .
