@@ -1,7 +1,7 @@
 """Ask the model itself by the Open Inference Protocol: python triton_client.py [ADDRESS].
 
-It needs `pip install 'tritonclient[http]' pillow`. The service answers `/v2` as Triton does, so one program asks
-either. The model takes grey frames of 100 × 100 px: `/v2` neither decodes nor resizes pictures.
+It needs `pip install 'tritonclient[http]' pillow`. The service answers `/v2` as Triton does. The model takes
+grey frames of 100 × 100 px: `/v2` neither decodes nor resizes pictures.
 """
 
 from __future__ import annotations

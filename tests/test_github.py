@@ -16,14 +16,14 @@ FORMS = sorted(path for path in (ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.ym
 HOOKS = ROOT / ".pre-commit-config.yaml"
 
 
-def read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> dict[Any, Any]:
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     assert isinstance(content, dict), f"{path.name} holds no mapping"
     return content
 
 
-def jobs(workflow: dict[str, Any]) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = list(workflow["jobs"].values())
+def jobs(workflow: dict[Any, Any]) -> list[dict[Any, Any]]:
+    found: list[dict[Any, Any]] = list(workflow["jobs"].values())
     return found
 
 

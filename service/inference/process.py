@@ -50,13 +50,12 @@ class WorkerProcess:
         output = await open_output()
         try:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "service.inference.worker", str(theirs.fileno())),
+                *(sys.executable, "-P", "-m", "service.inference.worker", str(theirs.fileno())),
                 pass_fds=(theirs.fileno(),),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                # A worker decodes hostile bytes and needs no key.
-                env={name: value for name, value in os.environ.items() if not name.startswith(_SECRETS)},
+                env=_environment(),
             )
         finally:
             hand_over(output)
@@ -143,6 +142,16 @@ class WorkerProcess:
             except TimeoutError:
                 self._process.kill()
                 await self._process.wait()
+
+
+def _environment() -> dict[str, str]:
+    """What a worker gets: this process's variables without the keys, and its import path.
+
+    A worker decodes hostile bytes and needs no key. Python would let it import from the working directory
+    first, where a user's own `models.py` may lie.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_SECRETS)}
+    return {**kept, "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)}
 
 
 def _waited_for_a_core_s(pid: int) -> float:

@@ -43,9 +43,9 @@ class Installed:
     description: Message
 
     def call(self, *arguments: str, absent: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-        """Run the command in a folder that holds nothing of ours, and wait for its end."""
+        """Run the command to its end, in a folder that has a `models.py` and a `service.py` of its own."""
         return subprocess.run(
-            [sys.executable, "-c", CALL.format(absent=absent), *arguments],
+            [sys.executable, "-P", "-c", CALL.format(absent=absent), *arguments],
             cwd=self.folder.parent,
             env=self.environment,
             capture_output=True,
@@ -75,6 +75,10 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder)
         files = frozenset(archive.namelist())
+    for name in ("models.py", "service.py"):
+        (place / name).write_text(
+            "raise SystemExit('a file of the reader, not of Glimpse')\n", encoding="utf-8"
+        )
     (metadata,) = folder.glob("*.dist-info/METADATA")
     return Installed(folder, files, Parser().parsestr(metadata.read_text(encoding="utf-8")))
 
@@ -174,7 +178,7 @@ def test_what_the_trainer_needs_is_what_its_extra_installs() -> None:
 def test_it_serves_the_page_and_answers_without_torch(installed: Installed) -> None:
     absent = tuple(sorted(NEEDED_BY_TRAINER))
     server = subprocess.Popen(
-        [sys.executable, "-c", CALL.format(absent=absent), "serve", "--port", "0"],
+        [sys.executable, "-P", "-c", CALL.format(absent=absent), "serve", "--port", "0"],
         cwd=installed.folder.parent,
         env={**installed.environment, "GLIMPSE_WORKERS": "1"},
         stdout=subprocess.PIPE,
