@@ -125,7 +125,7 @@ class Settings(BaseSettings):
         ge=1,
         le=178_956_970,  # Pillow decodes no more
         description="Most pixels of a posted picture, checked before decoding. A JPEG may have twice as "
-        "many: above the limit it is decoded at half its size.",
+        "many, as it is decoded at half its size or less where it is large.",
     )
     max_files: int = Field(256, ge=1, le=65_536, description="Most files in one batch request.")
     body_timeout_s: float = Field(

@@ -139,9 +139,18 @@ def test_a_jpeg_over_the_limit_is_decoded_at_half_its_size(orientation):
         decode_picture(data, 500_000)
 
 
-def test_a_jpeg_within_the_limit_is_not_reduced():
+def test_a_jpeg_with_no_pixels_to_spare_is_not_reduced():
     picture = decode_picture(encode(ramp(), "JPEG"), LIMIT)
     assert (picture.grey.shape, picture.width_px, picture.height_px) == ((7, 11), 11, 7)
+
+
+@pytest.mark.parametrize(
+    ("width", "decoded"), [(3199, 3199), (3200, 1600), (6399, 3200), (6400, 1600), (12800, 1600)]
+)
+def test_a_large_jpeg_keeps_at_least_1600_px_of_its_longer_side(width, decoded):
+    picture = decode_picture(encode(np.zeros((8, width), np.uint8), "JPEG"), LIMIT)
+    assert (picture.grey.shape[1], picture.width_px, picture.height_px) == (decoded, width, 8)
+    assert decode_grey(encode(np.zeros((8, width), np.uint8), "JPEG"), LIMIT).shape == (8, width)
 
 
 @pytest.mark.parametrize(
