@@ -151,7 +151,7 @@ def main() -> None:
 
         def keep(number: int, lines: Iterable[bytes]) -> None:
             rows = list(lines)
-            journal.keep(number, rows)
+            journal.persist(number, rows)
             kept.append(Part(perf_counter() - began, len(rows)))
 
         runner.run(journal.parts(), keep, lambda _files, _unreadable: None)

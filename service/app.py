@@ -17,7 +17,7 @@ from service.docs_page.reference import add_reference
 from service.http.direct import DirectRoute, Endpoint
 from service.http.errors import ErrorAnswers, add_error_handlers
 from service.http.keys import read_keys
-from service.http.middleware import LayeredApp
+from service.http.middleware import WrappedApp
 from service.http.problems import documented
 from service.http.uploads import BodyLimits, read_image, read_images
 from service.inference.answer import model_of, to_json
@@ -75,7 +75,7 @@ def create_app(
     limits = BodyLimits.of(settings)
     predict = _predict_endpoint(engine, metrics, limits)
     keys = read_keys(settings)
-    app = LayeredApp(
+    app = WrappedApp(
         settings,
         metrics,
         keys,

@@ -19,7 +19,7 @@ Milliseconds = Annotated[float, Field(ge=0)]
 DataUri = Annotated[
     str, Field(pattern="^data:image/png;base64,", examples=["data:image/png;base64,iVBORw0K…"])
 ]
-Row = Annotated[list[Share], Field(min_length=1, max_length=SCENE_SIDE_PX)]
+GridRow = Annotated[list[Share], Field(min_length=1, max_length=SCENE_SIDE_PX)]
 FrameRow = Annotated[list[Share], Field(min_length=SCENE_SIDE_PX, max_length=SCENE_SIDE_PX)]
 GlimpseRow = Annotated[list[Share], Field(min_length=GLIMPSE_SIDE_PX, max_length=GLIMPSE_SIDE_PX)]
 Digit = Annotated[int, Field(ge=0, le=len(CLASSES) - 1)]
@@ -112,7 +112,7 @@ class PredictionAnswer(PredictionWithoutMaps):
 
     model_config = ConfigDict(json_schema_extra=_optional_beyond(PredictionWithoutMaps))
 
-    attention_map: Annotated[list[Row], Field(min_length=1, max_length=SCENE_SIDE_PX)] | DataUri = Field(
+    attention_map: Annotated[list[GridRow], Field(min_length=1, max_length=SCENE_SIDE_PX)] | DataUri = Field(
         description="The attention as rows of numbers from 0 to 1, peak 1. The grid spans the posted image "
         f"exactly, with at most {SCENE_SIDE_PX} cells on its longer side. With `maps=png` a grey PNG."
     )

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from models.contract import ContractError
 from service.bulk.durable import durable
 from service.bulk.journal import Journal, JournalError, absolute, opened
-from service.bulk.kept import KeptParts
+from service.bulk.persisted import PersistedParts
 from service.bulk.rows import NO_ERROR, FileLimits
 from service.bulk.run import Asked, Counts
 from service.bulk.runner import Runner, RunnerError
@@ -145,26 +145,26 @@ def _runner(given: argparse.Namespace, settings: Settings, limits: FileLimits) -
 def make_table(journal: Journal, runner: Runner, out: Path, write: Write, progress: bool | None) -> Counts:
     """Make the rows that are not there yet, and of all rows the table, which grows beside them."""
     done = journal.done()
-    kept = KeptParts(done)
+    persisted = PersistedParts(done)
     with ThreadPoolExecutor(1) as pool:
-        table = pool.submit(write_table, journal, out, write, kept)
+        table = pool.submit(write_table, journal, out, write, persisted)
         try:
-            make_rows(journal, runner, done, kept, progress)
+            make_rows(journal, runner, done, persisted, progress)
         except BaseException:
-            kept.give_up()
+            persisted.give_up()
             raise
         return table.result()
 
 
 def make_rows(
-    journal: Journal, runner: Runner, done: set[int], kept: KeptParts, progress: bool | None
+    journal: Journal, runner: Runner, done: set[int], persisted: PersistedParts, progress: bool | None
 ) -> None:
     """Make the rows of all parts that are not done yet; `progress` None shows it on a terminal only."""
     unreadable = 0
 
-    def keep(number: int, lines: Iterable[bytes]) -> None:
-        journal.keep(number, lines)
-        kept.add(number)
+    def persist(number: int, lines: Iterable[bytes]) -> None:
+        journal.persist(number, lines)
+        persisted.add(number)
 
     with tqdm(
         total=journal.run.files,
@@ -182,17 +182,17 @@ def make_rows(
             bar.update(files)
 
         with closing(journal.parts()) as parts:
-            runner.run((part for part in parts if part.number not in done), keep, tell)
+            runner.run((part for part in parts if part.number not in done), persist, tell)
 
 
-def write_table(journal: Journal, out: Path, write: Write, kept: KeptParts) -> Counts:
-    """Put the parts together, each once it is kept. The table appears whole, or what was there stays."""
+def write_table(journal: Journal, out: Path, write: Write, persisted: PersistedParts) -> Counts:
+    """Put the parts together, each once it is persisted. The table appears whole, or what was there stays."""
     examples: list[str] = []
     unreadable = 0
 
     def lines() -> Iterator[bytes]:
         nonlocal unreadable
-        for line in journal.lines(kept.wait_for):
+        for line in journal.lines(persisted.wait_for):
             if not line.endswith(NO_ERROR):
                 unreadable += 1
                 if len(examples) < _EXAMPLES:
@@ -211,8 +211,8 @@ def write_table(journal: Journal, out: Path, write: Write, kept: KeptParts) -> C
 
 
 def _say_what_is_there(journal: Journal, sources: list[str]) -> None:
-    kept = journal.files_of(journal.done())
-    print(f"Going on: {kept:,} of {journal.run.files:,} files are done.", file=sys.stderr)
+    done = journal.files_of(journal.done())
+    print(f"Going on: {done:,} of {journal.run.files:,} files are done.", file=sys.stderr)
     new, gone = journal.changes(sources)
     if new:
         print(

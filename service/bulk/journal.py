@@ -91,7 +91,7 @@ class Journal:
         size = self.run.files_per_part
         return sum(min(size, self.run.files - number * size) for number in numbers)
 
-    def keep(self, number: int, lines: Iterable[bytes]) -> None:
+    def persist(self, number: int, lines: Iterable[bytes]) -> None:
         """Write a part; OSError where the disk does not take it, and then nothing of it is left."""
         with durable(self._part(number)) as stream:
             stream.writelines(lines)

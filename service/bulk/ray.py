@@ -24,19 +24,19 @@ from ray.data import ActorPoolStrategy, DataContext, Dataset
 from models.contract import file_sha256, sidecar_path
 from service.bulk.journal import Part
 from service.bulk.rows import NO_ERROR, FileLimits, RowMaker, load_predictor
-from service.bulk.run import ModelSaid
-from service.bulk.runner import Keep, Progress, RunnerError
+from service.bulk.run import ModelInfo
+from service.bulk.runner import Persist, Progress, RunnerError
 from service.inference.predictor import OnnxPredictor
 from service.settings import ProviderChoice
 
 PARTS_AT_ONCE = 4096
 """Parts that Ray holds at once: a million paths."""
-KEPT_AT_ONCE = 16
+PERSISTED_AT_ONCE = 16
 """Parts that are brought to the disk at once."""
 _CODE = ("models", "scenes", "service")
 
 
-class _Orders(NamedTuple):
+class _ActorConfig(NamedTuple):
     """What an actor needs, wherever it runs."""
 
     model: bytes
@@ -95,7 +95,7 @@ class RayNodes:
         if not have.get(kind, 0):
             print(f"The cluster has no {kind} yet: waiting for one.", file=sys.stderr)
         self._workers = workers or max(1, int(have.get(kind, 0)))
-        self._orders = _Orders(
+        self._config = _ActorConfig(
             *content,
             provider="cuda" if on_gpu else "cpu",
             limits=limits,
@@ -104,11 +104,11 @@ class RayNodes:
         )
         try:
             describe = ray.remote(_describe).options(num_cpus=self._cpus, num_gpus=self._gpus)
-            self.model: ModelSaid = ray.get(describe.remote(self._orders))
+            self.model: ModelInfo = ray.get(describe.remote(self._config))
         except ray.exceptions.RayError as error:
             raise RunnerError(f"the cluster at {address} cannot run the model: {_cause(error)}") from error
 
-    def run(self, parts: Iterator[Part], keep: Keep, progress: Progress) -> None:
+    def run(self, parts: Iterator[Part], persist: Persist, progress: Progress) -> None:
         """Make the rows of all parts and keep them, in the order in which they come.
 
         Raises:
@@ -120,12 +120,12 @@ class RayNodes:
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         keeping: deque[Future[None]] = deque()
         # Many nodes make parts faster than one thread can wait for the disk.
-        with ThreadPoolExecutor(KEPT_AT_ONCE) as pool:
+        with ThreadPoolExecutor(PERSISTED_AT_ONCE) as pool:
             try:
                 for made in self._made(parts):
                     lines = made["lines"].splitlines(keepends=True)
-                    keeping.append(pool.submit(keep, made["number"], lines))
-                    if len(keeping) > KEPT_AT_ONCE:
+                    keeping.append(pool.submit(persist, made["number"], lines))
+                    if len(keeping) > PERSISTED_AT_ONCE:
                         keeping.popleft().result()
                     progress(len(lines), sum(not line.endswith(NO_ERROR) for line in lines))
             except ray.exceptions.RayError as error:
@@ -147,7 +147,7 @@ class RayNodes:
         # A block for each part: what a node has made is here, and kept, before the next one is begun.
         return ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
             _Actor,
-            fn_constructor_args=(self._orders,),
+            fn_constructor_args=(self._config,),
             batch_size=1,
             # All at once, but one is enough to go on with.
             compute=ActorPoolStrategy(min_size=1, max_size=most, initial_size=most),
@@ -159,9 +159,9 @@ class RayNodes:
 class _Actor:
     """Makes the rows of parts on some node."""
 
-    def __init__(self, orders: _Orders) -> None:
-        self._folder = orders.folder
-        self._maker = RowMaker(_load(orders)[0], orders.limits, orders.batch)
+    def __init__(self, config: _ActorConfig) -> None:
+        self._folder = config.folder
+        self._maker = RowMaker(_load(config)[0], config.limits, config.batch)
 
     def __call__(self, parts: dict[str, Any]) -> dict[str, Any]:
         """The rows of a batch of parts, as lines of JSON."""
@@ -181,18 +181,18 @@ def _reach(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=10).close()
 
 
-def _load(orders: _Orders) -> tuple[OnnxPredictor, str]:
+def _load(config: _ActorConfig) -> tuple[OnnxPredictor, str]:
     """The predictor on this node, and its file's hash; the session keeps nothing of the file."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
-        path.write_bytes(orders.model)
-        sidecar_path(path).write_bytes(orders.sidecar)
-        return load_predictor(path, orders.provider), file_sha256(path)
+        path.write_bytes(config.model)
+        sidecar_path(path).write_bytes(config.sidecar)
+        return load_predictor(path, config.provider), file_sha256(path)
 
 
-def _describe(orders: _Orders) -> ModelSaid:
-    predictor, sha256 = _load(orders)
-    return ModelSaid(
+def _describe(config: _ActorConfig) -> ModelInfo:
+    predictor, sha256 = _load(config)
+    return ModelInfo(
         name=predictor.name, version=predictor.version, sha256=sha256, provider=predictor.provider
     )
 

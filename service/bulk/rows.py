@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import orjson
 
-from service.inference.answer import find
+from service.inference.answer import detect
 from service.inference.looks import Look
 from service.inference.policy import EXCLUSIVE_PIXELS
 from service.inference.predictor import MAX_BATCH, Floats, OnnxPredictor, Predictor
@@ -149,7 +149,7 @@ def shown(path: str) -> str:
 
 
 def _row(path: str, look: Look) -> Row:
-    found = find(look)
+    found = detect(look)
     return Row(
         path=path,
         label=found.label,

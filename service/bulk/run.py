@@ -11,7 +11,7 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class ModelSaid(_Strict):
+class ModelInfo(_Strict):
     """Which model makes the rows, and where it runs."""
 
     name: str
@@ -24,7 +24,7 @@ class Asked(_Strict):
     """All that the rows depend on."""
 
     sources: tuple[str, ...]  # absolute; see `absolute`
-    model: ModelSaid
+    model: ModelInfo
     max_file_bytes: int
     max_pixels: int
 

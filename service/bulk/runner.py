@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from service.bulk.journal import Part
-from service.bulk.run import ModelSaid
+from service.bulk.run import ModelInfo
 
-Keep = Callable[[int, Iterable[bytes]], None]
+Persist = Callable[[int, Iterable[bytes]], None]
 """Keeps the rows of the part of that number, as lines of JSON."""
 Progress = Callable[[int, int], None]
 """Is told of so many more files, so many of which could not be read."""
@@ -22,12 +22,12 @@ class Runner(Protocol):
     """What turns parts into rows."""
 
     @property
-    def model(self) -> ModelSaid:
+    def model(self) -> ModelInfo:
         """The model that makes the rows, and where it runs."""
 
     @property
     def provider_note(self) -> str:
         """Why it runs on the CPU though another provider was not ruled out; else empty."""
 
-    def run(self, parts: Iterator[Part], keep: Keep, progress: Progress) -> None:
+    def run(self, parts: Iterator[Part], persist: Persist, progress: Progress) -> None:
         """Make the rows of all parts and keep them, in any order; an error is raised when all have ended."""

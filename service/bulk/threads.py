@@ -10,8 +10,8 @@ from threading import Event, Lock
 from models.contract import file_sha256
 from service.bulk.journal import Part
 from service.bulk.rows import FileLimits, Row, RowMaker, load_predictor
-from service.bulk.run import ModelSaid
-from service.bulk.runner import Keep, Progress
+from service.bulk.run import ModelInfo
+from service.bulk.runner import Persist, Progress
 from service.inference.providers import CPU
 from service.settings import ProviderChoice
 
@@ -30,10 +30,10 @@ class ModelThreads:
         loading.shutdown(wait=False)
 
     @property
-    def model(self) -> ModelSaid:
+    def model(self) -> ModelInfo:
         """The model that makes the rows, and where it runs."""
         first = self._first.result()
-        return ModelSaid(
+        return ModelInfo(
             name=first.name,
             version=first.version,
             sha256=file_sha256(self._model_path),
@@ -45,7 +45,7 @@ class ModelThreads:
         """Why it runs on the CPU though another provider was not ruled out; else empty."""
         return self._first.result().provider_note
 
-    def run(self, parts: Iterator[Part], keep: Keep, progress: Progress) -> None:
+    def run(self, parts: Iterator[Part], persist: Persist, progress: Progress) -> None:
         """Make the rows of all parts and keep them.
 
         An error in one thread, or an interrupt, ends all of them after the batch that they are at.
@@ -76,7 +76,7 @@ class ModelThreads:
                     kept.result()
                 if part is None:
                     return
-                kept = keeping.submit(keep, part.number, lines)
+                kept = keeping.submit(persist, part.number, lines)
 
         with ThreadPoolExecutor(self._workers) as keeping, ThreadPoolExecutor(self._workers) as pool:
             working = [pool.submit(work, number) for number in range(self._workers)]

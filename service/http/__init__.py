@@ -1,4 +1,4 @@
-"""What stands between a socket and the engine: bounds, errors, keys, headers, logs, metrics, the server.
+"""What stands between a socket and the engine: bounds, errors, keys, headers, middleware, the server.
 
-Reads requests; writes answers and the log.
+Reads requests; writes answers.
 """

@@ -1,4 +1,4 @@
-"""Compressed bodies: how a client has compressed one and wants the answer, and both ways of doing it."""
+"""Compressed bodies: which compression a client uses and accepts, inflating and deflating."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from service.http.headers import RawHeaders
 from service.queries import shorten
 
 CODINGS = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
-"""The compressions that are spoken, with zlib's name for each format; HTTP's deflate has zlib's frame."""
+"""The supported compressions, with zlib's number for each format; HTTP's deflate has zlib's frame."""
 
 
 _NONE = frozenset((b"", b"identity"))
@@ -19,10 +19,10 @@ _OTHER_NAMES = {b"x-gzip": b"gzip"}  # RFC 9110, 8.4.1.3
 
 
 def content_coding(headers: RawHeaders) -> str:
-    """How a body is compressed, one of `CODINGS`; empty if it is not.
+    """The compression of a body, one of `CODINGS`; empty if it is not compressed.
 
     Raises:
-        RequestError: 415 if it is compressed in another way, or more than once.
+        RequestError: 415 if the compression is not supported, or there is more than one.
     """
     lines = [value for name, value in headers if name == b"content-encoding"]
     if not lines:
@@ -42,10 +42,10 @@ def content_coding(headers: RawHeaders) -> str:
 
 
 def accepted_coding(headers: Headers) -> str:
-    """The compression that a client asks for; empty if it does not.
+    """The compression that a client asks for; empty if it asks for none.
 
-    Who names one alone asks for it, as Triton's clients do; who lists all that can be read, as most others do
-    on every request, is better off without: it costs more time than the model.
+    A client that names exactly one asks for it, as Triton's clients do. Most other clients list all that they
+    can read on every request. They get no compression, since it would take more time than the model.
     """
     given = headers.get("accept-encoding", "").lower().split(",")
     named = [coding.strip() for coding in given if coding.strip() != "identity"]
@@ -56,7 +56,7 @@ def inflate(body: bytes, coding: str, max_bytes: int) -> bytes:
     """Undo one of `CODINGS`.
 
     Raises:
-        RequestError: 413 if it grows over `max_bytes`, 400 if it is not that format or not whole.
+        RequestError: 413 if it inflates to more than `max_bytes`, 400 if it is another format or incomplete.
     """
     stream = zlib.decompressobj(CODINGS[coding])
     try:
@@ -72,6 +72,6 @@ def inflate(body: bytes, coding: str, max_bytes: int) -> bytes:
 
 
 def deflate(body: bytes, coding: str) -> bytes:
-    """Compress by one of `CODINGS`, at the lightest: floats hardly shrink more for twice the time."""
+    """Compress with one of `CODINGS`, at the fastest level: slower ones shrink floats hardly more."""
     stream = zlib.compressobj(1, wbits=CODINGS[coding])
     return stream.compress(body) + stream.flush()

@@ -1,4 +1,4 @@
-"""Wrong keys, counted for each address, so that nobody tries many."""
+"""Wrong keys are counted per address, so that no client can try many."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _MOST_ADDRESSES = 10_000
 
 
 class Guesses:
-    """Who has sent `FREE_GUESSES` wrong keys has one more for each `GUESS_S`; until then, none is looked at.
+    """After `FREE_GUESSES` wrong keys, an address may try one more per `GUESS_S`; other keys are not checked.
 
-    A key that was right from an address stays so: many clients may share the address of one proxy with
-    somebody who guesses, and those who are known there go on.
+    A key that was right from an address stays valid there: many clients may share the address of one proxy
+    with an attacker, and the known ones must go on.
     """
 
     def __init__(self, clock_s: Callable[[], float] = monotonic) -> None:
@@ -24,11 +24,11 @@ class Guesses:
         self._addresses: OrderedDict[str, _Address] = OrderedDict()
 
     def wait_s(self, client: str, digests: list[bytes]) -> float:
-        """How long keys from a client are not looked at; 0 where they are.
+        """How long the service will not check keys from a client; 0 if it checks them now.
 
         Args:
-            client: its address; of IPv6 a whole network of 64 bits counts as one.
-            digests: of the keys that it has sent.
+            client: its address; an IPv6 network of 64 bits counts as one.
+            digests: digests of the keys that it has sent.
         """
         address = self._addresses.get(_group(client))
         if address is None or not address.known.isdisjoint(digests):
@@ -36,13 +36,13 @@ class Guesses:
         return max(0.0, address.free_at_s - self._clock_s())
 
     def wrong(self, client: str, keys: int) -> None:
-        """A client has sent that many keys, and none of them is right."""
+        """Note that a client has sent so many wrong keys."""
         address, now_s = self._address(client), self._clock_s()
-        # When all of its guesses are free again lies at most as far ahead as they take to come back.
+        # All guesses are free again once each has had its `GUESS_S`.
         address.all_free_at_s = max(address.all_free_at_s, now_s) + keys * GUESS_S
 
     def right(self, client: str, digest: bytes) -> None:
-        """A client has sent a key that is right."""
+        """Note that a client has sent a right key."""
         self._address(client).known.add(digest)
 
     def _address(self, client: str) -> _Address:
@@ -65,7 +65,7 @@ class _Address:
 
     @property
     def free_at_s(self) -> float:
-        """When a guess is free."""
+        """When the next key is checked."""
         return self.all_free_at_s - (FREE_GUESSES - 1) * GUESS_S
 
 
@@ -73,7 +73,7 @@ def _group(client: str) -> str:
     try:
         address = ipaddress.ip_address(client)
     except ValueError:
-        return client  # a socket of this machine has no address
+        return client  # a Unix socket has no address
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is None:
         return str(ipaddress.ip_network((address, 64), strict=False))
     return client

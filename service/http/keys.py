@@ -1,4 +1,4 @@
-"""API keys: who has none is answered 401, but for the probes, the metrics and the page's own files."""
+"""API keys: requests without one get 401, except probes, metrics and the page's own files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from service.http.observe import KEY_NAME, client_address
 from service.monitoring.metrics import Metrics
 from service.settings import Settings, SettingsError, check_keys, split_key, split_words
 
-# Open: what a probe or a scraper asks, and what says nothing that the source code does not say.
+# Open without a key: probes and metrics, and files that are public in the source code anyway.
 OPEN_PATHS = frozenset({"/", "/docs", "/openapi.json", "/healthz", "/readyz", "/metrics"})
 OPEN_FOLDERS = ("/page/", "/v2/health/")
 
@@ -27,17 +27,17 @@ _TOO_MANY = "key: expected fewer wrong keys from this address, got too many; try
 
 
 class Key(NamedTuple):
-    """A key that opens, and what the log calls it."""
+    """A valid key, and its name in the log."""
 
     name: str
     digests: tuple[bytes, ...]
 
 
 class RequireKey:
-    """Wraps an app: passes on what is open or carries a key."""
+    """Middleware that passes on requests that are open or carry a valid key."""
 
     def __init__(self, app: ASGIApp, keys: Iterable[Key], metrics: Metrics) -> None:
-        """Take the app, the keys that are let in, and where to count the others."""
+        """Take the app, the valid keys, and the metrics that count refusals."""
         self._app = app
         self._keys = [(digest, key.name) for key in keys for digest in key.digests]
         self._metrics = metrics
@@ -63,7 +63,7 @@ class RequireKey:
         await refusal(scope, receive, send)
 
     def _refuse_guess(self, path: str, client: str, given: list[bytes]) -> Response | None:
-        """The answer to who has guessed too often; None where its keys are looked at."""
+        """The answer to a client that has tried too many keys; None if its keys are checked."""
         wait_s = math.ceil(self._guesses.wait_s(client, given)) if given else 0
         if not wait_s:
             return None
@@ -74,22 +74,22 @@ class RequireKey:
         if given:
             self._guesses.wrong(client, len(given))
         self._metrics.rejected("key")
-        # What was sent is not repeated: it may be a mistyped key.
+        # The answer does not repeat the key: it may be a mistyped one.
         detail = f"key: {_HOW}, got {'another one' if given else 'none'}"
         return error_response(path, 401, detail, {"WWW-Authenticate": 'Bearer realm="glimpse"'})
 
     def _name(self, digest: bytes) -> str:
-        """The name of a key; empty where it is none of the service's own."""
-        # Digests are of one length, and all are compared: the time tells nothing about any key.
+        """The name of a key; empty if the key is not valid."""
+        # All digests are compared, and have one length, so the time reveals nothing about any key.
         found = [hmac.compare_digest(digest, known) for known, _ in self._keys]
         return self._keys[found.index(True)][1] if any(found) else ""
 
 
 def read_keys(settings: Settings) -> tuple[Key, ...]:
-    """The keys of the settings and of the file that they name; none where neither is set.
+    """The keys from the settings and from the file that they name; empty if neither is set.
 
     Raises:
-        SettingsError: the file cannot be read, or holds no key or a bad one.
+        SettingsError: the file cannot be read, or holds no key or an invalid one.
     """
     words = [key.get_secret_value() for key in settings.api_keys]
     path = settings.api_keys_file
@@ -105,19 +105,19 @@ def read_keys(settings: Settings) -> tuple[Key, ...]:
 
 
 def _key(word: str, number: int) -> Key:
-    """The key of a word of the settings; its client may send it with its name or without."""
+    """The key of one word of the settings; clients may send it with its name or without."""
     name, secret = split_key(word)
     sent = dict.fromkeys((secret, word))
     return Key(name or f"key-{number}", tuple(_digest(each.encode("ascii")) for each in sent))
 
 
 def is_open(path: str) -> bool:
-    """Whether a path is answered without a key."""
+    """Whether a path needs no key."""
     return path in OPEN_PATHS or path.startswith(OPEN_FOLDERS)
 
 
 def _given(headers: RawHeaders) -> list[bytes]:
-    """The keys of a request: at most one in each header, so that no request is many guesses."""
+    """The keys of a request: at most one per header, so that one request cannot try many."""
     found: dict[bytes, bytes] = {}
     for name, value in headers:
         if name == b"x-api-key":

@@ -22,7 +22,7 @@ _REQUEST_HEADERS = ("Authorization", "Content-Type", "X-API-Key", "X-Request-ID"
 _RESPONSE_HEADERS = ("Retry-After", "WWW-Authenticate", "X-Request-ID", _INFERENCE_HEADER)
 
 
-class LayeredApp(FastAPI):
+class WrappedApp(FastAPI):
     """FastAPI with middleware that sees every answer.
 
     Starlette answers a defect outside of the middleware that an app adds, so a 500 would lack headers,

@@ -30,7 +30,7 @@ class FormError(ValueError):
     """The body is not the form that its content type announces; the message says why."""
 
 
-class Part(NamedTuple):
+class FormPart(NamedTuple):
     """One field of a form."""
 
     name: str
@@ -39,7 +39,7 @@ class Part(NamedTuple):
     content: bytes
 
 
-def parse_form(body: bytes, content_type: str, max_parts: int) -> list[Part]:
+def parse_form(body: bytes, content_type: str, max_parts: int) -> list[FormPart]:
     """The parts of a form in their order.
 
     Args:
@@ -63,7 +63,7 @@ def parse_form(body: bytes, content_type: str, max_parts: int) -> list[Part]:
         max_header_count=_MAX_HEAD_LINES,
         strict=True,
     )
-    parts: list[Part] = []
+    parts: list[FormPart] = []
     try:
         _parse(parser, body, max_parts, parts)
     except ParserLimitReached:
@@ -83,7 +83,7 @@ def parse_form(body: bytes, content_type: str, max_parts: int) -> list[Part]:
     return parts
 
 
-def _parse(parser: PushMultipartParser, body: bytes, max_parts: int, parts: list[Part]) -> None:
+def _parse(parser: PushMultipartParser, body: bytes, max_parts: int, parts: list[FormPart]) -> None:
     """Append the complete parts of a body to `parts`."""
     content = b""
     segment: MultipartSegment | None = None
@@ -98,13 +98,13 @@ def _parse(parser: PushMultipartParser, body: bytes, max_parts: int, parts: list
             parts.append(_part(segment, content))
 
 
-def _part(segment: MultipartSegment, content: bytes) -> Part:
+def _part(segment: MultipartSegment, content: bytes) -> FormPart:
     head_bytes = sum(len(f"{name}: {value}\r\n".encode()) for name, value in segment.headerlist)
     if head_bytes > MAX_HEAD_BYTES:
         raise _head_too_long()
     # The library reads `filename` alone.
     is_file = segment.filename is not None or bool(_EXTENDED_FILE_NAME.search(segment["Content-Disposition"]))
-    return Part(segment.name, is_file, segment.content_type or "", content)
+    return FormPart(segment.name, is_file, segment.content_type or "", content)
 
 
 def _head_too_long() -> FormError:

@@ -1,4 +1,4 @@
-"""The outermost layer: a request's id, its time, its count, its line in the log, and the defaults headers."""
+"""The outermost middleware: request id, timing, counting, access log, default headers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from service.monitoring.request import begin_request
 
 HEADER = b"x-request-id"
 KEY_NAME = "key_name"
-"""Where a request's state holds the name of its key (keys.py)."""
+"""The entry of a request's state with the name of its key (keys.py)."""
 
 _SANE_ID = re.compile(rb"[!-~]{1,64}")
 
@@ -24,25 +24,25 @@ _log = logging.getLogger(ACCESS)
 
 
 class Observe:
-    """Wraps an app; a defect passes through and is logged by the server, with the request's id (logs.py)."""
+    """Middleware around the app. A defect passes through, and the server logs it with the request's id."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, headers: RawHeaders, *, access_log: bool) -> None:
-        """Take the app, where to count, what every answer carries, and whether each is a line in the log."""
+        """Take the app, the metrics, the default headers, and whether to log every request."""
         self._app = app
         self._metrics = metrics
         self._headers = headers
         self._access_log = access_log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, and watch its answer go out."""
+        """Pass a request on, and observe its answer."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         start = perf_counter()
         request_id = request_id_of(scope["headers"])
         scope.setdefault("state", {})["request_id"] = request_id.decode("ascii")
-        # A request has a task of its own, so that nothing needs to set this back; the log of its defect is
-        # written after this call has ended.
+        # Each request has its own task, so nothing resets this. The server logs a defect after this call
+        # has ended.
         begin_request(scope)
         defaults = [*self._headers, (HEADER, request_id)]
         status = 0
@@ -69,13 +69,13 @@ class Observe:
 
 
 def client_address(scope: Scope) -> str:
-    """The address that a request comes from, without its port; empty where the server knows none."""
+    """The address that a request comes from, without its port; empty if the server knows none."""
     client = scope.get("client")
     return str(client[0]) if client else ""
 
 
 def request_id_of(headers: RawHeaders) -> bytes:
-    """The client's own id where it is one that a log can hold; else a new one."""
+    """The client's own request id if a log can hold it; else a new one."""
     for name, value in headers:
         if name == HEADER and _SANE_ID.fullmatch(value):
             return value

@@ -1,4 +1,4 @@
-"""Read what a client posts, raw picture bytes or multipart files: no more than allowed, and for no longer."""
+"""Read posted bodies, raw pictures or multipart files, within the bounds of size and time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 
 from service.http.codings import content_coding, inflate
 from service.http.errors import RequestError
-from service.http.multipart import FormError, Part, parse_form
+from service.http.multipart import FormError, FormPart, parse_form
 from service.pictures import heif
 from service.queries import shorten
 from service.settings import Settings
@@ -23,14 +23,14 @@ OCTETS = "application/octet-stream"
 _UNKNOWN_TYPES = frozenset(("", OCTETS))
 MULTIPART = "multipart/form-data"
 ONE_NAME, MANY_NAME = "image", "images"
-_ANY_NAME = "file"  # what many clients call a file where nobody tells them
-_MAX_TEXT_FIELDS = 64  # that may stand beside the files
-# In memory a form stands beside its parts; more than this is taken apart by a thread.
+_ANY_NAME = "file"  # the default of many clients
+_MAX_TEXT_FIELDS = 64  # beside the files
+# Longer forms are parsed in a thread, so that copying them does not block the event loop.
 _LONG_FORM_BYTES = 2**20
 
 
 class BodyLimits(NamedTuple):
-    """How much a client may send, and for how long."""
+    """How much a client may send, and how long it may take."""
 
     body_bytes: int
     files: int
@@ -38,7 +38,7 @@ class BodyLimits(NamedTuple):
 
     @classmethod
     def of(cls, settings: Settings) -> BodyLimits:
-        """The limits that are set."""
+        """The limits from the settings."""
         return cls(settings.max_body_bytes, settings.max_files, settings.body_timeout_s)
 
 
@@ -74,18 +74,18 @@ async def read_images(request: Request, limits: BodyLimits) -> list[bytes]:
 
 
 async def read_body(request: Request, limits: BodyLimits) -> bytes:
-    """The whole body, of whatever type; what the client has compressed is inflated.
+    """The whole body, of any type, inflated if the client has compressed it.
 
     Raises:
-        RequestError: 400 if it is not compressed as it says, 408 if it does not come in time, 413 if it is or
-            grows over the limit, 415 if it is compressed in a way that is not read.
+        RequestError: 400 if it does not match its `Content-Encoding`, 408 if it does not arrive in time,
+            413 if it is over the limit before or after inflating, 415 if its compression is not supported.
     """
     _, announced = _headers(request)
     return await _read_body(request, limits, announced)
 
 
 def _headers(request: Request) -> tuple[str, str]:
-    """Content type and announced length; read at once, for this is done for every request."""
+    """Content type and announced length, found in one pass since every request needs them."""
     content_type = length = b""
     for name, value in request.scope["headers"]:
         if name == b"content-type":
@@ -96,10 +96,10 @@ def _headers(request: Request) -> tuple[str, str]:
 
 
 async def _read_body(request: Request, limits: BodyLimits, announced: str) -> bytes:
-    """The whole body; it is refused as soon as it is too large, whatever its headers say."""
+    """The whole body, refused as soon as it is too large, whatever its headers say."""
     most = limits.body_bytes
     coding = content_coding(request.scope["headers"])
-    # The length of the number first: Python refuses to read very long ones.
+    # The length of the number first: Python refuses to parse very long ones.
     if announced.isdecimal() and (len(announced) > 18 or int(announced) > most):
         raise _too_large(most, announced)
     receive = request.receive
@@ -131,7 +131,7 @@ async def _read_body(request: Request, limits: BodyLimits, announced: str) -> by
 async def _read_files(
     request: Request, limits: BodyLimits, content_type: str, announced: str, field: str
 ) -> list[bytes]:
-    """The files of a form under the name `field` or `file`; text fields of other names are ignored."""
+    """The files of a form in the fields `field` or `file`; other text fields are ignored."""
     body = await _read_body(request, limits, announced)
     most = limits.files + _MAX_TEXT_FIELDS
     try:
@@ -145,7 +145,7 @@ async def _read_files(
     files = [part for part in parts if part.is_file or part.name in names]
     others = dict.fromkeys(part.name for part in files if part.name not in names)
     if others or not files:
-        # Where there is no file at all, the text fields may be what was meant to be one.
+        # Without any file, name the text fields: one of them may have been meant as the file.
         found = others or dict.fromkeys(part.name for part in parts)
         got = ", ".join(shorten(name) for name in list(found)[:3]) or "no field"
         raise RequestError(
@@ -156,10 +156,10 @@ async def _read_files(
     return [_file(part) for part in files]
 
 
-def _file(part: Part) -> bytes:
+def _file(part: FormPart) -> bytes:
     if not part.is_file:
         raise RequestError(422, f"{part.name}: expected a file, which has a file name, got a text field")
-    # Which format it is, the bytes themselves say.
+    # The bytes themselves say which format it is.
     kind = _media_type(part.content_type)
     if not _may_be_picture(kind):
         raise _unsupported(f"{part.name}: one of ", part.content_type)

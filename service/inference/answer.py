@@ -1,4 +1,4 @@
-"""From what the model says to the JSON answer: led back to the picture, clipped, rounded, encoded."""
+"""From the model's outputs to the JSON answer: in the picture's px, clipped, rounded, encoded."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from service.queries import Maps
 
 
 class Detection(NamedTuple):
-    """What the model says of one picture; lengths are in the picture's px."""
+    """What was found in one picture; lengths are in the picture's px."""
 
     label: int
     confidence: np.float32
@@ -29,18 +29,18 @@ class Detection(NamedTuple):
     digit_present: np.float32
     box: Box  # clipped to the picture, to 1/10,000 px
     attention: Gaussian
-    inverted: bool  # whether the ink is darker than its ground
+    inverted: bool  # whether the digit is darker than its background
 
 
 _WRITTEN = np.array([f"{level / 255:.3f}," for level in range(256)], "S6")
-"""Each intensity as a share of 255 with a comma: three digits are enough to tell all of them apart."""
+"""Each of the 256 intensities as JSON, as a share of 255 and with a comma; three digits tell all apart."""
 
 Answer = dict[str, Any]
-"""An answer of the form of `schemas.PredictionAnswer`, to be encoded by `to_json`."""
+"""The fields of `schemas.PredictionAnswer`, to be encoded by `to_json`."""
 
 
 class Reading(NamedTuple):
-    """A decoded picture, and how long it took to get there."""
+    """A decoded picture, and how long it waited and took to decode."""
 
     picture: Picture
     queue_ms: float
@@ -48,14 +48,14 @@ class Reading(NamedTuple):
 
 
 def model_of(model: Named) -> dict[str, str]:
-    """What an answer says of the model, of the form of `schemas.ModelAnswer`."""
+    """The model's fields in an answer, as in `schemas.ModelAnswer`."""
     return {"name": model.name, "version": model.version, "provider": model.provider}
 
 
 def compose(reading: Reading, look: Look, maps: Maps, model: dict[str, str], inference_ms: float) -> Answer:
     """The answer to one picture, from the last look at it."""
     start = perf_counter()
-    found = find(look)
+    found = detect(look)
     answer: Answer = {
         "label": found.label,
         "confidence": found.confidence,
@@ -71,18 +71,18 @@ def compose(reading: Reading, look: Look, maps: Maps, model: dict[str, str], inf
         answer["attention_map"] = encode(look.placement.attention_map(found.attention))
         answer["glimpse"] = encode(np.clip(look.prediction.glimpse, 0, 1))
         answer["frame"] = _grey_rows_json(look.frame) if maps == "array" else data_uri(png(look.frame))
-        answer["frame_box"] = _short(look.placement.frame)._asdict()
+        answer["frame_box"] = _rounded(look.placement.frame)._asdict()
     answer["timing_ms"] = {
-        "queue": _short_ms(reading.queue_ms),
-        "decode": _short_ms(reading.decode_ms),
-        "inference": _short_ms(inference_ms),
-        "encode": _short_ms((perf_counter() - start) * 1000),
+        "queue": _rounded_ms(reading.queue_ms),
+        "decode": _rounded_ms(reading.decode_ms),
+        "inference": _rounded_ms(inference_ms),
+        "encode": _rounded_ms((perf_counter() - start) * 1000),
     }
     return answer
 
 
-def find(look: Look) -> Detection:
-    """What a look says of its picture."""
+def detect(look: Look) -> Detection:
+    """What a look found in its picture."""
     prediction, placement = look.prediction, look.placement
     label = int(prediction.probabilities.argmax())
     box = Box(*prediction.box.tolist())
@@ -91,14 +91,14 @@ def find(look: Look) -> Detection:
         confidence=prediction.probabilities[label],
         probabilities=prediction.probabilities,
         digit_present=np.float32(prediction.digit_present),
-        box=_short(placement.box_in_picture(box)),
+        box=_rounded(placement.box_in_picture(box)),
         attention=placement.gaussian_in_picture(Gaussian(*prediction.attention.tolist())),
         inverted=is_ink_dark(look.frame, box),
     )
 
 
-def _short(box: Box) -> Box:
-    """A box to 1/10,000 px; its edges are rounded, so that it does not leave the picture."""
+def _rounded(box: Box) -> Box:
+    """A box rounded to 1/10,000 px by its edges, so that it does not leave the picture."""
     x, y = round(box.x, 4), round(box.y, 4)
     right, bottom = round(box.x + box.width, 4), round(box.y + box.height, 4)
     return Box(x, y, round(right - x, 4), round(bottom - y, 4))
@@ -112,7 +112,7 @@ def to_json(content: Any) -> bytes:
 def png(picture: Grey) -> bytes:
     """Grey uint8 `[height, width]` as the bytes of a PNG."""
     stream = io.BytesIO()
-    # The lightest compression: a tenth of the time for a few hundred bytes more.
+    # The fastest compression takes a tenth of the time for a few hundred bytes more.
     Image.fromarray(picture).save(stream, "PNG", compress_level=1)
     return stream.getvalue()
 
@@ -128,15 +128,15 @@ def data_uri(png_bytes: bytes) -> str:
 
 
 def _rows_json(values: npt.NDArray[np.float32]) -> orjson.Fragment:
-    """Rows of numbers, encoded at once so that the answer can say how long it took; 4 digits are enough."""
+    """Rows of numbers with 4 digits, encoded now so that the answer can contain the time it took."""
     return orjson.Fragment(to_json(np.ascontiguousarray(np.round(values, 4))))
 
 
 def _grey_rows_json(grey: Grey) -> orjson.Fragment:
-    """Rows of intensities from 0 to 1, looked up: half the time of writing 10,000 numbers."""
+    """Rows of intensities from 0 to 1, by a lookup table: half the time of formatting 10,000 numbers."""
     rows = [b"[" + row.tobytes()[:-1] + b"]" for row in _WRITTEN[grey]]
     return orjson.Fragment(b"[" + b",".join(rows) + b"]")
 
 
-def _short_ms(duration_ms: float) -> float:
+def _rounded_ms(duration_ms: float) -> float:
     return round(max(0.0, duration_ms), 3)

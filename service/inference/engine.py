@@ -1,4 +1,4 @@
-"""The model as the HTTP interface sees it: pictures in, JSON out, by workers that share batches."""
+"""The engine: the model behind a queue, from pictures to JSON answers."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from service.settings import Settings
 _WAITING_PER_WORKER = 20
 _SCENES_PER_PART = 8
 _BATCH_REQUESTS = 8
-"""How many requests with many pictures may wait with all the pictures that each has in flight."""
+"""How many batch requests may wait, each with all the pictures that it has in flight."""
 
-Part = TypeVar("Part")
-Given = TypeVar("Given")
+_Part = TypeVar("_Part")
+_Given = TypeVar("_Given")
 
 
 class Engine:
@@ -57,7 +57,7 @@ class Engine:
         """Take jobs; in the end stop the workers.
 
         Args:
-            events: is told what happens meanwhile.
+            events: receives the engine's events.
         """
         events = events or Events()
         queue = RequestQueue(self._policy, self._clock, events)
@@ -81,7 +81,7 @@ class Engine:
 
     @property
     def worker_pids(self) -> list[int | None]:
-        """The worker processes' ids, None where one is not there; none at all where workers are threads."""
+        """The ids of the worker processes, None for one that is down; empty if workers are threads."""
         return [worker.pid for worker in self._workers if isinstance(worker, WorkerProcess)]
 
     @property
@@ -94,7 +94,7 @@ class Engine:
         return self._running is not None and self._running.queue.is_full(admitted)
 
     def check(self) -> None:
-        """Raise PredictorError unless the model can answer now and goes on doing so."""
+        """Raise PredictorError unless the model can answer now and the service is not stopping."""
         if self._stopping:
             raise StoppingError
         self._parts_of_running().supervisor.check()
@@ -116,20 +116,20 @@ class Engine:
     async def answer_many(
         self, files: Sequence[bytes], maps: Maps
     ) -> list[bytes | ImageError | PredictorError]:
-        """The JSON answers to pictures in their order; where one has none, the error that `answer` raises.
+        """The JSON answers to pictures in their order, or the error that `answer` would raise.
 
         A few pictures are in flight at a time, as many as the workers' batches hold.
 
         Raises:
-            OverloadedError: too many pictures of such requests wait already.
-            PredictorError: there is no answer to any picture, nor a reason in the picture itself.
+            OverloadedError: too many pictures of batch requests wait already.
+            PredictorError: no picture has an answer, and the pictures are not the reason.
         """
         overload: OverloadedError | None = None
 
         async def one(data: bytes, many: ManyParts) -> bytes | ImageError | PredictorError:
             nonlocal overload
             if overload is not None:
-                return overload  # the request has got no further for as long as it may wait
+                return overload  # the request has made no progress within its deadline
             try:
                 return await self._answer(data, maps, many)
             except (ImageError, PredictorError) as error:
@@ -145,7 +145,7 @@ class Engine:
     async def infer(self, scenes: npt.NDArray[np.uint8], names: tuple[str, ...]) -> Outputs:
         """The model's outputs of these names for scenes, uint8 `[n, 1, 100, 100]`; errors as `answer`.
 
-        Many scenes are asked in parts, so that other requests get between.
+        Many scenes are sent in parts, so that other requests can run in between.
         """
         if len(scenes) <= _SCENES_PER_PART:
             return await self._infer(scenes, names)
@@ -158,12 +158,12 @@ class Engine:
         return {name: np.concatenate([outputs[name] for outputs in found]) for name in names}
 
     async def _share(
-        self, ask: Callable[[Part, ManyParts], Awaitable[Given]], parts: Sequence[Part], in_flight: int
-    ) -> list[Given]:
-        """What `ask` gives for each part of a request, of which so many are in flight at a time."""
+        self, ask: Callable[[_Part, ManyParts], Awaitable[_Given]], parts: Sequence[_Part], in_flight: int
+    ) -> list[_Given]:
+        """The results of `ask` for the parts of a request, with so many in flight at a time."""
         many = self._queue().admit_many()
         left = iter(enumerate(parts))
-        given: dict[int, Given] = {}
+        given: dict[int, _Given] = {}
 
         async def ask_on() -> None:
             for index, part in left:
@@ -173,7 +173,7 @@ class Engine:
         try:
             await asyncio.gather(*tasks)
         finally:
-            for task in tasks:  # where one has failed, nobody waits for the others
+            for task in tasks:  # if one has failed, the others are not needed
                 task.cancel()
         return [given[index] for index in range(len(parts))]
 
@@ -200,18 +200,18 @@ class Engine:
 
 
 class _Running(NamedTuple):
-    """What an engine consists of while it runs."""
+    """The parts of a running engine."""
 
     queue: RequestQueue
     supervisor: Supervisor
 
 
 async def start_engine(settings: Settings) -> Engine:
-    """Start worker processes as the settings say, and wait until all of them are ready.
+    """Start the worker processes of the settings, and wait until all of them are ready.
 
     Raises:
         ContractError, ProviderError, PredictorError: the model cannot be used.
-        WorkerError: a worker ended without a word.
+        WorkerError: a worker ended without a message.
     """
     cores = usable_cores()
     count = settings.workers or cores
@@ -237,7 +237,7 @@ async def start_engine(settings: Settings) -> Engine:
     return Engine(started[0], workers, policy, settings.max_pixels, clock)
 
 
-class _Thread:
+class _ThreadWorker:
     """A worker that is a thread of this process: it cannot be killed, but needs no start."""
 
     def __init__(self, predictor: Predictor) -> None:
@@ -259,7 +259,7 @@ class _Thread:
 def engine_in_process(
     predictor: Predictor, *, max_pixels: int = 25_000_000, workers: int = 2, policy: Policy | None = None
 ) -> Engine:
-    """An engine around a predictor of this very process: for tests, and to embed the app elsewhere."""
+    """An engine around a predictor in this process: for tests, and to embed the app elsewhere."""
     info = WorkerInfo(predictor.name, predictor.version, predictor.provider, "")
-    threads = [_Thread(predictor) for _ in range(workers)]
+    threads = [_ThreadWorker(predictor) for _ in range(workers)]
     return Engine(info, threads, policy or Policy(), max_pixels, LoopClock())

@@ -7,7 +7,7 @@ from typing import Literal
 
 from service.inference.jobs import BatchResult
 
-Refusal = Literal["queue_full", "deadline"]
+RefusalReason = Literal["queue_full", "deadline"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Events:
     def on_batch(self, batch: FinishedBatch) -> None:
         """A worker has answered a batch."""
 
-    def on_refused(self, reason: Refusal) -> None:
+    def on_refused(self, reason: RefusalReason) -> None:
         """A request was refused, or waited for too long."""
 
     def on_unhealthy(self, why: str) -> None:

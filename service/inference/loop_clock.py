@@ -1,8 +1,8 @@
-"""Time as the event loop has lived it: a stall of the loop, or a stop of the whole process, does not count.
+"""A clock that does not count stalls of the event loop or stops of the whole process.
 
-While the event loop is stalled, the service cannot read the answers that have come. While all processes are
-stopped (SIGSTOP, `docker pause`, a suspended machine), nobody can answer. In both cases a wall clock would
-blame workers and requests for the service's own silence; this clock does not.
+While the event loop is stalled, the service cannot read answers that have arrived. While all processes are
+stopped (SIGSTOP, `docker pause`, a suspended machine), no worker can answer. In both cases a wall clock would
+blame workers and requests for the service's own silence.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from time import monotonic
 
 _TICK_S = 0.05
 _LATE_S = 2 * _TICK_S
-"""A tick that comes later than this after the one before says that the loop was stalled."""
+"""A longer time between two ticks means that the loop was stalled."""
 
 
 @dataclass(eq=False)
 class Deadline:
-    """The end of a timeout, which may be moved while it is waited for."""
+    """The end of a timeout; it may be moved while the timeout runs."""
 
     at_s: float
     _excused: Callable[[], float]
@@ -28,7 +28,7 @@ class Deadline:
     _excused_s: float = 0.0
 
     def expire(self) -> bool:
-        """Let the timeout raise TimeoutError; or move it by the time that was excused, and return false."""
+        """Let the timeout raise TimeoutError; or move it by newly excused time, and return false."""
         more_s = self._excused() - self._excused_s
         if more_s > 0:
             self._excused_s += more_s
@@ -59,14 +59,14 @@ class LoopClock:
         return self._now_s + min(monotonic() - self._ticked_at_s, _LATE_S)
 
     def start(self) -> None:
-        """Run in the current event loop; a clock that runs goes on."""
+        """Start in the current event loop; a running clock is left alone."""
         if self._timer is None:
             loop = asyncio.get_running_loop()
             self._ticked_at_s = monotonic()
             self._timer = loop.call_later(_TICK_S, self._tick, loop)
 
     def stop(self) -> None:
-        """Stand still."""
+        """Stop; `now` keeps its value."""
         if self._timer is not None:
             self._now_s = self.now()
             self._timer.cancel()
@@ -80,7 +80,7 @@ class LoopClock:
 
         Args:
             seconds: how long the body may take.
-            excused: how many seconds since the beginning shall not count; asked when the time is over.
+            excused: how many seconds since the beginning do not count; called when the time is over.
         """
         async with asyncio.timeout(None) as scope:
             deadline = Deadline(self.now() + seconds, excused, scope)
@@ -95,9 +95,8 @@ class LoopClock:
         self._ticked_at_s += passed_s
         self._now_s += min(passed_s, _LATE_S)
         late = passed_s > _LATE_S
-        # Timers may run before the loop has read what came during a stall: after one late tick nobody is told
-        # that its time is over. A loop that is late at every tick still has read everything between two of
-        # them.
+        # After a stall, timers may run before the loop has read what arrived meanwhile. So no deadline ends
+        # at a single late tick. A loop that is always late has read everything between two ticks.
         if not late or self._was_late:
             for deadline in [deadline for deadline in self._deadlines if deadline.at_s <= self._now_s]:
                 if deadline.expire():

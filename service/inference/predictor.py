@@ -1,4 +1,4 @@
-"""What the service needs of a model, and the model on onnxruntime."""
+"""The interface of a model, and its implementation on onnxruntime."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from service.inference.providers import CUDA, Providers, choose_providers
 from service.settings import ProviderChoice
 
 MAX_BATCH = 64
-"""Most scenes of one model call; more are answered by several."""
+"""Most scenes in one model call; more are split into several calls."""
 
 Floats = npt.NDArray[np.float32]
 
 
 class Prediction(NamedTuple):
-    """What a model says of n scenes; the fields are named as in the contract, lengths are in scene px."""
+    """A model's outputs for n scenes; fields are named as in the contract, lengths are in scene px."""
 
     probabilities: Floats  # [n, 10]
     box: Floats  # [n, 4]: x, y, width, height
@@ -33,7 +33,7 @@ class Prediction(NamedTuple):
 
 
 class Named(Protocol):
-    """What a model is called, and where it runs."""
+    """A model's name, version and provider."""
 
     @property
     def name(self) -> str:
@@ -45,7 +45,7 @@ class Named(Protocol):
 
     @property
     def provider(self) -> str:
-        """The execution provider that really runs the model, by onnxruntime's name."""
+        """The execution provider that actually runs the model, by onnxruntime's name."""
 
 
 class Predictor(Named, Protocol):
@@ -53,7 +53,7 @@ class Predictor(Named, Protocol):
 
     @property
     def box_edge_per_side(self) -> float:
-        """How far a box reaches beyond its Gaussian's at each end, in longer sides of that."""
+        """How far the model's box extends beyond the Gaussian's box at each end, in its longer sides."""
 
     def predict(self, scenes: npt.NDArray[np.uint8]) -> Prediction:
         """Predict scenes, uint8 `[n, 1, 100, 100]` with n of at least 1; PredictorError if it cannot."""
@@ -78,14 +78,14 @@ class OnnxPredictor:
         """Load a model, check it and run it once for each size of batch that will come.
 
         Args:
-            model_path: the ONNX file; its sidecar lies beside it.
-            choice: where it shall run.
+            model_path: the ONNX file; its sidecar is beside it.
+            choice: where it runs.
             threads: CPU threads of one call; 0 is one for each core that this process may use.
-            batches: sizes of batches to be warm for; on a GPU every new size costs its tuning.
+            batches: batch sizes to warm up; on a GPU every new size has to be tuned.
 
         Raises:
             ContractError: the file, its sidecar and this software do not fit together.
-            ProviderError: the required provider is not at hand.
+            ProviderError: the required provider is not available.
             PredictorError: the model does not run.
         """
         self._contract = load_contract(model_path)
@@ -113,12 +113,12 @@ class OnnxPredictor:
 
     @property
     def provider(self) -> str:
-        """The provider of highest priority that the session really holds."""
+        """The provider of highest priority that the session uses."""
         return str(self._session.get_providers()[0])
 
     @property
     def provider_note(self) -> str:
-        """Why the provider is not a GPU where one was looked for; empty if there is nothing to say."""
+        """Why the provider is not a GPU although one was looked for; else empty."""
         if self._providers.note or self.provider == self._providers.names[0]:
             return self._providers.note
         return f"{self._providers.names[0]} was asked for, but onnxruntime could not start it"
@@ -141,7 +141,7 @@ class OnnxPredictor:
         return dict(zip(names, outputs, strict=True))
 
     def check(self) -> None:
-        """Run one dark scene: a lost device or a broken session shows at once."""
+        """Run one dark scene, which detects a lost device or a broken session."""
         self._providers.check_in_use(self._session.get_providers())
         self.predict(np.zeros((1, 1, SCENE_SIDE_PX, SCENE_SIDE_PX), np.uint8))
 
@@ -168,10 +168,10 @@ def open_session(model_path: Path, providers: Providers, threads: int) -> ort.In
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # Spinning threads would take the cores away from decoding, and burn them while nobody asks.
+    # Spinning threads would take cores from decoding, and use them while the service is idle.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if providers.required and providers.names[0] == CUDA:
-        # Else a node that CUDA cannot run would run on the CPU, and nobody would be told.
+        # Otherwise nodes that CUDA cannot run would silently run on the CPU.
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     try:
         return ort.InferenceSession(model_path, options, providers=providers.with_options())
@@ -181,7 +181,7 @@ def open_session(model_path: Path, providers: Providers, threads: int) -> ort.In
 
 
 def check_graph(session: ort.InferenceSession, contract: Sidecar, model_path: Path) -> None:
-    """Compare what the graph really has with what the sidecar says."""
+    """Compare the graph's inputs and outputs with the sidecar."""
     for kind, promised, found in (
         ("inputs", contract.inputs, session.get_inputs()),
         ("outputs", contract.outputs, session.get_outputs()),

@@ -1,4 +1,4 @@
-"""A worker process as the service sees it: start, ask, notice its death, start again."""
+"""A worker process from the service's side: start it, send batches, notice its death, restart it."""
 
 from __future__ import annotations
 
@@ -80,11 +80,11 @@ class WorkerProcess:
 
     async def restart(self) -> None:
         """See `service.inference.supervisor.Worker`."""
-        await self._end()
+        await self._kill()
         await self.start()
 
     async def stop(self) -> None:
-        """Close the connection, upon which the process ends; kill it where it does not."""
+        """Close the connection, which ends the process; kill it if it does not end."""
         if self._writer is not None:
             self._writer.close()
         if self._process is not None:
@@ -92,7 +92,7 @@ class WorkerProcess:
                 async with asyncio.timeout(_STOP_S):
                     await self._process.wait()
             except TimeoutError:
-                await self._end()
+                await self._kill()
         self._process = self._reader = self._writer = None
 
     async def _ask(self, message: object, timeout_s: float) -> object:
@@ -105,7 +105,7 @@ class WorkerProcess:
             return _waited_for_a_core_s(pid) - ready_s
 
         try:
-            # A worker is not blamed for the time that the machine has not given it.
+            # Time in which the worker waited for a core does not count.
             async with self._clock.timeout(timeout_s, excused=starved_s) as deadline:
 
                 def begun() -> None:
@@ -117,27 +117,27 @@ class WorkerProcess:
         except TimeoutError:
             raise WorkerError(f"a worker has not answered for {timeout_s:g} s") from None
         except (EOFError, OSError):  # EOFError: asyncio.IncompleteReadError is one
-            raise WorkerError(await self._obituary()) from None
+            raise WorkerError(await self._describe_exit()) from None
         except WireError as error:
             raise await self._give_up(f"a worker has sent what is no message: {error}") from None
 
     async def _give_up(self, why: str) -> WorkerError:
-        await self._end()
+        await self._kill()
         return WorkerError(why)
 
-    async def _obituary(self) -> str:
+    async def _describe_exit(self) -> str:
         assert self._process is not None
-        await self._end()
+        await self._kill()
         status = self._process.returncode or 0
         how = f"by signal {-status}" if status < 0 else f"with exit status {status}"
         return f"a worker ended {how}"
 
-    async def _end(self) -> None:
+    async def _kill(self) -> None:
         if self._writer is not None:
             self._writer.close()
         if self._process is not None and self._process.returncode is None:
             try:
-                async with asyncio.timeout(0.1):  # it may be ending by itself: its own status says more
+                async with asyncio.timeout(0.1):  # it may be ending by itself, with a more telling status
                     await self._process.wait()
             except TimeoutError:
                 self._process.kill()
@@ -155,7 +155,7 @@ def _environment() -> dict[str, str]:
 
 
 def _waited_for_a_core_s(pid: int) -> float:
-    """How long a process has been ready to run while others ran; 0 where the system does not tell."""
+    """How long a process has waited for a core; 0 if the system does not say."""
     try:
         _, waited_ns, _ = Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()
     except (OSError, ValueError):
@@ -164,7 +164,7 @@ def _waited_for_a_core_s(pid: int) -> float:
 
 
 def _fits(done: BatchResult, jobs: Sequence[Job]) -> bool:
-    """Whether an answer is one to these jobs; a worker decodes hostile bytes, so it is not trusted."""
+    """Whether an answer matches its jobs: workers decode hostile bytes, so they are not trusted."""
     results: object = done.results
     looks: object = done.looks
     return (

@@ -1,4 +1,4 @@
-"""Where a model runs: the choice of onnxruntime's execution providers, and the truth about it."""
+"""Where a model runs: onnxruntime's execution providers, chosen and verified."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CPU = "CPUExecutionProvider"
 
 
 class ProviderError(RuntimeError):
-    """The provider that the settings require is not at hand; the message says why."""
+    """The provider that the settings require is not available; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Providers:
         return [(name, options.get(name, {})) for name in self.names]
 
     def check_in_use(self, in_use: list[str]) -> None:
-        """Compare with what `session.get_providers()` says, which alone tells the truth.
+        """Compare with `session.get_providers()`, the only call that tells the truth.
 
         Raises:
             ProviderError: the first choice is required and is not in use.
@@ -50,8 +50,8 @@ class Providers:
 def choose_providers(choice: ProviderChoice) -> Providers:
     """The providers to ask for.
 
-    onnxruntime lists CUDA as available on machines without a GPU and falls back with error lines only, so
-    the driver's library is probed first and CUDA is asked for where that loads.
+    onnxruntime lists CUDA as available on machines without a GPU, and falls back with mere error lines. So
+    this function first probes the driver's library, and asks for CUDA only if it loads.
 
     Raises:
         ProviderError: `choice` is cuda and CUDA cannot work here.
@@ -63,7 +63,7 @@ def choose_providers(choice: ProviderChoice) -> Providers:
         raise ProviderError(f"GLIMPSE_PROVIDER is cuda, but {missing}")
     if missing:
         return Providers((CPU,), required=False, note=missing)
-    # Failures are printed to stdout, which is for the address alone.
+    # It prints failures to stdout, which is for the address alone.
     with contextlib.redirect_stdout(sys.stderr):
         ort.preload_dlls()
     return Providers((CUDA,), required=True) if choice == "cuda" else Providers((CUDA, CPU), required=False)

@@ -1,7 +1,7 @@
-"""How the service and its worker processes talk: messages of data, with their lengths before them.
+"""The messages between the service and its worker processes: data, with its length in front.
 
-Workers decode hostile bytes. So nothing that one of them sends is ever code, as a pickle would be: a message
-is a tree in JSON of a few known types, with the bytes and arrays that it holds behind it.
+Workers decode hostile bytes, so nothing that they send may be code, as a pickle would be. A message is a JSON
+tree of a few known types, followed by a payload: the bytes and arrays of the tree.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from service.inference.providers import ProviderError
 from service.pictures.decode import ImageError, TooManyPixelsError
 
 _LENGTHS = struct.Struct("<QQ")
-"""Bytes of the tree, and of what stands behind it."""
+"""Bytes of the tree, and of the payload."""
 _MOST_BYTES = 2**30
 
 
 class WireError(ValueError):
-    """What came is no message."""
+    """The received bytes are no message."""
 
 
 class WorkerDefectError(RuntimeError):
@@ -57,39 +57,39 @@ _ERRORS: Mapping[str, type[Exception]] = {
 
 
 def pack(message: object) -> bytes:
-    """A message as it goes over the wire; an error that is not one of ours goes as a WorkerDefectError.
+    """A message in bytes; an error of an unknown type becomes a WorkerDefectError.
 
     Raises:
-        TypeError: the message holds what is no data.
+        TypeError: the message holds something that is no data.
     """
-    behind: list[bytes] = []
-    tree = orjson.dumps(_write(message, behind))
-    return b"".join([_LENGTHS.pack(len(tree), sum(map(len, behind))), tree, *behind])
+    payload: list[bytes] = []
+    tree = orjson.dumps(_write(message, payload))
+    return b"".join([_LENGTHS.pack(len(tree), sum(map(len, payload))), tree, *payload])
 
 
 async def receive(stream: asyncio.StreamReader, begun: Callable[[], None]) -> Any:
-    """The next message; `begun` is called when its first bytes have come.
+    """The next message; calls `begun` when its first bytes have arrived.
 
     Raises:
-        asyncio.IncompleteReadError: the other end has gone.
-        WireError: what came is no message.
+        asyncio.IncompleteReadError: the other end has closed.
+        WireError: the received bytes are no message.
     """
-    tree, behind = _lengths(await stream.readexactly(_LENGTHS.size))
+    tree, payload = _lengths(await stream.readexactly(_LENGTHS.size))
     begun()
-    return _unpack(await stream.readexactly(tree), await stream.readexactly(behind))
+    return _unpack(await stream.readexactly(tree), await stream.readexactly(payload))
 
 
 def receive_blocking(connection: socket.socket) -> Any:
-    """The next message; EOFError where the other end has gone, WireError where what came is none."""
-    tree, behind = _lengths(_read_exactly(connection, _LENGTHS.size))
-    return _unpack(_read_exactly(connection, tree), _read_exactly(connection, behind))
+    """The next message; EOFError if the other end has closed, WireError if the bytes are no message."""
+    tree, payload = _lengths(_read_exactly(connection, _LENGTHS.size))
+    return _unpack(_read_exactly(connection, tree), _read_exactly(connection, payload))
 
 
 def _lengths(header: bytes | bytearray) -> tuple[int, int]:
-    tree, behind = _LENGTHS.unpack(header)
-    if tree + behind > _MOST_BYTES:
-        raise WireError(f"expected a message of at most {_MOST_BYTES} bytes, got {tree + behind}")
-    return tree, behind
+    tree, payload = _LENGTHS.unpack(header)
+    if tree + payload > _MOST_BYTES:
+        raise WireError(f"expected a message of at most {_MOST_BYTES} bytes, got {tree + payload}")
+    return tree, payload
 
 
 def _read_exactly(connection: socket.socket, count: int) -> bytearray:
@@ -103,19 +103,19 @@ def _read_exactly(connection: socket.socket, count: int) -> bytearray:
     return came
 
 
-def _write(value: object, behind: list[bytes]) -> object:
-    """The tree of a value: a scalar as it is, all else as a list that begins with what it is."""
+def _write(value: object, payload: list[bytes]) -> object:
+    """The tree of a value: a scalar as it is, anything else as a list that begins with its type."""
 
     def each(values: Sequence[object]) -> list[object]:
-        return [_write(item, behind) for item in values]
+        return [_write(item, payload) for item in values]
 
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, bytes):
-        behind.append(value)
+        payload.append(value)
         return ["bytes", len(value)]
     if isinstance(value, np.ndarray):
-        behind.append(value.tobytes())
+        payload.append(value.tobytes())
         return ["array", value.dtype.str, value.shape, value.nbytes]
     if isinstance(value, Path):
         return ["path", str(value)]
@@ -137,8 +137,8 @@ def _write_error(error: Exception) -> list[str]:
     return [WorkerDefectError.__name__, "".join(traceback.format_exception(error))]
 
 
-def _unpack(tree: bytes | bytearray, behind: bytes | bytearray) -> object:
-    view = memoryview(behind)
+def _unpack(tree: bytes | bytearray, payload: bytes | bytearray) -> object:
+    view = memoryview(payload)
     try:
         return _read(orjson.loads(tree), _Pieces(view))
     except WireError:
@@ -148,13 +148,13 @@ def _unpack(tree: bytes | bytearray, behind: bytes | bytearray) -> object:
 
 
 class _Pieces:
-    """What stands behind a message's tree, taken in the order of the tree."""
+    """A message's payload, taken piece by piece in the order of the tree."""
 
     def __init__(self, view: memoryview) -> None:
         self._left = view
 
     def take(self, size: int) -> memoryview:
-        """The next so many bytes; WireError where there are fewer."""
+        """The next so many bytes; WireError if there are fewer."""
         if not 0 <= size <= len(self._left):
             raise WireError(f"expected {size} more bytes, got {len(self._left)}")
         taken, self._left = self._left[:size], self._left[size:]

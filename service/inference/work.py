@@ -1,4 +1,4 @@
-"""What a worker does with a batch: decode, look, lead back to the pictures, encode. All of it blocks."""
+"""What a worker does with a batch: decode, run the model, encode the answers. All of it blocks."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from service.pictures.decode import Grey, ImageError, Picture, TooManyPixelsErro
 from service.pictures.letterbox import Placement, cut_frame
 
 _FRAMES_PER_CALL = 16
-"""Most frames of one model call where there are fewer pictures: searching one picture takes no more memory
+"""Most frames in one model call if there are fewer pictures: searching one picture then takes no more memory
 than a usual batch."""
 
 
 _SHARED_LOOKS = 2
-"""Most looks of a round in which others wait for the same batch: the whole picture from near and far."""
+"""Most looks per round and picture in a shared batch: the whole picture from near and far."""
 
 
 class Work:
@@ -87,10 +87,10 @@ class Work:
 
 
 class Looked(NamedTuple):
-    """What came of looking at some pictures."""
+    """The results of looking at some pictures."""
 
     best: list[Look | None]  # the look that answers each picture; None where it needs to be exclusive
-    frames: int  # how many the model was shown
+    frames: int  # how many the model saw
 
 
 def look_at(predictor: Predictor, pictures: Sequence[Picture], *, exclusive: bool) -> Looked:
@@ -98,7 +98,7 @@ def look_at(predictor: Predictor, pictures: Sequence[Picture], *, exclusive: boo
 
     Args:
         predictor: the model.
-        pictures: decoded; the looks at them are in px of what was posted.
+        pictures: decoded; the looks are in px of the posted pictures.
         exclusive: whether pictures may be searched in many looks, since no other request waits for them.
 
     Raises:
@@ -134,7 +134,7 @@ def _look_at_windows(
         part = windows[start : start + per_call]
         frames = [cut_frame(picture, placement) for picture, placement in part]
         prediction = predictor.predict(np.stack(frames)[:, None])
-        # Rounding in float32 may carry a probability a hair over 1.
+        # Rounding in float32 may give a probability slightly over 1.
         of_all = prediction._replace(
             probabilities=np.clip(prediction.probabilities, 0, 1),
             digit_present=np.clip(prediction.digit_present, 0, 1),

@@ -1,7 +1,7 @@
 """A worker process: `python -m service.inference.worker FD`, started by the service, never by hand.
 
-It answers batches that come over a socket until the other end has gone. It holds what may crash or hang: the
-decoders of pictures and the model.
+It answers batches from a socket until the service closes it. It holds what may crash or hang: the decoders of
+pictures and the model.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from service.inference.wire import pack, receive_blocking
 from service.inference.work import Work
 
 _NICENESS = 5
-"""Where cores are short the service itself goes first: it tells who comes too many, at once."""
+"""If cores are short, the service goes before its workers, so that it refuses excess requests immediately."""
 
 
 def main() -> None:
-    """Load the model, say so, answer batches."""
-    # Ctrl-C and a stop of the whole process group are for the service: it closes the socket in its own time.
+    """Load the model, report it, answer batches."""
+    # Signals to the whole process group are for the service, which closes the socket when it is done.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     if hasattr(os, "nice"):
         os.nice(_NICENESS)
-    # They are about what clients send, and Python keeps each of them for ever, lest it says one twice.
+    # Warnings are about what clients send, and Python would keep each of them in memory.
     warnings.simplefilter("ignore")
-    # The service may have gone at any time, for instance because a worker beside this one cannot start: it
-    # has said why, and a traceback of each other worker would only hide that.
+    # The service may end at any time, for example because another worker cannot start. It has logged the
+    # reason, which a traceback of every other worker would only hide.
     with socket.socket(fileno=int(sys.argv[1])) as connection, suppress(EOFError, ConnectionError):
         config: WorkerConfig = receive_blocking(connection)
         try:
@@ -50,13 +50,13 @@ def main() -> None:
 
 
 def load(config: WorkerConfig) -> OnnxPredictor:
-    """The predictor, warm for every size of batch that may come."""
+    """The predictor, warm for every possible batch size."""
     buckets = tuple(size for size in BUCKETS if size <= config.max_batch)
     return OnnxPredictor(config.model_path, config.provider, config.threads, buckets)
 
 
 def answer(connection: socket.socket, work: Work) -> None:
-    """Answer batches until the other end has gone, which is an EOFError or a ConnectionError."""
+    """Answer batches until the service closes the socket: an EOFError or a ConnectionError."""
     while True:
         jobs = receive_blocking(connection)
         try:

@@ -1,8 +1,7 @@
-"""What native code in a worker prints, as lines of the service's log: no decoder writes into the log itself.
+"""Logs what native code in a worker prints, so that no decoder writes into the log itself.
 
 A worker's stdout and stderr are one pipe. The worker never waits for it: what does not fit into the pipe is
-lost. The service reads the pipe at a bounded pace, so that a flood of it costs neither the service's time nor
-its log.
+lost. The service reads the pipe at a bounded rate, so that a flood fills neither its time nor its log.
 """
 
 from __future__ import annotations
@@ -30,10 +29,12 @@ class OutputLog(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The pipe is open."""
-        self._transport = cast("asyncio.ReadTransport", transport)  # uvloop's is of no class of asyncio's
+        self._transport = cast(
+            "asyncio.ReadTransport", transport
+        )  # uvloop's class is not a subclass of asyncio's
 
     def data_received(self, data: bytes) -> None:
-        """Some output has come: log its lines, then read no more for a while."""
+        """Log the lines that have arrived, then pause reading for a while."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         self._rest = self._rest[:_LINE_BYTES]
         for line in lines:
@@ -49,7 +50,7 @@ class OutputLog(asyncio.Protocol):
 
 
 async def open_output() -> int:
-    """A file descriptor for a worker's output, for `hand_over` once the worker has been started."""
+    """A file descriptor for a worker's output; pass it to `hand_over` once the worker has started."""
     readable, writable = os.pipe()
     if hasattr(fcntl, "F_SETPIPE_SZ"):
         fcntl.fcntl(writable, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
@@ -58,7 +59,7 @@ async def open_output() -> int:
 
 
 def hand_over(writable: int) -> None:
-    """Leave a worker's output to the worker, which shall not wait where nobody reads it fast enough."""
+    """Close our end of a worker's output, and make it non-blocking for the worker."""
     os.set_blocking(writable, False)  # only now: libuv makes a child's output blocking as it starts it
     os.close(writable)
 

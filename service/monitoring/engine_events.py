@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from service.inference.events import Events, FinishedBatch, Refusal
+from service.inference.events import Events, FinishedBatch, RefusalReason
 from service.monitoring.metrics import Metrics
 
 _log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ class EngineEvents(Events):
         self._metrics.stage("inference", batch.result.inference_s)
         self._metrics.stage("encode", batch.result.encode_s)
 
-    def on_refused(self, reason: Refusal) -> None:
+    def on_refused(self, reason: RefusalReason) -> None:
         """Count the refusal."""
         self._metrics.rejected(reason)
 

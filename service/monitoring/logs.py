@@ -1,4 +1,4 @@
-"""Lines in the log: JSON for machines, text for people, both with the request that they are about."""
+"""The log's lines: JSON for machines, text for people, both with the request they belong to."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ ACCESS = "service.access"
 
 _SAME_LINES = 5
 _WINDOW_S = 10.0
-"""Of lines that differ in numbers alone, so many are written in each such window; the others are counted."""
+"""So many lines that differ only in numbers are written per window; further ones are counted."""
 
 _log = logging.getLogger(__name__)
 
 
 def configure_logs(choice: LogFormat, stream: TextIO | None = None) -> None:
-    """Send every logger of this process, the server's as well, to one stream.
+    """Send every logger of this process, including the server's, to one stream.
 
     Args:
         choice: `auto` is text where the stream is a terminal, else JSON.
@@ -45,7 +45,7 @@ def configure_logs(choice: LogFormat, stream: TextIO | None = None) -> None:
 
 
 def log_uncaught_errors() -> None:
-    """Let errors that nobody catches become lines of the log, which Python itself would print as they are."""
+    """Log uncaught errors as lines of the log; Python itself would print plain tracebacks."""
 
     def log(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
         _log.critical("the program has failed", exc_info=(kind, error, traceback))
@@ -65,10 +65,10 @@ def log_uncaught_errors() -> None:
 
 
 class _Lines(logging.Formatter):
-    """A formatter that never fails on what a record holds."""
+    """A formatter that accepts any content of a record."""
 
     def fields(self, record: logging.LogRecord) -> dict[str, Any]:
-        """What a line says, in its order; the traceback is left out."""
+        """The fields of a line, in their order, without the traceback."""
         seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         fields: dict[str, Any] = {
             "time": f"{seconds}.{int(record.msecs):03d}Z",
@@ -78,7 +78,7 @@ class _Lines(logging.Formatter):
         }
         own: dict[str, Any] = getattr(record, "fields", {})
         request = current_request()
-        if request and "repeated" not in own:  # a count of lines is about no request
+        if request and "repeated" not in own:  # a count of lines belongs to no request
             fields |= request._asdict()
         return fields | own
 
@@ -117,11 +117,11 @@ class TextLines(_Lines):
 
 
 def _plain(words: str) -> str:
-    """Words as they are, but for what would break a line or steer a terminal."""
+    """Text without anything that would break a line or control a terminal."""
     return words if words.isprintable() else ascii(words)
 
 
 def _value(value: object) -> str:
-    """A value that cannot be taken for two, nor for the end of the line."""
+    """A value, quoted if it could be mistaken for two values or for a line's end."""
     written = str(value)
     return written if written.isprintable() and not set(written) & set(' "=') else json.dumps(written)

@@ -1,4 +1,4 @@
-"""What operators count and time: Prometheus metrics, a registry for each app, read at `/metrics`."""
+"""Prometheus metrics, one registry per app, served at `/metrics`."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from service.monitoring.worker_metrics import WorkerCollector
 Stage = Literal["body", "queue", "decode", "inference", "encode"]
 Rejection = Literal[
     "queue_full",  # too many are waiting
-    "deadline",  # its time was over before its turn came
+    "deadline",  # it waited longer than its deadline
     "body_limit",  # too many bytes
-    "body_time",  # its bytes came too slowly
+    "body_time",  # its bytes arrived too slowly
     "pixel_limit",  # too many pixels
-    "media_type",  # a content type that is not read
+    "media_type",  # an unsupported content type
     "image",  # not decodable
-    "request",  # a parameter or a field that is not as expected
-    "key",  # no API key, or another one
+    "request",  # an invalid parameter or field
+    "key",  # no valid API key
     "guesses",  # too many wrong keys from one address
 ]
 
-# Few, since each costs a line for each route or stage, and a comparison for each observation.
+# Few: each bucket costs a line per route or stage, and a comparison per observation.
 _REQUEST_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 _STAGE_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5)
 _BATCHES = tuple(2**power for power in range(MAX_BATCH.bit_length()))
 
-# What a client may invent becomes one label: a metric for each invention would fill the memory.
+# Everything that a client can invent shares one label: a metric for each would fill the memory.
 NO_ROUTE = "none"
 _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 
@@ -44,7 +44,7 @@ _MEDIA_TYPES = ("text/plain", "application/openmetrics-text")
 class Metrics:
     """The counters of one service; its methods may be called from any thread and take about 1 µs.
 
-    `request_begins` and `request_ends` belong to the event loop's thread alone.
+    Call `request_begins` and `request_ends` only in the event loop's thread.
     """
 
     def __init__(self) -> None:
@@ -92,7 +92,7 @@ class Metrics:
         self._deaths = Counter(
             "glimpse_worker_deaths", "Workers that died or hung, and were replaced.", registry=self._registry
         )
-        # Looked up once: the library's own look-up costs more than the counting.
+        # Looked up once, since the library's own lookup costs more than the counting.
         self._stages = {stage: stages.labels(stage) for stage in get_args(Stage)}
         self._rejections: dict[str, Counter] = {
             reason: self._refused.labels(reason) for reason in get_args(Rejection)
@@ -100,44 +100,44 @@ class Metrics:
         self._answered: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def name_model(self, model: Named) -> None:
-        """Say which model answers and where it runs."""
+        """Export which model answers and where it runs."""
         self._model.info({"name": model.name, "version": model.version, "provider": model.provider})
 
     def watch_queue(self, depth: Callable[[], int]) -> None:
-        """Ask `depth` at each reading how many pictures wait; before this call there is no such metric."""
+        """Export `depth()`, the number of waiting pictures; without this call the metric does not exist."""
         gauge = Gauge("glimpse_queue_depth", "Pictures that wait for the model.", registry=self._registry)
         gauge.set_function(depth)
 
     def watch_workers(self, pids: Callable[[], Sequence[int | None]]) -> None:
-        """Ask `pids` at each reading which processes the workers are, in their order; None for a lost one."""
+        """Export metrics of the processes `pids()`, the workers in their order; None for one that is down."""
         self._registry.register(WorkerCollector(pids))
 
     def worker_died(self) -> None:
-        """A worker died or hung."""
+        """Count a worker that died or hung."""
         self._deaths.inc()
 
     def batch(self, size: int, looks: int) -> None:
-        """That many requests shared a batch, for which the model was shown that many frames."""
+        """Count a batch of so many requests, for which the model saw so many frames."""
         self._batches.observe(size)
         self._looks.inc(looks)
 
     def stage(self, name: Stage, seconds: float) -> None:
-        """A part of a prediction took that long."""
+        """Time a stage of a prediction."""
         self._stages[name].observe(seconds)
 
     def rejected(self, reason: str) -> None:
-        """A request was refused, for one of `Rejection` or a reason that another part has a name for."""
+        """Count a refused request; the reason is one of `Rejection`, or another module's own."""
         counter = self._rejections.get(reason)
         if counter is None:
             counter = self._rejections[reason] = self._refused.labels(reason.replace(" ", "_"))
         counter.inc()
 
     def request_begins(self) -> None:
-        """A request's head is there."""
+        """A request's head has arrived."""
         self._in_flight += 1
 
     def request_ends(self, route: str, method: str, status: int, seconds: float) -> None:
-        """A request is answered; `route` is a template or `NO_ROUTE`; status 0 is one that nobody heard."""
+        """Count an answer; `route` is a template or `NO_ROUTE`; status 0 means that none was sent."""
         self._in_flight -= 1
         known = (route, method, status)
         children = self._answered.get(known)
@@ -152,13 +152,13 @@ class Metrics:
         histogram.observe(seconds)
 
     def text(self, accept: str) -> tuple[bytes, str]:
-        """All metrics in the format that an Accept header asks for, and that format's content type."""
+        """All metrics in the format of an Accept header, and its content type."""
         encode, content_type = choose_encoder(accept)
         return encode(_Lean(self._registry)), content_type
 
 
 class _Lean(CollectorRegistry):
-    """A registry without the times at which metrics were made, which nobody reads."""
+    """A registry without the creation times of metrics."""
 
     def __init__(self, full: CollectorRegistry) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Repeated lines of a log are counted: a fault that occurs a thousand times a second is said a few times."""
+"""Repeated log lines are counted instead of written, so that a frequent fault does not fill the log."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import TextIO
 
 _NUMBERS = re.compile(r"0x[0-9a-fA-F]+|\d+")
 _MOST_KINDS = 500
-"""So many kinds of lines are told apart at a time; all others of a logger are taken for one kind."""
+"""Most kinds of lines that are told apart at a time; further lines of a logger count as one kind."""
 
-Kind = tuple[str, int, str]
+LineKind = tuple[str, int, str]
 
 
 @dataclass
@@ -29,15 +29,15 @@ class _Window:
 
 
 class Repeats:
-    """Says which lines pass: of each kind, in which numbers alone differ, a few in each window of time."""
+    """Decides which lines are written: a few of each kind per window; a kind differs only in numbers."""
 
     def __init__(self, most: int, window_s: float) -> None:
         self._most = most
         self.window_s = window_s
-        self._windows: dict[Kind, _Window] = {}
+        self._windows: dict[LineKind, _Window] = {}
 
     def passes(self, record: logging.LogRecord, now_s: float) -> bool:
-        """Whether the line is to be written; else it is counted. Call `ended` before."""
+        """Whether to write the line; else it is counted. Call `ended` before."""
         kind = _kind(record)
         if kind not in self._windows and len(self._windows) >= _MOST_KINDS:
             kind = (record.name, record.levelno, "")
@@ -51,11 +51,11 @@ class Repeats:
 
     @property
     def hold_back(self) -> bool:
-        """Whether there are lines that are counted and not written yet."""
+        """Whether there are counts that are not written yet."""
         return any(window.held_back for window in self._windows.values())
 
     def ended(self, now_s: float) -> Iterator[logging.LogRecord]:
-        """For each window that is over, the last line that was held back, with `repeated`, their count."""
+        """For each finished window the last line that was held back, with their count as `repeated`."""
         over = [kind for kind, window in self._windows.items() if now_s - window.began_s >= self.window_s]
         for window in [self._windows.pop(kind) for kind in over]:
             if window.last is not None:
@@ -65,7 +65,7 @@ class Repeats:
 
 
 class CountingHandler(logging.StreamHandler[TextIO]):
-    """Writes lines to a stream, repeated ones as their count; those of the loggers in `every` always."""
+    """Writes lines to a stream, and repeated lines as their count; always those of the loggers in `every`."""
 
     def __init__(self, stream: TextIO, every: frozenset[str], repeats: Repeats) -> None:
         super().__init__(stream)
@@ -74,7 +74,7 @@ class CountingHandler(logging.StreamHandler[TextIO]):
         self._timer: Timer | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the line, unless too many like it were written just now. The handler's lock is held."""
+        """Write the line unless too many like it were just written. The handler's lock is held."""
         if record.name in self._every:
             super().emit(record)
             return
@@ -117,6 +117,6 @@ class CountingHandler(logging.StreamHandler[TextIO]):
             super().emit(summary)
 
 
-def _kind(record: logging.LogRecord) -> Kind:
+def _kind(record: logging.LogRecord) -> LineKind:
     failure = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else ""
     return record.name, record.levelno, _NUMBERS.sub("#", record.getMessage()) + failure

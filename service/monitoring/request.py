@@ -1,4 +1,4 @@
-"""The request that a task answers, so that each line in the log can name it."""
+"""The request that a task answers, so that each log line can name it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from starlette.types import Scope
 
 
 class RequestInfo(NamedTuple):
-    """What a line in the log says of the request that it is about."""
+    """The fields of a log line that name its request."""
 
     request_id: str
     method: str
@@ -22,7 +22,7 @@ _scope: ContextVar[Scope | None] = ContextVar("scope", default=None)
 
 
 def current_request() -> RequestInfo | None:
-    """The request that this task or worker thread answers, if it answers one; without its query."""
+    """The request that this task or worker thread answers, without its query; else None."""
     scope = _scope.get()
     if scope is None:
         return None

@@ -10,10 +10,10 @@ from prometheus_client.registry import Collector
 
 
 class WorkerCollector(Collector):
-    """The metrics `glimpse_worker_process_…`, one for each worker; no lines for one that is not there."""
+    """The metrics `glimpse_worker_process_…`, per worker; a worker that is down has none."""
 
     def __init__(self, pids: Callable[[], Sequence[int | None]]) -> None:
-        """Take what gives each worker's process id, always in the same order."""
+        """Take a function that returns the workers' process ids, always in the same order."""
         self._pids = pids
 
     def collect(self) -> Iterable[Family]:

@@ -1,4 +1,4 @@
-"""From posted bytes to what the model sees, and from its boxes back to the picture: decode, guard, place.
+"""From posted bytes to the model's frame, and from its boxes back to the picture.
 
 Reads bytes; writes nothing.
 """

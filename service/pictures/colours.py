@@ -1,4 +1,4 @@
-"""From colours to grey, so that ink which can be seen stays visible: as luma, but where luma hides it."""
+"""From colours to grey, so that visible ink stays visible: by luma, except where luma hides it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import numpy as np
 from PIL import Image
 
 _SAMPLED_PX = 200
-"""The side of what is looked at to choose: a sample of pixels says enough, and takes no time."""
+"""Side of the sample of pixels that decides: a sample is enough, and fast."""
 _TAIL = 0.005
-"""The share of pixels left out at both ends of a range: a few may be noise, the thinnest stroke has more."""
+"""Share of pixels ignored at both ends of a range: a few may be noise; the thinnest stroke has more."""
 _TIMES_LUMA = 2.0
 _LEAST_RANGE = 64
-"""Luma stays where no channel has over twice its range, or none has a range that is more than noise."""
+"""Luma is used unless a channel has over twice its range, and a range that is more than noise."""
 
 
 def to_grey(colours: Image.Image) -> Image.Image:
@@ -33,10 +33,10 @@ def to_grey(colours: Image.Image) -> Image.Image:
 
 
 def on_ground(colours: Image.Image) -> Image.Image:
-    """The grey of an RGBA picture: transparent parts are white, but behind bright ink without a ground black.
+    """The grey of an RGBA picture on white, or on black for bright ink without a background.
 
-    Ink without a ground is a picture that is transparent for the most part; it is bright where white would be
-    nearer to it than black.
+    Ink without a background is a picture that is mostly transparent. It is bright if it is nearer to white
+    than to black.
     """
     alpha, grey = colours.getchannel("A"), to_grey(colours)
     coverage = np.asarray(_sample(alpha), np.float32)
@@ -55,7 +55,7 @@ def _sample(picture: Image.Image) -> Image.Image:
 
 
 def _range(counts: list[int]) -> int:
-    """How far the values of a histogram reach, but for their tails."""
+    """The range of a histogram's values, without its tails."""
     up_to = np.array(list(accumulate(counts)))
     left_out = _TAIL * up_to[-1]
     first, last = np.searchsorted(up_to, (left_out, up_to[-1] - left_out), side="right")

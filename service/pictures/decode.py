@@ -41,7 +41,7 @@ _BITS_PER_SAMPLE, _MAX_SAMPLE_VALUE, _S_MAX_SAMPLE_VALUE = 258, 281, 341
 
 
 class ImageError(ValueError):
-    """The bytes are no picture that can be read; the message says why."""
+    """The bytes are no readable picture; the message says why."""
 
 
 class TooManyPixelsError(ImageError):
@@ -71,8 +71,8 @@ def formats() -> tuple[str, ...]:
 def decode_picture(data: bytes, max_pixels: int, *, reduce: bool = True) -> Picture:
     """Decode a PNG, JPEG, WebP, BMP, HEIC, the first frame of a GIF or the first page of a TIFF.
 
-    Colours become grey and transparent parts get a ground (`service.pictures.colours`), and the picture is
-    turned upright as its EXIF orientation says. 16-bit grey is divided by 257, unless the file says that
+    Colours become grey, transparent parts get a background (`service.pictures.colours`), and the picture
+    is turned upright as its EXIF orientation says. 16-bit grey is divided by 257, unless the file says that
     fewer bits are significant. Deeper grey has no fixed white: see `_scale_to_8_bits`.
 
     Args:
@@ -125,15 +125,15 @@ def decode_picture(data: bytes, max_pixels: int, *, reduce: bool = True) -> Pict
 
 
 def decode_grey(data: bytes, max_pixels: int) -> Grey:
-    """The intensities alone, uint8 `[height, width]` as posted: nothing is reduced; else `decode_picture`."""
+    """Only the intensities, uint8 `[height, width]`, at full size; errors as `decode_picture`."""
     return decode_picture(data, max_pixels, reduce=False).grey
 
 
 def _refuse_by_brand(data: bytes) -> None:
-    """Say of the files that phones and browsers write, and that are not read, why that is."""
+    """Explain why formats that phones and browsers write are not read."""
     if data[4:8] == b"ftyp" and data[8:12] in _AVIF_BRANDS:
-        # Pillow's reader unfolds whatever the coded picture measures, be it 16,384 x 16,384, where the header
-        # that it shows says 10 x 10.
+        # Pillow's reader decodes the coded picture, even 16,384 x 16,384, although the header that it shows
+        # says 10 x 10.
         raise ImageError(
             f"image: AVIF is not read, as its size cannot be checked before it is decoded: expected one of "
             f"{', '.join(formats())}"
@@ -173,7 +173,7 @@ def _grey(image: Image.Image, parts: Parts) -> Grey:
 
 
 def _white(image: Image.Image, parts: Parts, values: npt.NDArray[np.generic]) -> int:
-    """The white of 16-bit grey by its significant bits, where the file says them; else 65,535.
+    """The white of 16-bit grey from its significant bits, if the file has them; else 65,535.
 
     A PNG has its significant bits at the top of 16 by its specification (11.3.2.4, sBIT), yet some writers
     leave them at the bottom; then the bits that should be free are not. A TIFF has them at the bottom.

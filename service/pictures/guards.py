@@ -1,4 +1,4 @@
-"""What Pillow does not refuse by itself: small files that take long, or much memory, to decode."""
+"""Guards against small files that take long, or much memory, to decode, which Pillow does not refuse."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class PartsCounter:
         self._left = 1000 + len(data) // 1024
 
     def count(self, parts: int = 1) -> None:
-        """Raise GuardError once there are more parts than such a file has a reason for."""
+        """Raise GuardError once there are more parts than a file of that size needs."""
         self._left -= parts
         if self._left < 0:
             raise GuardError("the file consists of too many small pieces")
 
 
 def check_cost(image: Image.Image, data: bytes, max_pixels: int) -> None:
-    """Raise GuardError for an opened picture whose pixels would be painted far more often than once.
+    """Raise GuardError for an opened picture that would paint its pixels far more than once.
 
     Args:
         image: what Pillow has read of the header.
@@ -60,9 +60,9 @@ def check_cost(image: Image.Image, data: bytes, max_pixels: int) -> None:
 
 
 def _check_scans(data: bytes, pixels: int) -> None:
-    """A scan of a few bytes costs a pass over every pixel; progressive files have about 10."""
+    """A scan of a few bytes costs a pass over all pixels; progressive files have about 10."""
     most = min(_MAX_SCANS, max(_USUAL_SCANS, _MAX_PAINTED_PIXELS // pixels))
-    # Counting is quick and finds too many rather than too few: thumbnails have scans of their own.
+    # Counting is fast and finds too many rather than too few, since thumbnails have scans too.
     if data.count(_SCAN) > most and _has_more_scans(data, most):
         raise GuardError(f"expected at most {most} scans in a JPEG of this size, got more")
 
@@ -84,7 +84,7 @@ def _has_more_scans(data: bytes, most: int) -> bool:
 
 
 def _check_strips_and_tiles(image: Image.Image, max_pixels: int) -> None:
-    """Tiles are decoded as a whole; strips that are more than the picture has paint it anew."""
+    """Tiles are decoded as a whole; surplus strips paint the picture again."""
     tags = getattr(image, "tag_v2", {})
     width, length, samples = (_number(tags, tag, 1) for tag in (_WIDTH, _LENGTH, _SAMPLES))
     size = width, length

@@ -1,6 +1,6 @@
-"""HEIC, the pictures of phones: read where the extra `heif` is installed.
+"""HEIC, the format of phones; read if the extra `heif` is installed.
 
-Its library, libheif, refuses by itself what announces less than it unfolds to, and too many boxes.
+Its library, libheif, itself refuses files that announce less than they decode to, or have too many boxes.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ def is_heif(data: bytes) -> bool:
 
 @cache
 def is_installed() -> bool:
-    """Whether such files can be read; finding out loads no library."""
+    """Whether such files can be read; this loads no library."""
     return find_spec("pillow_heif") is not None
 
 
 @cache
 def register() -> None:
-    """Let Pillow read them; only where it is installed."""
+    """Let Pillow read them; only if it is installed."""
     import pillow_heif  # noqa: PLC0415 - is needed for this format alone
 
     pillow_heif.register_heif_opener(thumbnails=False, aux_images=False, depth_images=False, decode_threads=1)

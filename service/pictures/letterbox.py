@@ -22,8 +22,8 @@ from scenes.frame import frame_offset_px
 from service.pictures.decode import Grey
 
 _REDUCING_GAP = 3.0
-"""Pillow first averages whole blocks of pixels, down to three times the final size: far faster for large
-pictures, and by its documentation hardly to be told from the filter alone."""
+"""Pillow first averages whole blocks of pixels, down to three times the final size. That is far faster for
+large pictures, and by Pillow's documentation nearly the same as the filter alone."""
 _ROUNDING = 1e-6
 
 
@@ -71,7 +71,7 @@ class Placement:
         )
 
     def in_posted(self, width_px: int, height_px: int) -> Placement:
-        """The same place where the picture was posted with another size than it was decoded with."""
+        """The same placement in the posted picture, if it was decoded at another size."""
         across, down = width_px / self.width_px, height_px / self.height_px
         x, y, width, height = self.frame
         frame = Box(x * across, y * down, width * across, height * down)
@@ -113,11 +113,11 @@ def place_whole(width_px: int, height_px: int) -> Placement:
 
 
 def cut_frame(grey: Grey, placement: Placement) -> Grey:
-    """What the model sees of a picture.
+    """The frame that the model sees of a picture.
 
     The part that the frame covers is scaled, antialiased where that shrinks it, without a copy of the whole
-    picture. Beyond the picture the frame goes on with the median of the picture's outermost pixels: a page
-    goes on as a page. Repeated edges would draw a stroke on that touches one.
+    picture. Beyond the picture the frame has the median of the picture's outermost pixels, which
+    continues a page as a page. Repeated edges would prolong a stroke that touches one.
 
     Args:
         grey: uint8 `[height, width]`, at least 1 x 1.
@@ -190,5 +190,5 @@ def _profile(centre: float, sigma: float, extent: int, cells: int) -> npt.NDArra
     """exp(-(u - centre)^2 / 2 sigma^2) at the centres u of equal cells over [0, extent], with peak 1."""
     u = (np.arange(cells) + 0.5) * (extent / cells)
     exponent = -0.5 * ((u - centre) / sigma) ** 2
-    # Taking the peak away in the exponent stays exact where all of the profile would underflow.
+    # Subtracting the peak in the exponent stays exact where the whole profile would underflow.
     return np.asarray(np.exp(exponent - exponent.max()))

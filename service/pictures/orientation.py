@@ -17,11 +17,11 @@ _TYPES = {3: "H", 4: "L", 8: "h", 9: "l"}
 def orientation_of(exif: bytes, xmp: bytes) -> int:
     """The orientation, 1 to 8 as EXIF counts them; of other numbers no turn is known.
 
-    Broken data, which concern nobody here, are the same as none.
+    Broken data count as none.
 
     Args:
         exif: EXIF data, with or without the words `Exif` before them.
-        xmp: XMP data, which are asked where EXIF does not say.
+        xmp: XMP data, used if EXIF does not say.
     """
     try:
         found = _in_exif(exif)

@@ -1,7 +1,7 @@
 """Reduce a posted file to the parts that its pixels need, before any decoder sees it.
 
-Decoders read all of a file's texts, profiles and tags, which this service has no use for, some in time that
-grows with the square of their number. What is left here is few, so that it is cheap to decode.
+Decoders read all texts, profiles and tags of a file, some in time that grows with the square of their number.
+This service needs few of them, and removes the others before decoding.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _MAX_TABLES_BYTES = 2**15  # of a JPEG; 4 tables for quantisation and 8 for Huff
 
 
 class Parts(NamedTuple):
-    """A file that holds only what its pixels need, and what else is of interest."""
+    """A file with only the parts that its pixels need, and its metadata."""
 
     data: bytes
     exif: bytes = b""
@@ -95,7 +95,7 @@ def _profile(content: bytes) -> bytes:
     try:
         return bytes.fromhex(b"".join(text.split(b"\n")[3:]).decode("ascii", "replace"))
     except ValueError:
-        return b""  # data about the picture that are broken are the same as none
+        return b""  # broken metadata count as none
 
 
 def _inflated(content: bytes) -> bytes:
@@ -224,7 +224,7 @@ def _tiff(data: bytes) -> bytes:
         most = _MAX_STRIPS + len(data) // 256 if tag in _TIFF_PLACES else _MAX_VALUES
         if many > most and (raw or tag not in _TIFF_PLACES):
             raise GuardError(f"expected at most {most} values as tag {tag} of a TIFF, got {many}")
-    # In the place of the old one, for nothing that other entries point to may move.
+    # In place of the old one: data that other entries point to must not move.
     directory = struct.pack(number, len(entries)) + b"".join(entries[tag] for tag in sorted(entries))
     directory += bytes(struct.calcsize(place))
     return data[:at] + directory + data[at + len(directory) :]

@@ -1,4 +1,4 @@
-"""Whether ink is darker than its ground: said of the picture, never needed to read it."""
+"""Whether ink is darker than its background; reported, but never used to read the picture."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _TAIL = 0.005
 def is_ink_dark(frame: Grey, box: Box) -> bool:
     """Whether the intensities around a box reach further from their median to the dark than to the bright.
 
-    There is less ink than ground there, so that the median is the ground's, and the ink is the longer tail.
+    There is less ink than background, so the median is the background's, and the ink is the longer tail.
 
     Args:
         frame: intensities 0 to 255, uint8 `[height, width]`.
         box: where the ink is, in px of the frame; what lies outside it is not looked at.
 
     Returns:
-        False as well where both tails are equally long.
+        False also if both tails are equally long.
     """
     height, width = frame.shape
     margin = _MARGIN * max(box.width, box.height)

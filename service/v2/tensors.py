@@ -29,7 +29,7 @@ _MAX_BRACKETS = MAX_SCENES * (SCENE_SIDE_PX + 2) + 1000
 
 SCENE = INPUTS[0].name
 OUTPUT_NAMES = tuple(output.name for output in OUTPUTS)
-Kind = TypeVar("Kind")
+_Kind = TypeVar("_Kind")
 
 
 class Wanted(NamedTuple):
@@ -219,7 +219,7 @@ def _flatten(data: list[Any], shape: tuple[int, ...]) -> list[Any]:
     return level
 
 
-def _get(holder: dict[str, Any], key: str, kind: type[Kind], name: str) -> Kind | None:
+def _get(holder: dict[str, Any], key: str, kind: type[_Kind], name: str) -> _Kind | None:
     """A field if it is there; null is not there, since some clients write out what they leave unsaid."""
     value = holder.get(key)
     if value is not None and type(value) is not kind:

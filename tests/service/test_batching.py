@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from service.inference.errors import OverloadedError, PredictorError, WorkerError
-from service.inference.events import Events, FinishedBatch, Refusal
+from service.inference.events import Events, FinishedBatch, RefusalReason
 from service.inference.jobs import BatchResult, Job, NeedsExclusive, PictureJob, Result, TensorJob
 from service.inference.line import Line, ManyParts, PendingRequest
 from service.inference.loop_clock import LoopClock
@@ -67,13 +67,13 @@ class NotedEvents(Events):
     """Keeps what it is told."""
 
     sizes: list[int] = field(default_factory=list)
-    refused: list[Refusal] = field(default_factory=list)
+    refused: list[RefusalReason] = field(default_factory=list)
     deaths: list[str] = field(default_factory=list)
 
     def on_batch(self, batch: FinishedBatch) -> None:
         self.sizes.append(batch.size)
 
-    def on_refused(self, reason: Refusal) -> None:
+    def on_refused(self, reason: RefusalReason) -> None:
         self.refused.append(reason)
 
     def on_worker_death(self, why: str) -> None:

@@ -343,7 +343,7 @@ def unfinished(run, tmp_path, monkeypatch):
     monkeypatch.setattr(journal, "FILES_PER_PART", 4)
     paths = make_pictures(tmp_path / "scenes", 20)
     out = tmp_path / "out.jsonl"
-    keep = journal.Journal.keep
+    keep = journal.Journal.persist
 
     def keep_two(self: journal.Journal, number: int, lines: list[bytes]) -> None:
         if len(self.done()) == 2:
@@ -351,7 +351,7 @@ def unfinished(run, tmp_path, monkeypatch):
         keep(self, number, lines)
 
     with monkeypatch.context() as patched:
-        patched.setattr(journal.Journal, "keep", keep_two)
+        patched.setattr(journal.Journal, "persist", keep_two)
         code, said, told = run(tmp_path / "scenes", "--out", out, "--workers", "1")
     assert (code, said) == (1, "")
     assert told.endswith("No space left on device\n")
@@ -576,7 +576,7 @@ def test_parquet_is_written_in_groups(run, tmp_path, monkeypatch):
 def test_the_table_grows_while_rows_are_still_made(run, tmp_path, monkeypatch):
     monkeypatch.setattr(journal, "FILES_PER_PART", 4)
     paths = make_pictures(tmp_path / "scenes", 12)
-    keep, early = journal.Journal.keep, Event()
+    keep, early = journal.Journal.persist, Event()
 
     def keep_slowly(self: journal.Journal, number: int, lines: list[bytes]) -> None:
         if number == 2:
@@ -589,7 +589,7 @@ def test_the_table_grows_while_rows_are_still_made(run, tmp_path, monkeypatch):
             if number == 7:
                 early.set()
 
-    monkeypatch.setattr(journal.Journal, "keep", keep_slowly)
+    monkeypatch.setattr(journal.Journal, "persist", keep_slowly)
     monkeypatch.setattr(command, "writer_for", lambda _: write)
     out = tmp_path / "out.jsonl"
     assert run(tmp_path / "scenes", "--out", out)[0] == 0

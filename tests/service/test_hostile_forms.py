@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from fastapi.testclient import TestClient
 
-from service.http.multipart import MAX_HEAD_BYTES, FormError, Part, parse_form
+from service.http.multipart import MAX_HEAD_BYTES, FormError, FormPart, parse_form
 from service.schemas import Problem
 from tests.service.hostile import noise
 from tests.service.listening import asking
@@ -68,8 +68,8 @@ def test_what_forms_may_hold():
         b"Content-Type: image/png\r\n\r\nx\r\n--a b;\r\n--a b; c--epilogue"
     )
     assert parse_form(body, odd, 2) == [
-        Part("plain", is_file=False, content_type="", content=b"\r\n"),
-        Part('a"b', is_file=True, content_type="image/png", content=b"x\r\n--a b;"),
+        FormPart("plain", is_file=False, content_type="", content=b"\r\n"),
+        FormPart('a"b', is_file=True, content_type="image/png", content=b"x\r\n--a b;"),
     ]
 
 

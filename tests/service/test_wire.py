@@ -204,5 +204,5 @@ async def ask_a_liar(jobs: Sequence[Job], answer: bytes) -> BatchResult:
         return await worker.run(jobs, 20)
     finally:
         theirs.close()
-        await worker._end()
+        await worker._kill()
         clock.stop()

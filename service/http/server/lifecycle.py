@@ -1,4 +1,4 @@
-"""The HTTP server: it says where it listens, and stops without losing a request."""
+"""The HTTP server's life: it prints where it listens, and stops without losing a request."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from service.inference.engine import Engine
 class Server(uvicorn.Server):
     """uvicorn's server with a greeting, a stop in two steps, and an end when no worker can be started.
 
-    On SIGTERM the service is not ready at once, but goes on answering for `drain_s`: whoever balances load
-    over several services sees it and sends no more. Then it takes no new connections, answers what is running
-    or waiting, and ends. SIGINT, or a second SIGTERM, goes to that second step at once.
+    On SIGTERM the service stops being ready, but goes on answering for `drain_s`, so that load balancers
+    notice and send no more requests. Then it accepts no new connections, answers the running and waiting
+    requests, and ends. SIGINT or a second SIGTERM skips the first step.
     """
 
     def __init__(
@@ -31,13 +31,13 @@ class Server(uvicorn.Server):
         self._stop_at_s: float | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """As uvicorn's; then the greeting."""
+        """Start as uvicorn does; then print the greeting."""
         await super().startup(sockets)
         if self.started:
             self._greet()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """A signal came: be ready no more, and stop after the drain or at once."""
+        """On a signal, stop being ready, and stop the server after the drain or at once."""
         self._engine.prepare_to_stop()
         if sig == signal.SIGTERM and self._stop_at_s is None:
             self._stop_at_s = monotonic() + self._drain_s
@@ -45,7 +45,7 @@ class Server(uvicorn.Server):
             super().handle_exit(sig, frame)
 
     async def on_tick(self, counter: int) -> bool:
-        """As uvicorn's, ten times a second; true when it is time to stop."""
+        """Called ten times a second; true when it is time to stop."""
         stop = await super().on_tick(counter)
         drained = self._stop_at_s is not None and monotonic() >= self._stop_at_s
         return stop or drained or bool(self._engine.failure)

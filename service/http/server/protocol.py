@@ -1,4 +1,4 @@
-"""HTTP as uvicorn speaks it, with the bounds that it lacks: on what is no body, and on clients that stall."""
+"""uvicorn's HTTP protocol with bounds that it lacks: on all but the body, and on stalled clients."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from service.http.server.framing import MAX_FRAMING_BYTES, Framing
 from service.http.server.refusals import NO_HTTP, TOO_LARGE, Refusal, late_head, refuse_head
 
 ShedLoad = Callable[[bytes, bytes, RawHeaders], bytes | None]
-"""From a request's method, address and headers to a whole answer that is given at once, if any."""
+"""From a request's method, address and headers to an immediate answer, or None."""
 
 
 class State(Enum):
-    """What the connection reads, or why it reads no more."""
+    """What the connection is reading, or why it has stopped reading."""
 
     FIRST_HEAD = auto()  # nothing has come yet, and a head is due
     HEAD = auto()
     BODY = auto()
-    REFUSED_BODY = auto()  # of a request that the load shedder has answered: it is thrown away
-    BETWEEN = auto()  # a request has come as a whole
+    REFUSED_BODY = auto()  # the load shedder has answered the request; its body is thrown away
+    BETWEEN = auto()  # a request is complete
     LAST_ANSWER = auto()  # nothing more is read; an answer is still on its way
     CLOSING = auto()  # the last answer is out; what still comes is thrown away until the client closes
 
@@ -63,14 +63,14 @@ class GuardedProtocol(HttpToolsProtocol):
         self._timer = self.loop.call_later(self.timeout_s, self._check_progress)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The client has gone."""
+        """The connection is closed."""
         self._timer.cancel()
         super().connection_lost(exc)
         if self._answering is not None and self._is_answering():
-            self._answering.cancel()  # nobody hears the answer
+            self._answering.cancel()  # nobody would get the answer
 
     def data_received(self, data: bytes) -> None:
-        """Some bytes have come."""
+        """Bytes have arrived."""
         if self._state in _ENDED:
             return
         self._unset_keepalive_if_required()
@@ -89,8 +89,8 @@ class GuardedProtocol(HttpToolsProtocol):
             try:
                 self.parser.feed_data(rest)
             except httptools.HttpParserUpgrade as offer:
-                # An offer is ignored (RFC 9110, 7.8), but the parser takes what follows for another protocol,
-                # a body as well. So it reads the head again, without the offer.
+                # The service ignores an offer (RFC 9110, 7.8), but the parser takes what follows for another
+                # protocol, even a body. So the parser reads the head again, without the offer.
                 rest = rest[offer.args[0] :]
                 head = self._head_without_offer()
                 self.parser = httptools.HttpRequestParser(self)
@@ -124,17 +124,17 @@ class GuardedProtocol(HttpToolsProtocol):
         self._since_s = self.loop.time()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A line of the head has come; or one of the trailers, which nobody reads."""
+        """A header has arrived; or a trailer, which nobody reads."""
         self._count_line()
         if self._state is State.HEAD:
             super().on_header(name, value)
 
     def on_chunk_header(self) -> None:
-        """The line before a chunk of the body has come."""
+        """The line before a chunk of the body has arrived."""
         self._count_line()
 
     def on_headers_complete(self) -> None:
-        """A head has come as a whole."""
+        """The head is complete."""
         self._refusal = self._refuse_head()
         if self._refusal is not None:
             raise ValueError  # the parser stops
@@ -151,13 +151,13 @@ class GuardedProtocol(HttpToolsProtocol):
         self._state = State.BODY
 
     def on_body(self, body: bytes) -> None:
-        """A part of a request's body has come."""
+        """A piece of the body has arrived."""
         self._framing.add_body(len(body))
         if self._state is State.BODY:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """A request has come as a whole."""
+        """The request is complete."""
         if self.parser.should_upgrade():
             return
         was_refused = self._state is State.REFUSED_BODY
@@ -166,14 +166,14 @@ class GuardedProtocol(HttpToolsProtocol):
         self._state = State.BETWEEN
         self._framing.end_request()
         if was_refused or self.cycle.response_complete:
-            # The answer was out before the body was: from now on the connection is idle.
+            # The answer was sent before the body was complete: from now on the connection is idle.
             self._unset_keepalive_if_required()
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
 
     def on_response_complete(self) -> None:
-        """An answer is out."""
+        """An answer has been sent."""
         if self._state is not State.CLOSING:  # there no other request is answered
             super().on_response_complete()
 
@@ -218,21 +218,21 @@ class GuardedProtocol(HttpToolsProtocol):
         self._timer = self.loop.call_at(min(at_s for at_s in due_s if at_s > now_s), self._check_progress)
 
     def _is_answering(self) -> bool:
-        """Whether an answer is not out yet; before the first request there is no cycle, and no answer."""
+        """Whether an answer is still being made or sent; before the first request there is no cycle."""
         return not getattr(self.cycle, "response_complete", True)
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Answer and read no more; but each request has one answer, and those before it come first."""
+        """Answer and stop reading; each request has one answer, and earlier answers go first."""
         if self._state in _ENDED or self.transport.is_closing():
             return
         of_this_request = self._state in _IN_BODY
         self._state = State.LAST_ANSWER
         if self._is_answering():
             if not of_this_request or self.pipeline or self.cycle.response_started:
-                # The answer to an earlier request, or a part of this one's, is not out: it is the last one.
+                # An earlier answer, or a part of this one, is still being sent: it is the last one.
                 self.cycle.keep_alive = False
                 return
-            # The app waits for the rest of this request's body, and is told that none will come.
+            # The app waits for the rest of this request's body: tell it that none will come.
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         elif of_this_request:
@@ -242,7 +242,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._end()
 
     def _close_behind_answer(self) -> None:
-        """Close after the last answer; at once, if all has been read that the client has sent."""
+        """Close after the last answer; at once if nothing that the client sent is unread."""
         if self._state is not State.BETWEEN or self.pipeline:
             self._end()
         else:

@@ -1,6 +1,7 @@
-"""Under overload most requests are refused: here that costs a tenth of what it costs in the app.
+"""The load shedder: it refuses requests before they reach the app while their queue is full.
 
-Otherwise refusals would starve accepted requests.
+Under overload the service refuses most requests. Here a refusal costs a tenth of what it costs in the app;
+otherwise refusals would starve accepted requests.
 """
 
 from __future__ import annotations
@@ -18,16 +19,16 @@ from service.inference.errors import OverloadedError
 from service.monitoring.metrics import Metrics
 
 IsFull = Callable[[int], bool]
-"""Whether there is no room for one more request, so many being on their way to the queue already."""
+"""Whether a queue has no room for one more request, given how many are on their way to it."""
 Gates = Mapping[tuple[str, str], IsFull]
-"""Of each method and path whose requests wait in a queue, whether that is full."""
+"""For each method and path whose requests wait in a queue, whether that is full."""
 
 _BODY = orjson.dumps(problem(503, "the service is busy: too many requests wait; try again soon"))
 
 
 @dataclass
 class _Gate:
-    """A queue, and how many requests were let in since the event loop's last round."""
+    """A queue, and how many requests were admitted since the event loop's last round."""
 
     method: str
     path: str
@@ -35,7 +36,7 @@ class _Gate:
     admitted: int = 0
 
     def admit(self) -> bool:
-        """Let a request in, if there is room."""
+        """Admit a request if there is room."""
         if self.is_full(self.admitted):
             return False
         if not self.admitted:
@@ -44,15 +45,15 @@ class _Gate:
         return True
 
     def _forget(self) -> None:
-        """Those that were let in since the event loop's last round come into the queue in this one."""
+        """Requests that were admitted in one round of the event loop reach the queue in the next."""
         self.admitted = 0
 
 
 class LoadShedder:
-    """The load shedder: refuses requests while their queue is full, before their body is there."""
+    """Refuses requests while their queue is full, before their body has arrived."""
 
     def __init__(self, gates: Gates, metrics: Metrics, *, shared: bool) -> None:
-        """Take what says whether there is room, where to count, and whether other origins' pages may ask."""
+        """Take the queues' gates, the metrics, and whether other origins may read answers (CORS)."""
         self._gates = {
             (method.encode(), path.encode()): _Gate(method, path, is_full)
             for (method, path), is_full in gates.items()
@@ -67,12 +68,12 @@ class LoadShedder:
         )
 
     def __call__(self, method: bytes, url: bytes, headers: RawHeaders) -> bytes | None:
-        """The whole answer to a request that finds no room; None where the app shall answer."""
+        """The whole answer to a request that is refused; None if the app answers it."""
         gate = self._gates.get((method, url.partition(b"?")[0]))
         if gate is None or gate.admit():
             return None
         if self._shared and any(name == b"origin" for name, _ in headers):
-            return None  # the page could not read this answer: the app's refusal has the headers of CORS
+            return None  # the page could not read this answer; the app's refusal has CORS headers
         self._metrics.rejected("queue_full")
         self._metrics.request_begins()
         self._metrics.request_ends(gate.path, gate.method, 503, 0.0)

@@ -10,7 +10,7 @@ class GivenUpError(RuntimeError):
     """The part that was waited for will not come: whoever makes the parts has failed."""
 
 
-class KeptParts:
+class PersistedParts:
     """The numbers of the parts that are kept; use it from any thread."""
 
     def __init__(self, numbers: Iterable[int]) -> None:
