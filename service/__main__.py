@@ -28,7 +28,7 @@ from service.settings import Settings, SettingsError, find_log_format, load_sett
 from service.synthesis.generator import OnnxGenerator
 
 _SWITCH_INTERVAL_S = 0.0005
-"""How long a thread that makes a scene may keep Python from the event loop; Python's default is 5 ms."""
+"""How long a thread that makes a scene may block the event loop; Python's default is 5 ms."""
 
 _log = logging.getLogger("service")
 
@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def serve(arguments: list[str], *, prog: str = "python -m service") -> int:
-    """Serve until SIGTERM or SIGINT; 0 after a stop that was asked for, 1 where there is no start."""
+    """Serve until SIGTERM or SIGINT; returns 0 after such a stop, 1 if the service cannot start or go on."""
     parser = argparse.ArgumentParser(
         prog=prog,
         description="Serve a Glimpse model over HTTP. Everything else is set by environment variables: "
@@ -77,7 +77,7 @@ def serve(arguments: list[str], *, prog: str = "python -m service") -> int:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """A listening socket; taken before the model is loaded, so that a port in use is said at once."""
+    """A listening socket, opened before the model is loaded, so that a port in use is reported at once."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         # A name such as localhost may have both kinds of address; most clients try IPv4.
@@ -88,7 +88,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 async def _serve(settings: Settings, listener: socket.socket) -> str:
-    """Serve until a stop; why it was not asked for, or nothing."""
+    """Serve until a stop; the reason if nobody asked for the stop, else empty."""
     _name_model(settings.model_path)
     generator = OnnxGenerator(settings.digits_path)
     engine = await start_engine(settings)
@@ -97,14 +97,14 @@ async def _serve(settings: Settings, listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     app = create_app(engine, settings, generator)
-    # With a line in the log for every request, every request goes through the app.
+    # If every request is logged, every request has to go through the app.
     shared = bool(settings.cors_origins)
     shed_load = (
         None if settings.access_log else LoadShedder(app.state.gates, app.state.metrics, shared=shared)
     )
     config = uvicorn.Config(
         app,
-        log_config=None,  # its loggers are as all others are (logs.py)
+        log_config=None,  # its loggers are set up like all others (logs.py)
         access_log=False,  # written by observe.py
         server_header=False,
         proxy_headers=bool(settings.trusted_proxies),
@@ -127,7 +127,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> str:
 
 
 def _name_model(path: Path) -> None:
-    """Log which model it is to be; ContractError where the file and its sidecar do not fit together."""
+    """Log which model will run; ContractError if the file and its sidecar do not match."""
     contract = load_contract(path)
     _log.info(
         "Glimpse %s starts with the model %s: %s %s, SHA-256 %s",

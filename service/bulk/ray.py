@@ -1,7 +1,7 @@
-"""Bulk work on many machines: the same parts, made by the actors of a Ray cluster, kept by this process.
+"""Bulk work on many machines: actors of a Ray cluster make the parts, this process writes them to disk.
 
-The nodes have to see the files under the same paths, and need this project's dependencies; its code and the
-model are sent to them. A part that a node dies with is made anew by another one.
+The nodes must see the files under the same paths and have this project's dependencies; code and model are
+sent to them. If a node dies, another one makes its part again.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from service.settings import ProviderChoice
 PARTS_AT_ONCE = 4096
 """Parts that Ray holds at once: a million paths."""
 PERSISTED_AT_ONCE = 16
-"""Parts that are brought to the disk at once."""
+"""Parts that are written to disk at once."""
 _CODE = ("models", "scenes", "service")
 
 
 class _ActorConfig(NamedTuple):
-    """What an actor needs, wherever it runs."""
+    """What an actor needs on its node."""
 
     model: bytes
     sidecar: bytes
@@ -50,7 +50,7 @@ class _ActorConfig(NamedTuple):
 class RayNodes:
     """The actors of a cluster, one for each CPU, or for each GPU where it has some and they may be used."""
 
-    provider_note = ""  # where it runs follows from what the cluster has
+    provider_note = ""  # the cluster decides where it runs
 
     def __init__(
         self,

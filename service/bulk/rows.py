@@ -1,4 +1,4 @@
-"""Files to rows: each is read and decoded, then a batch is looked at; one row for each file."""
+"""From files to rows: read and decode each, run the model on batches; one row for each file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from service.settings import ProviderChoice
 
 
 class Row(NamedTuple):
-    """What is known of one file; where it could not be read, all but `path` and `error` is None."""
+    """The result for one file; if it could not be read, all but `path` and `error` are None."""
 
     path: str
     label: int | None = None
@@ -47,11 +47,11 @@ class Row(NamedTuple):
 
 
 NO_ERROR = b'"error":null}\n'
-"""How the line of a file ends that could be read."""
+"""The end of the line of a file that could be read."""
 
 
 class FileLimits(NamedTuple):
-    """What a file may measure; the service holds what is posted to the same."""
+    """How large a file may be; the service has the same limits for posted pictures."""
 
     max_file_bytes: int
     max_pixels: int
@@ -106,9 +106,8 @@ class RowMaker:
             except ImageError as error:
                 rows[path] = Row(shown(path), error=str(error))
                 continue
-            if (
-                picture.grey.size > EXCLUSIVE_PIXELS
-            ):  # kept until the others are read, such pictures fill the memory
+            # Several such pictures at a time would fill the memory.
+            if picture.grey.size > EXCLUSIVE_PIXELS:
                 rows |= self._look_at({path: picture})
             else:
                 pictures[path] = picture
@@ -139,7 +138,7 @@ def read_file(path: str, max_bytes: int) -> bytes:
 
 
 def _open_without_waiting(path: str, flags: int) -> int:
-    # A pipe that nobody writes to would be waited for without end.
+    # Opening a pipe that nobody writes to would block forever.
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 

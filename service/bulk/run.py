@@ -1,4 +1,4 @@
-"""What a bulk run was asked for and what came of it: the content of its `run.json`."""
+"""The request and the result of a bulk run: the content of its `run.json`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ModelInfo(_Strict):
 
 
 class Asked(_Strict):
-    """All that the rows depend on."""
+    """Everything that the rows depend on."""
 
     sources: tuple[str, ...]  # absolute; see `absolute`
     model: ModelInfo
@@ -30,7 +30,7 @@ class Asked(_Strict):
 
 
 class Counts(_Strict):
-    """What a table that is whole holds."""
+    """The counts of a complete table."""
 
     files: int
     unreadable: int
@@ -45,5 +45,5 @@ class Run(_Strict):
     files: int
     files_sha256: str
     files_per_part: int
-    passed_over: dict[str, int] = {}  # files whose names are no pictures', by the names' ends
-    written: Counts | None = None  # once the table is in its place
+    passed_over: dict[str, int] = {}  # files without a picture's suffix, by suffix
+    written: Counts | None = None  # set once the table is complete

@@ -1,4 +1,4 @@
-"""What turns the parts of a bulk run into rows: threads of this process, or the nodes of a Ray cluster."""
+"""The interface of what turns parts into rows: threads of this process, or a Ray cluster."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from service.bulk.journal import Part
 from service.bulk.run import ModelInfo
 
 Persist = Callable[[int, Iterable[bytes]], None]
-"""Keeps the rows of the part of that number, as lines of JSON."""
+"""Writes the rows of the part of that number to disk, as lines of JSON."""
 Progress = Callable[[int, int], None]
-"""Is told of so many more files, so many of which could not be read."""
+"""Reports so many more files, of which so many could not be read."""
 
 
 class RunnerError(RuntimeError):
-    """What is to do the work cannot begin or go on; the message says why."""
+    """The runner cannot start or go on; the message says why."""
 
 
 class Runner(Protocol):
-    """What turns parts into rows."""
+    """Turns parts into rows."""
 
     @property
     def model(self) -> ModelInfo:
@@ -27,7 +27,7 @@ class Runner(Protocol):
 
     @property
     def provider_note(self) -> str:
-        """Why it runs on the CPU though another provider was not ruled out; else empty."""
+        """Why it runs on the CPU although a GPU was allowed; else empty."""
 
     def run(self, parts: Iterator[Part], persist: Persist, progress: Progress) -> None:
-        """Make the rows of all parts and keep them, in any order; an error is raised when all have ended."""
+        """Make and persist the rows of all parts, in any order; raise an error after all have ended."""

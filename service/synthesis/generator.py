@@ -1,4 +1,4 @@
-"""The digit generator on onnxruntime: tiny, so on the CPU with one thread wherever the model itself runs."""
+"""The digit generator on onnxruntime: tiny, so it always runs on the CPU with one thread."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class OnnxGenerator:
     """A generator file, checked against its sidecar and warm."""
 
     def __init__(self, model_path: Path) -> None:
-        """Load the generator of a file whose sidecar lies beside it.
+        """Load the generator of a file whose sidecar is beside it.
 
         Raises:
             ContractError: the file, its sidecar and this software do not fit together.

@@ -1,4 +1,4 @@
-"""Whose handwriting a scene shows: digits that a generator writes anew, or those of MNIST's test split."""
+"""The sources of digits for scenes: a generator, or MNIST's test split."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from scenes.random import Stream
 from scenes.styles import draw_styles
 
 DrawFrom = Callable[[Digits], SceneParameters]
-"""Draws the one scene that was asked for from a set of digits."""
+"""Draws one scene from a set of digits."""
 
 
 class Written(NamedTuple):
-    """A drawn scene, the digits that its indices count, and the style of its target."""
+    """A drawn scene, the digits that its indices refer to, and the style of its target."""
 
     parameters: SceneParameters
     digits: Digits
@@ -36,7 +36,7 @@ class DigitSource(Protocol):
 
 
 class Generator(Protocol):
-    """Writes digits: one style of one class is one picture, on every machine and in any company."""
+    """Writes digits: a style of a class always gives the same picture, on every machine and in any batch."""
 
     def generate(
         self, classes: npt.NDArray[np.int64], styles: npt.NDArray[np.int64]
@@ -47,7 +47,7 @@ class Generator(Protocol):
 class GeneratedDigits:
     """New digits for every scene."""
 
-    # In a set of one digit for each class an index is a class: what is drawn from it are classes.
+    # In a set of one digit per class, an index is a class: the draw gives classes.
     _CLASSES = make_digits(
         np.zeros((CLASS_COUNT, CANVAS_SIDE, CANVAS_SIDE), np.uint8), np.arange(CLASS_COUNT)
     )
@@ -74,15 +74,15 @@ class GeneratedDigits:
 
 
 class MnistDigits:
-    """MNIST's test digits; looked for on first use, since a service without them still does all else."""
+    """MNIST's test digits, loaded on first use, since a service without them can do everything else."""
 
     def __init__(self, digits: Digits | None = None) -> None:
-        """Take the digits; without them, the test split is looked for when needed."""
+        """Take the digits; without them, load the test split when needed."""
         self._digits = digits
         self._lock = Lock()
 
     def write(self, draw_from: DrawFrom, style: int | None) -> Written:
-        """Draw from the test digits; a style is the target's number in its class, counted round and round.
+        """Draw from the test digits; a style is the target's index in its class, and wraps around.
 
         Raises:
             DigitsUnavailableError: MNIST is not at hand; nothing is downloaded here.
@@ -99,6 +99,6 @@ class MnistDigits:
     def _find_digits(self) -> Digits:
         with self._lock:
             if self._digits is None:
-                # A failure is not remembered: the files may be put in place while the service runs.
+                # A failure is not cached: the files may be put in place while the service runs.
                 self._digits = load_digits("test", download=False)
             return self._digits

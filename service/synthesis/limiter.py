@@ -1,4 +1,4 @@
-"""How many requests for scenes are answered at a time and may wait, and how the others are refused."""
+"""Bounds how many requests for scenes run and wait, and refuses the others."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ Made = TypeVar("Made")
 
 
 class SynthesisLimiter:
-    """A thread that makes scenes, one at a time, for it shares Python with the event loop.
+    """One thread that makes scenes, one at a time, since it shares Python with the event loop.
 
-    More threads would make no more scenes; each would only keep all other requests waiting for longer. A
-    request that finds no room is refused, but not at once: clients that ask again without a pause would
-    otherwise take the processor with refusals alone.
+    More threads would make no more scenes, and delay all other requests. A request that finds no room is
+    refused after a delay: otherwise clients that ask again without a pause would use up the processor.
     """
 
     def __init__(self, max_waiting: int = 16, refuse_after_s: float = 1.0, max_held: int = 500) -> None:
@@ -27,8 +26,8 @@ class SynthesisLimiter:
 
         Args:
             max_waiting: how many requests may wait while a scene is made.
-            refuse_after_s: how long a refusal is held back.
-            max_held: how many refusals are held back at a time; all others are refused at once.
+            refuse_after_s: how long a refusal is delayed.
+            max_held: how many refusals are delayed at a time; further requests are refused at once.
         """
         self._max_waiting = max_waiting
         self._refuse_after_s = refuse_after_s
@@ -38,7 +37,7 @@ class SynthesisLimiter:
         self._thread = anyio.CapacityLimiter(1)
 
     def is_flooded(self, admitted: int = 0) -> bool:
-        """Whether a request would be refused at once, `admitted` more being on their way here."""
+        """Whether a request would be refused at once, with `admitted` more on their way here."""
         return self._held + admitted >= self._max_held
 
     async def run(self, make: Callable[[], Made]) -> Made:

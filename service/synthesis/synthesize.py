@@ -1,4 +1,4 @@
-"""Make scenes for `/synthesize`: what is asked for is set, what is not is drawn from the seed."""
+"""Make scenes for `/synthesize`: given parameters are set, the others are drawn from the seed."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class Scene(NamedTuple):
 
 
 class Synthesizer:
-    """Makes scenes from the digits of whichever source is asked for."""
+    """Makes scenes with digits from the requested source."""
 
     def __init__(self, sources: Mapping[SourceName, DigitSource]) -> None:
         self._sources = sources
 
     def make(self, query: SceneQuery) -> Scene:
-        """Draw and render the scene that a query asks for; without a seed, a random one is taken.
+        """Draw and render the scene of a query; without a seed, take a random one.
 
         Raises:
             DigitsUnavailableError: the digits that were asked for are not at hand.

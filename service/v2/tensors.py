@@ -23,9 +23,9 @@ from service.queries import shorten
 MAX_SCENES = 256
 """Most scenes of one request."""
 MAX_JSON_BYTES = 4 * 2**20
-"""Largest JSON of a request: parsed, it may take 25 times its bytes. Binary tensors are not part of it."""
+"""Most JSON bytes of a request: parsed, they may take 25 times the memory. Binary tensors do not count."""
 _MAX_BRACKETS = MAX_SCENES * (SCENE_SIDE_PX + 2) + 1000
-"""What nested data of the most scenes have, and more: millions of empty lists would stop all for seconds."""
+"""More than nested data of `MAX_SCENES` scenes have: millions of empty lists would block for seconds."""
 
 SCENE = INPUTS[0].name
 OUTPUT_NAMES = tuple(output.name for output in OUTPUTS)
@@ -33,14 +33,14 @@ _Kind = TypeVar("_Kind")
 
 
 class Wanted(NamedTuple):
-    """An output that a request asks for."""
+    """A requested output."""
 
     name: str
     binary: bool
 
 
 class InferenceRequest(NamedTuple):
-    """What a request says."""
+    """The content of a request."""
 
     scenes: npt.NDArray[np.uint8]  # [n, 1, 100, 100]; a view of the body where that is binary
     outputs: tuple[Wanted, ...]  # in the order of the answer, each name once
@@ -48,7 +48,7 @@ class InferenceRequest(NamedTuple):
 
 
 class Encoded(NamedTuple):
-    """A body, and how many bytes of it are JSON; None where nothing else is in it."""
+    """A body, and how many of its bytes are JSON; None if all are."""
 
     body: bytes
     json_bytes: int | None
@@ -63,7 +63,7 @@ def read_request(body: bytes, json_bytes: int | None) -> InferenceRequest:
             body is then the scenes alone, and all outputs shall come back binary.
 
     Raises:
-        RequestError: 413 if there is more JSON than is read, else 400; it says what was expected and came.
+        RequestError: 413 if the JSON is too long, else 400; the message says what was expected and what came.
     """
     if json_bytes == 0:
         count, rest = divmod(len(body), SCENE_SIDE_PX**2)
@@ -90,7 +90,7 @@ def read_request(body: bytes, json_bytes: int | None) -> InferenceRequest:
 def write_answer(
     outputs: Mapping[str, npt.NDArray[np.float32]], request: InferenceRequest, model_name: str, version: str
 ) -> Encoded:
-    """The outputs that the request asks for, as the body of an answer; arrays are `[n, ...]`."""
+    """The requested outputs as the body of an answer; arrays are `[n, ...]`."""
     entries: list[dict[str, Any]] = []
     tensors: list[memoryview] = []
     for name, binary in request.outputs:
@@ -110,7 +110,7 @@ def write_answer(
 
 
 def read_index_request(body: bytes) -> bool:
-    """Whether only models that are ready shall be listed; the body may be empty.
+    """Whether to list only models that are ready; the body may be empty.
 
     Raises:
         RequestError: 400 if the body is neither empty nor such a request, 413 if it is too long for one.
