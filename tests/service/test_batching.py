@@ -296,6 +296,48 @@ def test_a_large_picture_is_asked_again_alone_and_small_ones_keep_a_worker():
     run(test)
 
 
+def test_a_picture_that_turns_out_to_be_large_is_refused_where_too_many_large_ones_wait():
+    async def test() -> None:
+        def answer(job: PictureJob) -> Any:
+            return job.data if job.exclusive else NeedsExclusive()
+
+        workers = ScriptedWorker(answer), ScriptedWorker(answer)
+        batcher = await started(*workers, max_waiting_exclusive=1)
+        tasks = asked(batcher, b"L0", exclusive=True)
+        await until(lambda: any(worker.batches for worker in workers))
+        tasks += asked(batcher, b"L1", exclusive=True)
+        await until(lambda: batcher.waiting == 1)
+        for worker in workers:
+            if not worker.batches:
+                worker.gate.set()  # it is kept for small pictures
+        with pytest.raises(OverloadedError, match="busy with 1 large pictures"):
+            await batcher.ask(picture(b"L2"))
+        assert batcher.events.refused == ["queue_full"]
+        for worker in workers:
+            worker.gate.set()
+        assert await asyncio.gather(*tasks) == [b"L0", b"L1"]
+        assert await batcher.ask(picture(b"L2")) == b"L2"
+        await batcher.stop()
+
+    run(test)
+
+
+def test_a_worker_is_told_how_long_a_picture_has_waited():
+    async def test() -> None:
+        worker = ScriptedWorker(lambda job: job.waited_s)
+        batcher = await started(worker)
+        tasks = asked(batcher, 0)
+        await until(lambda: len(worker.batches) == 1)
+        tasks += asked(batcher, 1)
+        await asyncio.sleep(0.1)
+        worker.gate.set()
+        first_s, second_s = await asyncio.gather(*tasks)
+        assert 0 <= first_s < 0.1 <= second_s + 0.001 < 1
+        await batcher.stop()
+
+    run(test)
+
+
 def test_tensors_share_batches_with_each_other_but_not_with_pictures():
     async def test() -> None:
         worker = ScriptedWorker()
