@@ -109,17 +109,17 @@ class RayNodes:
             raise RunnerError(f"the cluster at {address} cannot run the model: {_cause(error)}") from error
 
     def run(self, parts: Iterator[Part], persist: Persist, progress: Progress) -> None:
-        """Make the rows of all parts and keep them, in the order in which they come.
+        """Make and persist the rows of all parts, in the order in which they are finished.
 
         Raises:
             RunnerError: the cluster cannot go on.
-            OSError: the rows cannot be kept.
+            OSError: the rows cannot be written.
         """
         context = DataContext.get_current()
         context.enable_progress_bars = False
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         keeping: deque[Future[None]] = deque()
-        # Many nodes make parts faster than one thread can wait for the disk.
+        # Many nodes make parts faster than one thread can write them.
         with ThreadPoolExecutor(PERSISTED_AT_ONCE) as pool:
             try:
                 for made in self._made(parts):
@@ -144,12 +144,12 @@ class RayNodes:
             {"number": part.number, "paths": b"\0".join(map(os.fsencode, part.paths))} for part in window
         ]
         most = min(self._workers, len(window))
-        # A block for each part: what a node has made is here, and kept, before the next one is begun.
+        # One block per part: a node's rows arrive here before it begins the next part.
         return ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
             _Actor,
             fn_constructor_args=(self._config,),
             batch_size=1,
-            # All at once, but one is enough to go on with.
+            # All actors start at once, but one is enough to begin.
             compute=ActorPoolStrategy(min_size=1, max_size=most, initial_size=most),
             num_cpus=self._cpus,
             num_gpus=self._gpus,
@@ -171,18 +171,18 @@ class _Actor:
         names = [os.fsdecode(name) for name in paths.split(b"\0")]
         if not all(map(os.path.isabs, names)):
             os.chdir(self._folder)
-        return b"".join(row.to_json() for row in self._maker.rows(names, _nobody))
+        return b"".join(row.to_json() for row in self._maker.rows(names, _ignore))
 
 
 def _reach(address: str) -> None:
-    """OSError where nobody listens there: Ray would try for long, and then end this process by itself."""
+    """OSError if nothing listens there: Ray would retry for long, and then end this process itself."""
     host, _, port = address.rpartition(":")
     if host and "/" not in host and port.isdecimal():
         socket.create_connection((host, int(port)), timeout=10).close()
 
 
 def _load(config: _ActorConfig) -> tuple[OnnxPredictor, str]:
-    """The predictor on this node, and its file's hash; the session keeps nothing of the file."""
+    """The predictor on this node, and its file's hash; the session does not need the file."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         path.write_bytes(config.model)
@@ -197,8 +197,8 @@ def _describe(config: _ActorConfig) -> ModelInfo:
     )
 
 
-def _nobody(_: object) -> None:
-    """The part as a whole is told of by the process that keeps it."""
+def _ignore(_: object) -> None:
+    """Progress is reported per part, by the process that writes it."""
 
 
 def _cause(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""Folders, patterns and files to one sorted stream of paths, each once; memory as for the largest folder."""
+"""From folders, patterns and files to one sorted stream of distinct paths; memory for the largest folder."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class _Found(NamedTuple):
 
 
 PassOver = Callable[[str], object]
-"""Is told the path of a file that is not taken, because its name does not end as a picture's."""
+"""Receives the path of each file that is skipped, because it does not have a picture's suffix."""
 
 
 class _Folder(NamedTuple):
@@ -49,11 +49,10 @@ class _Folder(NamedTuple):
 def list_files(sources: Sequence[str], pass_over: PassOver = lambda _path: None) -> Iterator[str]:
     """Paths of the files of all sources, in the order of their absolute paths, each file once.
 
-    A folder gives the files below it whose suffix is that of a picture, and `pass_over` is told the others,
-    each once; a pattern (`*`, `?`, `[…]`, and `**`
-    for any number of folders) the files that it matches; any other path is taken as it is. Names that begin
-    with a dot are left out where a name was not asked for, and links to folders are not followed. A folder
-    that cannot be listed is given as a path itself, so that its row says so.
+    A folder gives the files below it with a picture's suffix, and passes each other file to `pass_over`. A
+    pattern (`*`, `?`, `[…]`, and `**` for any number of folders) gives the files that it matches. Any other
+    path is taken as it is. Folders and patterns skip names that begin with a dot, and do not follow links to
+    folders. A folder that cannot be listed is returned as a path, so that its row has the error.
 
     Raises:
         SourceError: a source does not exist, or there is no file in it.

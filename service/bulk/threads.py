@@ -22,7 +22,7 @@ class ModelThreads:
     def __init__(
         self, model_path: Path, provider: ProviderChoice, limits: FileLimits, workers: int, batch: int | None
     ) -> None:
-        """Begin to load the model; whoever asks for it first waits, and gets what `OnnxPredictor` raises."""
+        """Begin to load the model; its first use waits for it, and raises what `OnnxPredictor` raises."""
         self._model_path, self._provider, self._limits = model_path, provider, limits
         self._workers, self._batch = workers, batch
         loading = ThreadPoolExecutor(1)
@@ -42,17 +42,17 @@ class ModelThreads:
 
     @property
     def provider_note(self) -> str:
-        """Why it runs on the CPU though another provider was not ruled out; else empty."""
+        """Why it runs on the CPU although a GPU was allowed; else empty."""
         return self._first.result().provider_note
 
     def run(self, parts: Iterator[Part], persist: Persist, progress: Progress) -> None:
-        """Make the rows of all parts and keep them.
+        """Make and persist the rows of all parts.
 
-        An error in one thread, or an interrupt, ends all of them after the batch that they are at.
+        An error in one thread, or an interrupt, ends all threads after their current batch.
 
         Raises:
             PredictorError: the model cannot answer.
-            OSError: the rows cannot be kept.
+            OSError: the rows cannot be written.
         """
         taking, stop = Lock(), Event()
 
@@ -71,7 +71,7 @@ class ModelThreads:
                 with taking:
                     part = next(parts, None)
                 lines = [row.to_json() for row in maker.rows(part.paths, tell)] if part else []
-                # A core does not wait for the disk: the next part is made meanwhile, and no more than that.
+                # While a part is written to disk, its thread makes the next one, but no more than that.
                 if kept:
                     kept.result()
                 if part is None:
@@ -89,4 +89,4 @@ class ModelThreads:
 
 
 class _Stopped(Exception):  # noqa: N818 - nothing went wrong in the thread that raises it
-    """Another thread has failed, or the user has had enough."""
+    """Another thread has failed, or the user has interrupted the run."""

@@ -1,4 +1,4 @@
-"""What the engine reports while it runs, to whoever counts or logs it."""
+"""The events that the engine reports while it runs, to be counted and logged."""
 
 from __future__ import annotations
 

@@ -1,16 +1,16 @@
-"""Which parts of a picture the model is shown: coarse to fine, in the picture's own pixels.
+"""Which parts of a picture the model sees: coarse to fine, in the picture's own pixels.
 
-The model sees a frame of 100 px and reads digits best that fill about a third of it. A picture may be any
-size, and its digit 6 to 95 % of it. So a picture gets up to three rounds of looks, a plain one a single look:
+The model sees a frame of 100 px, and reads digits best that fill about a third of it. A picture may have any
+size, and its digit 6 to 95 % of it. So a picture gets up to three rounds of looks:
 
 1. The whole picture, and the same from twice as far: a digit that fills the picture is then half as large,
-   and read better. Of a strip the whole would be only a few px high: windows along it instead.
-2. Where that shows no digit and the picture has finer pixels to show: windows of half the side.
-3. Where the digit was found, but too small or too large to be read and framed well: a window around it, in
+   and read better. A whole strip would be only a few px high, so windows along it are shown instead.
+2. If no digit was found and the picture has finer pixels: windows of half the side.
+3. If the digit was found, but too small or too large to be read and framed well: a window around it, in
    which it has the size that the model reads best.
 
-Windows overlap by half, so that whatever is at most half as large as a window lies in one of them whole.
-Pictures of at most 100 px a side lose nothing in the frame, and are looked at once.
+Windows overlap by half, so anything up to half as large as a window is whole in one of them. Pictures of at
+most 100 px a side lose nothing in the frame, and get one look.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ MOST_LOOKS = 19
 """Most looks at one picture: a strip of 8 : 1 without a digit gets 6 windows, 12 finer ones, one more."""
 
 _FURTHER = 2.0
-"""How much further away the second look at the whole is taken: a digit of 40 to 88 % of the picture then has
-a size that is read well."""
+"""How much further away the second look at the whole picture is. Digits of 40 to 88 % of the picture then
+have a size that the model reads well."""
 
 PRESENT = 0.5
-"""From this probability on a digit counts as seen: its calibration takes half of all pictures to show one."""
+"""From this probability on a digit counts as found; it is calibrated for half of all pictures showing one."""
 
 _STRIP = 4.0
 """A picture is a strip over this ratio of its sides: the whole of it would be under 25 px high in a frame."""
@@ -46,12 +46,12 @@ _MOST_STRIP_WINDOWS = 17
 _FINER_PX = 150
 """Windows over this have finer pixels to show: halves of smaller ones would mostly be enlarged."""
 _MOST_FINER_WINDOWS = 12
-"""A square picture needs 9. A strip that needs more gets none: it has already been looked at closely."""
+"""A square picture needs 9. A strip that needs more gets none: its first windows were close enough."""
 
 _READ_WELL_PX = (20.0, 44.0)
-"""How long a found box's longer side is in the frame where the answer stands."""
+"""The range of a found box's longer side in the frame, px, in which the look is good enough."""
 _READ_BEST_PX = 34.0
-"""How long it is in a closer look: a third of the frame, as most digits are that the model learned from."""
+"""The longer side in a closer look, px: a third of the frame, as in most training scenes."""
 _LEAST_WINDOW_PX = 34.0
 """The smallest window: one of fewer pixels would be enlarged more than three times and show no more."""
 
@@ -59,7 +59,7 @@ _ROUNDING = 1e-9
 
 
 class Look(NamedTuple):
-    """One frame of a picture, and what the model says of it."""
+    """One frame of a picture, and the model's outputs for it."""
 
     placement: Placement
     frame: Grey  # [100, 100]
@@ -71,12 +71,12 @@ class Look(NamedTuple):
         return float(self.prediction.digit_present)
 
     @property
-    def sureness(self) -> float:
-        """The probability that this frame shows a digit and that it is the one which is named."""
+    def certainty(self) -> float:
+        """The probability that this frame shows a digit, and that the most probable class is right."""
         return self.digit_present * float(self.prediction.probabilities.max())
 
     def without_faint_edge(self, edge_per_side: float) -> Look:
-        """The look with the box that ends where sharp ink does, if the frame shows its picture shrunk.
+        """The look without the box's faint edge, if the frame shows its picture shrunk.
 
         MNIST's digits are interpolated from 28 px, so that ink, as evaluation defines it, fades beyond the
         Gaussian's box; the model adds that edge. Strokes of a picture that has finer pixels than the frame
@@ -94,18 +94,18 @@ class Look(NamedTuple):
 
 
 Search = Generator[list[Placement], list[Look], Look]
-"""Yields rounds of placements, is sent the looks at them, returns the look that the answer is taken from."""
+"""Yields rounds of placements, receives the looks at them, returns the look that answers."""
 
 
 def search(width_px: int, height_px: int) -> Search:
     """Search a picture of that size; see the module for the rules."""
-    best = _surest((yield _first_round(width_px, height_px)))
+    best = _most_certain((yield _first_round(width_px, height_px)))
     if max(width_px, height_px) <= SCENE_SIDE_PX:
         return best
     if best.digit_present < PRESENT:
-        # The first one stays where no window is surer that it shows a digit.
+        # The first look stays unless a window is more certain of a digit.
         finer = _second_round(best.placement)
-        best = _surest([best, *(yield finer)]) if finer else best
+        best = _most_certain([best, *(yield finer)]) if finer else best
     closer = _closer(best)
     if closer is not None:
         (look,) = yield [closer]
@@ -114,9 +114,9 @@ def search(width_px: int, height_px: int) -> Search:
     return best
 
 
-def _surest(looks: Sequence[Look]) -> Look:
-    """The look that is surest of a digit and of which it is, the first one of equals."""
-    return max(looks, key=lambda look: look.sureness)
+def _most_certain(looks: Sequence[Look]) -> Look:
+    """The look with the most certain digit; of equal ones the first."""
+    return max(looks, key=lambda look: look.certainty)
 
 
 def _first_round(width_px: int, height_px: int) -> list[Placement]:
@@ -131,7 +131,7 @@ def _first_round(width_px: int, height_px: int) -> list[Placement]:
 
 
 def _second_round(first: Placement) -> list[Placement]:
-    # From further away nothing finer is seen: of both looks at the whole, halves of the nearer are asked.
+    # A look from further away shows nothing finer, so the windows are halves of the nearer look.
     side = min(_side_px(first), max(first.width_px, first.height_px))
     tiles = _tiles(first.width_px, first.height_px, side / 2) if side > _FINER_PX else []
     return tiles if len(tiles) <= _MOST_FINER_WINDOWS else []

@@ -61,7 +61,7 @@ def answer(connection: socket.socket, work: Work) -> None:
         jobs = receive_blocking(connection)
         try:
             message: object = work(jobs)
-        except Exception as error:  # noqa: BLE001 - a defect: whoever asked is told of it
+        except Exception as error:  # noqa: BLE001 - a defect, which the service logs and answers
             message = error
         connection.sendall(pack(message))
 

@@ -12,8 +12,8 @@ from starlette.exceptions import HTTPException
 
 PAGE_FOLDER = Path(__file__).resolve().parent / "static"
 
-# Our own files and nothing inline; no string becomes HTML, whatever a file's name or an error's text holds.
-# Pictures come as data URIs in answers and as blobs from the user.
+# The page loads only its own files and nothing inline. No string becomes HTML, whatever it contains. Pictures
+# are data URIs from answers and blobs from the user.
 PAGE_POLICY = (
     "default-src 'none'; "
     "script-src 'self'; "
@@ -31,7 +31,7 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-cache",  # ask each time, and be told 304
+    "Cache-Control": "no-cache",  # browsers revalidate each time, and get 304
 }
 _TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -42,7 +42,7 @@ _TYPES = {
 
 
 class PageFile(NamedTuple):
-    """What is served: its bytes, their type, and the tag that says whether they have changed."""
+    """A served file: its bytes, media type, and the tag (ETag) that changes with the bytes."""
 
     content: bytes
     media_type: str
@@ -51,7 +51,7 @@ class PageFile(NamedTuple):
 
 def add_page(app: FastAPI) -> None:
     """Answer `/` with the page and `/page/…` with its files."""
-    # Read once: a name from outside never becomes a path.
+    # Read once at start: a name from a request never becomes a path.
     files = {
         path.name: make_file(path.read_bytes(), path.suffix)
         for path in sorted(PAGE_FOLDER.iterdir())
@@ -87,7 +87,7 @@ def make_file(content: bytes, suffix: str) -> PageFile:
 
 
 def answer_file(request: Request, file: PageFile) -> Response:
-    """The file with the page's headers, or 304 to who has it already."""
+    """The file with the page's headers, or 304 for a client that has it already."""
     headers = {**_HEADERS, "ETag": file.tag}
     if file.tag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)

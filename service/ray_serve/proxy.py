@@ -1,10 +1,10 @@
-"""What stands between the clients and Ray Serve's proxies: no request is lost with the replica that has it.
+"""Middleware for Ray Serve's proxies: no request is lost when the replica that has it dies.
 
-Where a replica died before it took a request, Ray Serve asks another one; where it dies with a request, the
-client gets a 500. All that this service does may be done twice, so here it is asked again. Ray calls `layers`
-in each proxy where RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH names it as Ray is started on a node.
+If a replica dies before it takes a request, Ray Serve asks another one. If it dies with a request, the client
+gets a 500. This service may answer any request twice, so this middleware asks again. Ray calls `layers` in
+each proxy if RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH names it when Ray starts on a node.
 
-The layer is for proxies whose only application is this service, at `/`.
+It is for proxies whose only application is this service, at `/`.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ _log = logging.getLogger(__name__)
 
 
 def layers() -> list[Middleware]:
-    """What Ray Serve's proxies wrap themselves in."""
+    """The middleware of Ray Serve's proxies."""
     return [Middleware(AskAgain)]
 
 
 class AskAgain:
-    """Wraps a proxy: holds back each answer until it is whole, and asks again where none comes."""
+    """Middleware that holds back each answer until it is complete, and asks again if none comes."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request; what is not known to bear a second time passes through."""
+        """Answer a request; requests that may not be repeated pass through."""
         if scope["type"] != "http" or not _may_be_asked_again(scope["method"], scope["path"]):
             await self._app(scope, receive, send)
             return
-        # One name for the request, whichever replica is asked, and for an answer that none gives.
+        # One id for the request, whichever replica answers, also if none does.
         name = request_id_of(scope["headers"])
         scope = {**scope, "headers": [pair for pair in scope["headers"] if pair[0] != HEADER]}
         scope["headers"].append((HEADER, name))
@@ -62,12 +62,12 @@ class AskAgain:
             answer = await self._answer(scope, receive)
         for message in answer:
             if message["type"] == "http.response.start":
-                # Ray Serve names it a second time, after the app.
+                # Ray Serve adds a second id, after the app.
                 message["headers"] = completed(list(dict.fromkeys(message["headers"])), [(HEADER, name)])
             await send(message)
 
     async def _health(self, scope: Scope, receive: Receive) -> list[Message]:
-        """Ray Serve's own word, and the replicas': the head's proxy calls itself healthy without any."""
+        """Ray Serve's health and the replicas': the head's proxy calls itself healthy without any replica."""
         said = await self._answer(scope, receive)
         if _status(said) != 200:
             return said
@@ -75,7 +75,7 @@ class AskAgain:
         return said if _status(ready) == 200 else ready
 
     async def _ready(self, scope: Scope, receive: Receive) -> list[Message]:
-        """What a replica says of itself; no, where those that are asked say so or do not speak in time."""
+        """A replica's readiness; 503 if the replicas that are asked are not ready or answer too late."""
         scope = {**scope, "headers": [*scope["headers"], (_TIMEOUT, _READY_S)]}
         answer: list[Message] = []
         for _ in range(_READY_TRIES):
@@ -85,7 +85,7 @@ class AskAgain:
         return answer
 
     async def _answer(self, scope: Scope, receive: Receive) -> list[Message]:
-        """The whole answer of the first replica that lives to give one; nothing where the client has gone."""
+        """The complete answer of the first replica that gives one; empty if the client has disconnected."""
         tape = _Tape(receive)
         for number in range(1, _TRIES + 1):
             answer = await _ask(self._app, {**scope, "headers": list(scope["headers"])}, tape.play())
@@ -100,7 +100,7 @@ class AskAgain:
 
 
 class _Tape:
-    """A request's body, kept as it is read, so that it can be played again."""
+    """A request's body, recorded as it is read, so that it can be replayed."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
@@ -118,7 +118,7 @@ class _Tape:
             if place < len(self._kept):
                 place += 1
                 return self._kept[place - 1]
-            # Nothing is awaited from here to the tape, so that who is cancelled meanwhile loses nothing.
+            # Nothing is awaited between receiving and recording, so a cancelled reader loses nothing.
             message = await self._receive()
             self._keep(message)
             place += 1
@@ -135,7 +135,7 @@ class _Tape:
 
 
 async def _ask(app: ASGIApp, scope: Scope, receive: Receive) -> list[Message]:
-    """What the proxy sends; without an end where the replica has died, or the client has gone."""
+    """The messages that the proxy sends; incomplete if the replica died or the client disconnected."""
     messages: list[Message] = []
 
     async def keep(message: Message) -> None:
@@ -159,7 +159,7 @@ def _status(answer: list[Message]) -> int:
 
 
 def _in_our_words(path: str, answer: list[Message]) -> list[Message]:
-    """An answer of the app as it is; of the proxy's own words, what the service would have said."""
+    """The app's answer unchanged; the proxy's own errors in the service's form."""
     start, *rest = answer
     start["headers"] = [(bytes(name).lower(), bytes(value)) for name, value in start["headers"]]
     kind = dict(start["headers"]).get(b"content-type", b"")

@@ -1,8 +1,8 @@
 """The service as an application of Ray Serve: `serve run docker/ray/serve.yaml` takes `application`.
 
-A replica is the whole service but for its HTTP server: the same app around the same engine. The engine has a
-worker process, not threads of the replica: a picture that crashes or hangs a decoder costs that worker and is
-refused, whereas if a replica died of it, it would be asked again and take the others along. One worker is
+A replica is the whole service without its HTTP server: the same app around the same engine. The engine has a
+worker process instead of threads, so a picture that crashes or hangs a decoder costs only that worker, and is
+refused. If a replica died of it, the request would be repeated and kill the other replicas. One worker is
 enough, since Ray Serve adds and removes replicas.
 """
 
@@ -34,7 +34,7 @@ class Replica:
     """The app and its engine. Ray Serve runs the app, asks for its health, and drains it before the end."""
 
     async def __serve_build_asgi_app__(self) -> FastAPI:
-        """Load the model as the settings say, and make the app once it is warm; no request comes before.
+        """Load the model of the settings, and make the app once it is warm; no request comes earlier.
 
         Ray Serve begins and ends the app's lifespan, and with it the engine's.
 
@@ -56,7 +56,7 @@ class Replica:
         return create_app(self._engine, settings, generator)
 
     async def check_health(self) -> None:
-        """Raise PredictorError where the model cannot answer; thrice, and the replica is replaced."""
+        """Raise PredictorError if the model cannot answer; Ray Serve replaces the replica after three."""
         self._engine.check()
 
 
