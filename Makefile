@@ -9,17 +9,20 @@ ARGS ?=
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+# As many processes as tests/conftest.py says; files stay whole and begin in its order.
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadgroup --no-loadscope-reorder
 PACKAGES := scenes trainer models service glimpse benchmarks
 COMPILE := $(BIN)/uv pip compile --quiet --universal --fork-strategy fewest \
 	--generate-hashes --no-header --no-annotate
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test browser digits check format lock clean
+.PHONY: help serve test test-all browser digits check format lock clean
 
 help:
 	@echo "make serve    start the server at $(HOST):$(PORT)  (PORT=, HOST= change that)"
-	@echo "make test     run every test                      (ARGS='-k scenes' picks some)"
+	@echo "make test     run the tests but the slow ones     (ARGS='-k scenes' picks some)"
+	@echo "make test-all run every test, as .ci/run does     (ARGS='-n 0' takes one process)"
 	@echo "make digits   download MNIST, which the tests and the trainer read"
 	@echo "make check    format, lint and types, changing nothing"
 	@echo "make format   let ruff format the code and mend what it safely can"
@@ -33,7 +36,10 @@ serve: .venv/.service
 	exec $(BIN)/python -m service --host $(HOST) --port $(PORT)
 
 test: .venv/.dev browser
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) -m "not slow" $(ARGS)
+
+test-all: .venv/.dev browser
+	$(PYTEST) --durations=20 $(ARGS)
 
 browser:
 	@tests/page/install_chromium.sh

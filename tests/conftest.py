@@ -1,4 +1,4 @@
-"""Fixtures that every test may ask for: MNIST's digits, or a skip that says how to get them."""
+"""MNIST's digits for every test, or a skip that says how to get them; which process runs which test."""
 
 from __future__ import annotations
 
@@ -10,6 +10,44 @@ import pytest
 
 from scenes.digits import Digits
 from scenes.mnist import FOLDER_VARIABLE, DigitsUnavailableError, Split, load_digits
+
+# Several processes test at once: each one's threads would spin while they wait for a core that another has.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# These take longest. They start first, so that no process is left alone with one of them in the end.
+_FIRST = (
+    "tests/docker/",
+    "tests/ray/",
+    "tests/trainer/test_distributed",
+    "tests/trainer/test_compiled",
+    "tests/benchmarks/test_ablations",
+    "tests/benchmarks/test_baselines",
+    "tests/service/test_workers",
+    "tests/test_readme",
+)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are cores: many tests wait for a server or a timer."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores + 1, 8)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Keep a file's tests in one process, for they share fixtures; containers and Ray clusters as well."""
+    path = item.nodeid.partition("::")[0]
+    if "engine" in getattr(item, "fixturenames", ()):
+        path = "tests/docker"
+    elif path.startswith("tests/ray/"):
+        path = "tests/ray"
+    item.add_marker(pytest.mark.xdist_group(path))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the longest files begin."""
+    items.sort(
+        key=lambda item: next((i for i, p in enumerate(_FIRST) if item.nodeid.startswith(p)), len(_FIRST))
+    )
 
 
 def digits_are_promised() -> bool:

@@ -92,6 +92,7 @@ def test_with_every_layer_a_head_nothing_is_left_for_muon() -> None:
     assert list(learner.state()["optimiser"]) == ["adamw"]
 
 
+@pytest.mark.slow
 def test_a_trial_runs_from_training_to_the_curve_and_leaves_the_results_alone(
     tmp_path: Path, bars: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

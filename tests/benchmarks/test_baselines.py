@@ -77,6 +77,7 @@ def test_a_scene_without_a_digit_counts_for_its_presence_alone(method) -> None:
     assert both.presence != first.presence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(METHODS))
 def test_it_trains_resumes_and_is_loaded_by_one_road(name: str, tmp_path: Path, bars: None) -> None:
     method, run = METHODS[name], tmp_path / name
@@ -108,6 +109,7 @@ def test_a_finished_run_of_an_earlier_model_is_loaded(tmp_path: Path, bars: None
         torch.testing.assert_close(found[name], values)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["cam", "oracle"])
 def test_a_killed_run_goes_on_as_if_it_had_not_been(name: str, tmp_path: Path, bars: None) -> None:
     preset = dataclasses.replace(TINY, steps=4, checkpoint_every=2)

@@ -15,6 +15,7 @@ from benchmarks.notebook import NOTEBOOK, run_notebook, tidy
 from scenes.digits import Digits
 
 
+@pytest.mark.slow
 def test_it_runs_and_shows_what_it_speaks_of(train_digits: Digits, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GLIMPSE_NOTEBOOK_STEPS", "6")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")

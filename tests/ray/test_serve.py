@@ -29,6 +29,8 @@ from tests.ray.conftest import StartNodes
 from tests.ray.load import loaded
 from tests.ray.served import PNG, REPLICA, Answer, Served, processes_titled, serving
 
+pytestmark = pytest.mark.slow  # they start clusters
+
 CONFIG = ROOT / "docker" / "ray" / "serve.yaml"
 GPU_CONFIG = ROOT / "docker" / "ray" / "serve-gpu.yaml"
 UNREADY_S = 60.0

@@ -25,6 +25,7 @@ def scenes(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["jsonl", "parquet"])
 def test_killed_before_every_step_on_the_disk_it_goes_on(scenes, model_path, tmp_path, kind):
     whole = tmp_path / f"whole.{kind}"

@@ -300,6 +300,7 @@ def test_what_is_running_is_answered_after_a_stop(model_path):
         assert process.returncode == 0
 
 
+@pytest.mark.slow
 def test_a_rolling_restart_behind_a_proxy_loses_no_request(model_path):
     settings: dict[str, Any] = {"GLIMPSE_MODEL_PATH": str(model_path), "GLIMPSE_WORKERS": "1"}
     message = (

@@ -52,6 +52,7 @@ def two_steps(recipe: TrainingPreset) -> tuple[list[Losses], list[torch.Tensor],
     return losses, gradients, counters["stats"]["unique_graphs"] - programs
 
 
+@pytest.mark.slow
 def test_compiled_steps_are_the_eager_ones(compiler: None) -> None:
     expected, eager, _ = two_steps(dataclasses.replace(COMPILED, compiled=False))
     found, compiled, added = two_steps(COMPILED)

@@ -100,6 +100,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_two_processes_train_what_one_trains_with_the_same_batch(alone: Path, shared: Path) -> None:
     state = load_checkpoint(shared / "run")
     assert (state["step"], state["about"]["processes"]) == (5, 2)
@@ -115,6 +116,7 @@ def test_two_processes_train_what_one_trains_with_the_same_batch(alone: Path, sh
         assert line == pytest.approx(other, rel=2e-6)  # as many digits as are written
 
 
+@pytest.mark.slow
 def test_both_processes_hold_the_same_weights_statistics_and_memory(shared: Path) -> None:
     one, other = (tensors(torch.load(shared / f"rank{rank}.pt")) for rank in (0, 1))
     assert one.keys() == other.keys()
@@ -122,6 +124,7 @@ def test_both_processes_hold_the_same_weights_statistics_and_memory(shared: Path
         assert torch.equal(one[name], other[name]), name
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_is_started_anew_and_the_run_ends_as_if_nothing_had_been(
     shared: Path, tmp_path: Path
 ) -> None:

@@ -61,9 +61,9 @@ def train_on_bars(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("trainer.digits.load_digits", bar_digits)
     patch.setattr("trainer.digits.NON_DIGITS", 6)
     patch.setattr("trainer.digits.HELD_OUT_NON_DIGITS", 4)
-    patch.setattr("trainer.validation._BATCH", 25)
+    patch.setattr("trainer.validation._BATCH", 10)
     for module in ("trainer.validation", "trainer.calibrate"):
-        patch.setattr(f"{module}._SCENES", 200)
+        patch.setattr(f"{module}._SCENES", 80)
 
 
 def train_in_double(patch: pytest.MonkeyPatch) -> None:
