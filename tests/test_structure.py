@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -260,3 +261,52 @@ def test_nothing_else_is_loaded_underneath(modules: str, absent: tuple[str, ...]
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == ""
+
+
+def layout() -> list[tuple[bool, str, str]]:
+    """CONTRIBUTING's diagram by lines: whether it is a room of the package above, its name, its remark."""
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (diagram,) = re.findall(r"^```text\n(.+?)^```$", page, re.MULTILINE | re.DOTALL)
+    lines = [re.fullmatch(r"(  )?([\w./]+) {2,}(\S.+)", line) for line in diagram.splitlines()]
+    assert None not in lines
+    return [(bool(line[1]), line[2], line[3]) for line in lines if line]
+
+
+def test_contributing_shows_every_folder() -> None:
+    written_by_commands = {"runs", "build", "dist", "__pycache__"}
+    folders = {
+        f"{path.name}/" for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith((".", "_"))
+    }
+    shown = [name for is_room, name, _ in layout() if not is_room]
+    assert sorted(shown) == sorted(folders - {f"{name}/" for name in written_by_commands})
+
+
+def test_contributing_says_what_each_package_imports() -> None:
+    said = {
+        name.strip("/"): set(re.findall(r"\w+", found[1])) - {"nothing"}
+        for is_room, name, remark in layout()
+        if not is_room and (found := re.search(r"imports (.+)$", remark))
+    }
+    assert said == {
+        package: {
+            name.partition(".")[0]
+            for source in (ROOT / package).rglob("*.py")
+            for _, name in imported_modules(source, ROOT)
+        }
+        & OURS - {package}
+        for package in MAY_IMPORT
+    }
+
+
+@pytest.mark.parametrize("package", sorted(FLOORS))
+def test_contributing_shows_the_rooms_from_the_top_floor_down(package: str) -> None:
+    floor_of = {room: number for number, floor in enumerate(FLOORS[package]) for room in floor}
+    shown: list[str] = []
+    inside = ""
+    for is_room, name, _ in layout():
+        inside = inside if is_room else name.strip("/")
+        if is_room and inside == package:
+            assert (ROOT / package / name).exists()
+            shown.append(name.removesuffix(".py").strip("/").replace("/", "."))
+    assert sorted(shown) == sorted(floor_of)
+    assert shown == sorted(shown, key=floor_of.__getitem__)
