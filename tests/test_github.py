@@ -65,6 +65,13 @@ def test_the_gate_runs_on_push_and_pull_request_on_the_pythons_that_the_package_
     assert ".ci/run" in [step.get("run") for step in job["steps"]]
 
 
+def test_marks_that_workflows_name_are_registered() -> None:
+    pytest_options = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["pytest"]
+    registered = {mark.partition(":")[0] for mark in pytest_options["ini_options"]["markers"]}
+    named = {mark for line in commands() for mark in re.findall(r"-m (\w+)", line)}
+    assert "slow" in named <= registered
+
+
 def test_one_workflow_runs_every_week() -> None:
     crons = [entry["cron"] for path in WORKFLOWS for entry in (read(path)[True] or {}).get("schedule", ())]
     assert len(crons) == 1
@@ -74,7 +81,7 @@ def test_one_workflow_runs_every_week() -> None:
 def test_every_command_is_the_gate_or_a_target_of_the_makefile() -> None:
     assert commands()
     for command in commands():
-        found = re.fullmatch(r"\.ci/run|make ([a-z]+)(?: \w+=(?:'[^']*'|\S+))*", command)
+        found = re.fullmatch(r"\.ci/run|make ([a-z-]+)(?: \w+=(?:'[^']*'|\S+))*", command)
         assert found, command
         assert found[1] is None or found[1] in targets(), command
 
