@@ -24,7 +24,7 @@ from service.inference.answer import model_of, to_json
 from service.inference.engine import Engine
 from service.monitoring.engine_events import EngineEvents
 from service.monitoring.metrics import Metrics, add_metrics
-from service.openapi import ONE_IMAGE, TAGS, add_openapi, many_images
+from service.openapi import DESCRIPTION, ONE_IMAGE, TAGS, add_openapi, many_images
 from service.page.files import add_page
 from service.queries import PredictQuery, SourceName, refuse_repeats
 from service.schemas import (
@@ -83,11 +83,7 @@ def create_app(
         lifespan=lifespan,
         title="Glimpse",
         version=engine.version,
-        description="Finds, frames and reads a handwritten digit in a cluttered picture. Lengths are in px "
-        "of the posted picture: x to the right, y down, origin at the top-left corner. Paths that are not "
-        "listed get 404, methods that are not listed get 405, HEAD works wherever GET does. Errors are "
-        "`application/problem+json` (RFC 9457), except those of the Open Inference Protocol. A request body "
-        "may be compressed with `gzip` or `deflate`, named in `Content-Encoding`.",
+        description=DESCRIPTION,
         redirect_slashes=False,  # a redirect's address would repeat whatever the Host header says
         openapi_tags=TAGS,
         docs_url=None,  # its scripts would come from another host; add_reference needs none

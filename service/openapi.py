@@ -34,6 +34,13 @@ ONE_IMAGE = {
         **{kind: {"schema": BINARY} for kind in (*IMAGE_TYPES, OCTETS)},
     },
 }
+DESCRIPTION = (
+    "Finds, frames and reads a handwritten digit in a cluttered picture. Lengths are in px "
+    "of the posted picture: x to the right, y down, origin at the top-left corner. Paths that are not "
+    "listed get 404, methods that are not listed get 405, HEAD works wherever GET does. Errors are "
+    "`application/problem+json` (RFC 9457), except those of the Open Inference Protocol. A request body "
+    "may be compressed with `gzip` or `deflate`, named in `Content-Encoding`."
+)
 TAGS = [
     {"name": "predictions", "description": "Find and read digits in posted pictures."},
     {"name": "scenes", "description": "Make pictures to try the service with; their truth is known."},
