@@ -6,8 +6,7 @@ size, and its digit 6 to 95 % of it. So a picture gets up to three rounds of loo
 1. The whole picture, and the same from twice as far: a digit that fills the picture is then half as large,
    and read better. A whole strip would be only a few px high, so windows along it are shown instead.
 2. If no digit was found and the picture has finer pixels: windows of half the side.
-3. If the digit was found, but too small or too large to be read and framed well: a window around it, in
-   which it has the size that the model reads best.
+3. Around the box that was found: a window in which it has the size that the model reads best.
 
 Windows overlap by half, so anything up to half as large as a window is whole in one of them. Pictures of at
 most 100 px a side lose nothing in the frame, and get one look.
@@ -48,8 +47,6 @@ _FINER_PX = 150
 _MOST_FINER_WINDOWS = 12
 """A square picture needs 9. A strip that needs more gets none: its first windows were close enough."""
 
-_READ_WELL_PX = (20.0, 44.0)
-"""The range of a found box's longer side in the frame, px, in which the look is good enough."""
 _READ_BEST_PX = 34.0
 """The longer side in a closer look, px: a third of the frame, as in most training scenes."""
 _LEAST_WINDOW_PX = 34.0
@@ -138,13 +135,12 @@ def _second_round(first: Placement) -> list[Placement]:
 
 
 def _closer(look: Look) -> Placement | None:
-    """The window around a box that is too small or too large in a shrunk picture."""
+    """The window around a box that was found in a shrunk picture."""
     placement = look.placement
     shrunk_by = _side_px(placement) / SCENE_SIDE_PX
     box = placement.box_in_picture(Box(*look.prediction.box.tolist()))
     longer = max(box.width, box.height)
-    least, most = _READ_WELL_PX
-    if shrunk_by <= 1 or least <= longer / shrunk_by <= most:
+    if shrunk_by <= 1:
         return None
     side = max(longer * SCENE_SIDE_PX / _READ_BEST_PX, _LEAST_WINDOW_PX)
     x, y = box.x + (box.width - side) / 2, box.y + (box.height - side) / 2

@@ -34,9 +34,9 @@ _TURNS: dict[int, Callable[[Grey], Grey]] = {
 }
 _SIDEWAYS = frozenset((5, 6, 7, 8))
 _WHITE_OF_16_BITS = 2**16 - 1
-_FINE_ENOUGH_PX = 1600
-"""The search looks no closer than at 34 px, so in 1,600 px it finds digits of 2 % of the longer side. More
-pixels would cost time and show nothing more."""
+_FINE_ENOUGH_PX = (1600, 400)
+"""Of the longer and the shorter side. The search looks no closer than at 34 px, so it still finds digits of
+2 % of the longer side, or of a tenth of a strip's height. More pixels cost time and show nothing more."""
 _BITS_PER_SAMPLE, _MAX_SAMPLE_VALUE, _S_MAX_SAMPLE_VALUE = 258, 281, 341
 
 
@@ -79,8 +79,8 @@ def decode_picture(data: bytes, max_pixels: int, *, reduce: bool = True) -> Pict
         data: the file's bytes.
         max_pixels: most pixels; checked from the header, before any pixel is decoded. No side may be longer
             than `MAX_SIDE_PX` either: rows of one pixel cost 24 bytes each.
-        reduce: whether a JPEG is decoded at a half, a quarter or an eighth of its size where its longer side
-            keeps 1,600 px; it may then have twice as many pixels.
+        reduce: whether a JPEG is decoded at a half, a quarter or an eighth of its size where that leaves
+            1,600 × 400 px; it may then have twice as many pixels.
 
     Raises:
         TooManyPixelsError: width x height is over `max_pixels`, or a side over `MAX_SIDE_PX`.
@@ -152,8 +152,10 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
 
 
 def _reduction(width: int, height: int) -> int:
-    """How many times smaller a JPEG is decoded, 1, 2, 4 or 8: its longer side stays at `_FINE_ENOUGH_PX`."""
-    return max(times for times in (1, 2, 4, 8) if times == 1 or max(width, height) >= times * _FINE_ENOUGH_PX)
+    """How many times smaller a JPEG is decoded, 1, 2, 4 or 8, so that `_FINE_ENOUGH_PX` are left."""
+    longer, shorter = _FINE_ENOUGH_PX
+    to_spare = min(max(width, height) / longer, min(width, height) / shorter)
+    return max(times for times in (1, 2, 4, 8) if times <= max(1.0, to_spare))
 
 
 def _turned(grey: Grey, orientation: int) -> Grey:

@@ -145,12 +145,22 @@ def test_a_jpeg_with_no_pixels_to_spare_is_not_reduced():
 
 
 @pytest.mark.parametrize(
-    ("width", "decoded"), [(3199, 3199), (3200, 1600), (6399, 3200), (6400, 1600), (12800, 1600)]
+    ("width", "height", "decoded"),
+    [
+        (3199, 800, (3199, 800)),
+        (3200, 799, (3200, 799)),
+        (3200, 800, (1600, 400)),
+        (810, 3300, (405, 1650)),
+        (6399, 1600, (3200, 800)),
+        (6400, 1600, (1600, 400)),
+        (12800, 300, (12800, 300)),
+    ],
 )
-def test_a_large_jpeg_keeps_at_least_1600_px_of_its_longer_side(width, decoded):
-    picture = decode_picture(encode(np.zeros((8, width), np.uint8), "JPEG"), LIMIT)
-    assert (picture.grey.shape[1], picture.width_px, picture.height_px) == (decoded, width, 8)
-    assert decode_grey(encode(np.zeros((8, width), np.uint8), "JPEG"), LIMIT).shape == (8, width)
+def test_a_large_jpeg_keeps_the_pixels_that_the_search_needs(width, height, decoded):
+    data = encode(np.zeros((height, width), np.uint8), "JPEG")
+    picture = decode_picture(data, 2**24)
+    assert (picture.grey.shape[::-1], picture.width_px, picture.height_px) == (decoded, width, height)
+    assert decode_grey(data, 2**24).shape == (height, width)
 
 
 @pytest.mark.parametrize(
