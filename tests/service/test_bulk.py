@@ -84,7 +84,13 @@ def test_large_pictures_are_not_kept_until_the_batch_is_read(client, predictor, 
         paths.append(str(tmp_path / f"{number}.png"))
         Path(paths[-1]).write_bytes(content)
     rows = RowMaker(predictor, LIMITS, 4).rows(paths, lambda _: None)
-    assert predictor.batches == [2, 2, 2]  # each large one from near and far, then the small ones
+    assert predictor.batches == [
+        2,
+        1,
+        2,
+        1,
+        2,
+    ]  # each large one from near, far and closer; then the small ones
     for path, row in zip(paths, rows, strict=True):
         posted = client.post("/predict?maps=none", files={"image": Path(path).read_bytes()}).json()
         assert json.loads(row.to_json()) == {"path": path, **flat(posted)}
