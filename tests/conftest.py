@@ -34,13 +34,12 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Keep a file's tests in one process, for they share fixtures; containers and Ray clusters as well."""
-    path = item.nodeid.partition("::")[0]
-    if "engine" in getattr(item, "fixturenames", ()):
-        path = "tests/docker"
-    elif path.startswith("tests/ray/"):
-        path = "tests/ray"
-    item.add_marker(pytest.mark.xdist_group(path))
+    """Keep a file's tests in one process, for they share fixtures, unless they name a wider group."""
+    if item.get_closest_marker("xdist_group") is None:
+        group = (
+            "containers" if "engine" in getattr(item, "fixturenames", ()) else item.nodeid.partition("::")[0]
+        )
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -17,7 +17,7 @@ from scenes.digits import Digits
 from scenes.draw import draw
 from scenes.presets import find_preset
 from tests.service.fakes import encode
-from tests.service.test_server import PATIENCE_S, server
+from tests.support.processes import PATIENCE_S, server
 from trainer.evaluate import make_pictures
 from trainer.export import export
 from trainer.presets import PRESETS

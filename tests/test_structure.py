@@ -6,10 +6,11 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.support.imports import imported_modules
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -46,26 +47,6 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("queries",),
     ),
 }
-
-
-def imported_modules(source: Path, root: Path) -> Iterator[tuple[int, str]]:
-    """Line and absolute dotted name of all that a file imports, wherever in the file it does so."""
-    package = source.relative_to(root).parent.parts
-    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"), filename=str(source))):
-        match node:
-            case ast.Import(names=names):
-                for name in names:
-                    yield node.lineno, name.name
-            case ast.ImportFrom(module=module, names=names, level=level):
-                parents = package[: len(package) - level + 1] if level else ()
-                for name in names:
-                    yield node.lineno, ".".join([*parents, *([module] if module else []), name.name])
-            case ast.Call(
-                func=ast.Name(id="__import__" | "import_module"), args=[ast.Constant(str(text)), *_]
-            ):
-                yield node.lineno, text
-            case ast.Call(func=ast.Attribute(attr="import_module"), args=[ast.Constant(str(text)), *_]):
-                yield node.lineno, text
 
 
 def offences(root: Path) -> list[str]:
@@ -310,3 +291,13 @@ def test_contributing_shows_the_rooms_from_the_top_floor_down(package: str) -> N
             shown.append(name.removesuffix(".py").strip("/").replace("/", "."))
     assert sorted(shown) == sorted(floor_of)
     assert shown == sorted(shown, key=floor_of.__getitem__)
+
+
+def test_what_tests_share_lies_in_modules_that_hold_no_tests() -> None:
+    found = [
+        f"{source.relative_to(ROOT)}:{line} imports {name}"
+        for source in sorted((ROOT / "tests").rglob("*.py"))
+        for line, name in imported_modules(source, ROOT)
+        if re.match(r"tests\.(\w+\.)*(test_|conftest)", name)
+    ]
+    assert found == []

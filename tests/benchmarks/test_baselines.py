@@ -20,7 +20,7 @@ from benchmarks.budget import cost, recipe, trained
 from benchmarks.localisation import BASELINES, METHODS
 from benchmarks.measure import draw_scenes
 from scenes.presets import find_preset
-from tests.trainer.test_labels_only import TRUTH, reachable
+from tests.support.imports import TRUTH, reachable
 from tests.trainer.tiny import ALONE, ROOT, TINY, bar_digits
 from trainer.attention import gaussian_of_box
 from trainer.checkpoint import load_checkpoint, load_trained_model, save_checkpoint

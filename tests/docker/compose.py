@@ -10,6 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx2
+
+from tests.support.processes import PATIENCE_S
+
 ROOT = Path(__file__).resolve().parents[2]
 MAIN_FILE = ROOT / "docker-compose.yml"
 GPU_FILE = ROOT / "docker" / "gpu.yml"
@@ -122,3 +126,14 @@ class Project:
             label = f"label=com.docker.compose.project={self.name}"
             left = run("docker", kind, "ls", "--quiet", *everything, "--filter", label).stdout
             assert left == "", f"{kind} left behind: {left}"
+
+
+def health(project: Project) -> str:
+    return str(project.inspect("glimpse")["State"]["Health"]["Status"])
+
+
+def is_ready(address: str) -> bool:
+    try:
+        return httpx2.get(f"{address}/readyz", timeout=PATIENCE_S).status_code == 200
+    except httpx2.TransportError:
+        return False

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.docker.compose import BUILD_S, MAIN_FILE, Project, why_no_engine
-from tests.test_readme import free_port
+from tests.support.processes import free_port
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,6 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import httpx2
 import numpy as np
@@ -20,28 +19,16 @@ from models.contract import load_contract
 from scenes.digits import Digits
 from scenes.mnist import FOLDER_VARIABLE
 from service.page.files import PAGE_FOLDER
-from tests.docker.compose import MNIST_FILE, Project, run
-from tests.service import test_open_inference, test_server
+from tests.docker.compose import MNIST_FILE, Project, health, is_ready, run
 from tests.service.fakes import encode
-from tests.service.test_metrics import samples, value
-from tests.service.test_server import PATIENCE_S, ROOT
-from tests.service.test_workers import until
-from tests.test_readme import BLOCKS, Copy, as_answer, run_commands
+from tests.support.answers import assert_both_protocols_say_the_same, assert_generated_scenes_are_read
+from tests.support.exposition import samples, value
+from tests.support.processes import PATIENCE_S, ROOT, until
+from tests.support.readme import BLOCKS, Copy, as_answer, run_commands
 
 PICTURE = encode(np.full((100, 100), 9, np.uint8))
 KIND = {"content-type": "image/png"}
 HEALTHY_S = 20
-
-
-def health(project: Project) -> str:
-    return str(project.inspect("glimpse")["State"]["Health"]["Status"])
-
-
-def is_ready(address: str) -> bool:
-    try:
-        return httpx2.get(f"{address}/readyz", timeout=PATIENCE_S).status_code == 200
-    except httpx2.TransportError:
-        return False
 
 
 @pytest.fixture(scope="module")
@@ -81,17 +68,9 @@ def test_the_page_is_the_one_of_this_tree(up, address):
         assert client.get("/docs").status_code == 200
 
 
-def test_the_tests_of_a_started_server_hold_in_the_container(up, address, monkeypatch):
-    """The tests that start a server with the committed model, asking this one instead."""
-
-    @contextmanager
-    def this_one():
-        yield None, address, "CPUExecutionProvider"
-
-    monkeypatch.setattr(test_server, "server", this_one)
-    monkeypatch.setattr(test_open_inference, "server", this_one)
-    test_server.test_the_committed_model_reads_scenes_of_generated_digits()
-    test_open_inference.test_the_committed_model_gives_what_predict_gives()
+def test_it_answers_as_a_started_server_does(up, address):
+    assert_generated_scenes_are_read(address, "CPUExecutionProvider")
+    assert_both_protocols_say_the_same(address)
 
 
 def test_readmes_commands_work_on_the_container(up, address, tmp_path):

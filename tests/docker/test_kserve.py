@@ -23,8 +23,8 @@ from service.app import create_app
 from service.inference.engine import engine_in_process
 from service.inference.predictor import OnnxPredictor
 from service.settings import Settings
+from tests.docker.manifests import OBJECTS, VERSIONS
 from tests.docker.structural import Schema, complaints, read_schema
-from tests.docker.test_kubernetes import OBJECTS, VERSIONS
 from tests.service.fakes import BarGenerator, fake_digits
 from tests.trainer.tiny import ROOT
 

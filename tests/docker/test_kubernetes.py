@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import kubernetes_validate
 import pytest
-import yaml
 
 from service.settings import Settings
-from tests.trainer.tiny import ROOT
-
-VERSIONS = ("1.30", "1.37")
-TEXT = (ROOT / "docker" / "kubernetes" / "glimpse.yml").read_text(encoding="utf-8")
-OBJECTS: dict[str, dict[str, Any]] = {found["kind"]: found for found in yaml.safe_load_all(TEXT)}
+from tests.docker.manifests import OBJECTS, VERSIONS
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -16,10 +16,8 @@ from PIL import Image
 from models.contract import load_contract
 from scenes.digits import Digits
 from scenes.mnist import FOLDER_VARIABLE
-from tests.docker.compose import BUILD_S, MNIST_FILE, Project, run
-from tests.docker.test_compose import health, is_ready
-from tests.service.test_server import PATIENCE_S
-from tests.service.test_workers import until
+from tests.docker.compose import BUILD_S, MNIST_FILE, Project, health, is_ready, run
+from tests.support.processes import PATIENCE_S, until
 
 TRAINING_S = 900
 

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from benchmarks.browser import NO_BROWSER, find_chromium, launch, serving
+from tests.page.steps import watch
 
 PATIENCE_MS = 15_000  # for machines that have much else to do; what is awaited comes in a tenth of a second
 expect.set_options(timeout=PATIENCE_MS)
@@ -34,23 +35,6 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     nothing = str(tmp_path_factory.mktemp("nothing"))
     with serving(GLIMPSE_MNIST_DIR=nothing) as address:
         yield address
-
-
-def watch(page: Page, address: str, faults: list[str]) -> None:
-    """Note what no page of ours may do: fail in a script, break its own policy, ask another host."""
-    page.on("pageerror", lambda error: faults.append(f"error: {error}"))
-    page.on(
-        "console",
-        lambda message: faults.append(message.text) if "Security Policy" in message.text else None,
-    )
-    page.on(
-        "request",
-        lambda request: (
-            None
-            if request.url.startswith((f"{address}/", "blob:"))
-            else faults.append(f"request: {request.url}")
-        ),
-    )
 
 
 @pytest.fixture(scope="module")

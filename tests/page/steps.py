@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, Route, expect
+
+Scheme = Literal["light", "dark"]
 
 # A lone, large, clean digit: nobody reads this wrong.
 EASY = {
@@ -87,3 +90,25 @@ def move(page: Page, *places: tuple[float, float]) -> None:
     for place in places[1:]:
         page.mouse.move(*point_on(stage, *place))
     page.mouse.up()
+
+
+def assert_no_violation(page: Page) -> None:
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+
+
+def watch(page: Page, address: str, faults: list[str]) -> None:
+    """Note what no page of ours may do: fail in a script, break its own policy, ask another host."""
+    page.on("pageerror", lambda error: faults.append(f"error: {error}"))
+    page.on(
+        "console",
+        lambda message: faults.append(message.text) if "Security Policy" in message.text else None,
+    )
+    page.on(
+        "request",
+        lambda request: (
+            None
+            if request.url.startswith((f"{address}/", "blob:"))
+            else faults.append(f"request: {request.url}")
+        ),
+    )

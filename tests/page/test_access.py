@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from tests.page.steps import expect_answer_to, move, open_page, query
-
-Scheme = Literal["light", "dark"]
+from tests.page.steps import Scheme, assert_no_violation, expect_answer_to, move, open_page, query
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -27,11 +23,6 @@ def test_axe_finds_no_violation(page: Page, scheme: Scheme) -> None:
     page.locator("#file").set_input_files({"name": "a.png", "mimeType": "image/png", "buffer": b"no"})
     expect(page.get_by_role("alert")).to_contain_text("no such format")
     assert_no_violation(page)
-
-
-def assert_no_violation(page: Page) -> None:
-    found = Axe().run(page)
-    assert found.violations_count == 0, found.generate_report()
 
 
 def test_the_keyboard_is_enough(page: Page) -> None:

@@ -7,9 +7,7 @@ import re
 from playwright.sync_api import Browser, Page, expect
 
 from benchmarks.browser import serving
-from tests.page.conftest import watch
-from tests.page.steps import expect_answer_to, open_page, query
-from tests.page.test_access import assert_no_violation
+from tests.page.steps import assert_no_violation, expect_answer_to, open_page, query, watch
 
 KEY = "a-key-for-the-page-0001"
 

@@ -11,7 +11,7 @@ from urllib.request import urlopen
 import pytest
 from playwright.sync_api import Page
 
-from tests.page.test_access import Scheme, assert_no_violation
+from tests.page.steps import Scheme, assert_no_violation
 from tests.service.reading import Reading
 
 

@@ -1,11 +1,12 @@
-from collections.abc import Callable, Iterator, Mapping
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 
 import pytest
 
 from benchmarks.ray_nodes import Nodes, started
-
-StartNodes = Callable[..., Nodes]
+from tests.ray.served import StartNodes
 
 
 @pytest.fixture(scope="module")

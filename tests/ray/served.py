@@ -17,6 +17,7 @@ import yaml
 from benchmarks.ray_nodes import SERVE, Node, Nodes
 from benchmarks.serving.running import ROOT, free_ports
 
+StartNodes = Callable[..., Nodes]
 READY_S = 300.0  # CI's cores may be busy; nothing here waits longer than it has to
 PNG = {"Content-Type": "image/png"}
 REPLICA = "ray::ServeReplica:glimpse:glimpse"

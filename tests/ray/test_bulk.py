@@ -16,11 +16,11 @@ from benchmarks.ray_nodes import Node, Nodes
 from benchmarks.serving.running import ROOT, free_ports
 from service.bulk import command
 from service.bulk.journal import FILES_PER_PART, folder_of
-from tests.ray.conftest import StartNodes
+from tests.ray.served import StartNodes
 from tests.service.bulk_runs import picture, read_table
 from tests.service.fakes import centroid_graph, write_model
 
-pytestmark = pytest.mark.slow  # they start clusters
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("clusters")]
 
 PARTS = 16
 PATIENCE_S = 240.0  # CI's cores may be busy; nothing here waits longer than it has to

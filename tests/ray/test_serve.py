@@ -25,11 +25,10 @@ from service.inference.predictor import OnnxPredictor
 from service.ray_serve.proxy import LAYERS, LAYERS_VARIABLE
 from service.settings import Settings
 from service.synthesis.generator import OnnxGenerator
-from tests.ray.conftest import StartNodes
 from tests.ray.load import loaded
-from tests.ray.served import PNG, REPLICA, Answer, Served, processes_titled, serving
+from tests.ray.served import PNG, REPLICA, Answer, Served, StartNodes, processes_titled, serving
 
-pytestmark = pytest.mark.slow  # they start clusters
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("clusters")]
 
 CONFIG = ROOT / "docker" / "ray" / "serve.yaml"
 GPU_CONFIG = ROOT / "docker" / "ray" / "serve-gpu.yaml"

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import io
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +11,7 @@ from fastapi.testclient import TestClient
 
 from service.app import create_app
 from service.inference.engine import engine_in_process
+from service.monitoring.logs import configure_logs
 from service.settings import Settings
 from tests.service.fakes import BarGenerator, BlobPredictor, centroid_graph, fake_digits, write_model
 
@@ -45,3 +48,20 @@ def client(predictor: BlobPredictor, generator: BarGenerator) -> Iterator[TestCl
 @pytest.fixture(scope="session")
 def model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_model(tmp_path_factory.mktemp("model") / "centroid.onnx", centroid_graph())
+
+
+@pytest.fixture
+def restored_logs() -> Iterator[None]:
+    """What `configure_logs` changes in this process is as before afterwards."""
+    root, ours = logging.getLogger(), logging.getLogger("service")
+    before = root.handlers, root.level, ours.level
+    yield
+    root.handlers, root.level, ours.level = before[0], before[1], before[2]
+    logging.captureWarnings(False)
+
+
+@pytest.fixture
+def lines(restored_logs: None) -> io.StringIO:
+    stream = io.StringIO()
+    configure_logs("json", stream)
+    return stream

@@ -209,3 +209,7 @@ def encode(picture: Image.Image | npt.NDArray[np.generic], kind: str = "PNG", **
     stream = io.BytesIO()
     image.save(stream, kind, **options)
     return stream.getvalue()
+
+
+PICTURE = encode(np.full((100, 100), 9, np.uint8))
+KIND = {"content-type": "image/png"}

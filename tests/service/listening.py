@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -21,6 +23,8 @@ from service.settings import Settings
 from tests.service.fakes import BarGenerator, BlobPredictor, fake_digits
 
 WAIT_S = 20
+GET = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
+CLOSE = b"GET / HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n"
 
 
 class ThreadServer(uvicorn.Server):
@@ -92,3 +96,23 @@ def _some(client: socket.socket) -> bytes:
     piece = client.recv(65_536)
     assert piece, "the server closed before its answer was whole"
     return piece
+
+
+def drip(client: socket.socket, piece: bytes) -> None:
+    """Send a piece now and then, until that raises."""
+    end = time.monotonic() + WAIT_S
+    while time.monotonic() < end:
+        client.sendall(piece)
+        time.sleep(0.02)
+
+
+def assert_refused(answer: bytes, status: int, *words: str) -> None:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d " % status), answer[:200]
+    assert b"content-type: application/problem+json" in head
+    assert b"connection: close" in head
+    problem = json.loads(body)
+    assert problem["status"] == status
+    detail = problem["detail"]
+    for word in words:
+        assert word in detail

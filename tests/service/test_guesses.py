@@ -9,9 +9,9 @@ from fastapi.testclient import TestClient
 from service.http.guesses import FREE_GUESSES, GUESS_S, Guesses
 from service.settings import SettingsError, load_settings
 from tests.service.outside import make_app
-from tests.service.test_keys import ask
-from tests.service.test_observe import lines, read, restored_logs  # noqa: F401 - fixtures
-from tests.service.test_server import PATIENCE_S, server
+from tests.support.keys import ask
+from tests.support.logs import read
+from tests.support.processes import PATIENCE_S, server
 
 PROGRAM = ("-m", "service", "--port", "0")
 KEYS = ("mobile:0123456789abcdef", "a-key-without-a-name")
@@ -120,7 +120,7 @@ def test_a_name_is_no_part_of_the_keys_length(monkeypatch):
         load_settings()
 
 
-def test_the_access_log_has_the_address_and_the_keys_name(lines):  # noqa: F811
+def test_the_access_log_has_the_address_and_the_keys_name(lines):
     with TestClient(make_app(access_log=True, api_keys=KEYS), client=("10.0.0.7", 9)) as client:
         for key in ("0123456789abcdef", "a-key-without-a-name", "a-wrong-key-01234567"):
             client.get("/synthesize", headers={"X-API-Key": key})

@@ -11,7 +11,7 @@ from service.http.headers import API_POLICY, PICTURE_POLICY, security_headers
 from service.page.files import PAGE_POLICY
 from service.settings import SettingsError, load_settings
 from tests.service.outside import make_app
-from tests.service.test_server import PATIENCE_S, server
+from tests.support.processes import PATIENCE_S, server
 
 ORIGIN = "https://digits.example"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import time
 from collections.abc import Iterator
@@ -10,7 +9,17 @@ from collections.abc import Iterator
 import pytest
 
 from service.http.server.framing import MAX_FRAMING_BYTES as MAX_HEAD_BYTES
-from tests.service.listening import WAIT_S, ThreadServer, listening, one_answer, to_the_end
+from tests.service.listening import (
+    CLOSE,
+    GET,
+    WAIT_S,
+    ThreadServer,
+    assert_refused,
+    drip,
+    listening,
+    one_answer,
+    to_the_end,
+)
 
 PATIENCE_S = 0.4
 LARGE_BYTES = 40_000_000  # more than the buffers of both ends of a socket
@@ -51,30 +60,6 @@ def connect(server):
     yield connect
     for client in opened:
         client.close()
-
-
-def drip(client: socket.socket, piece: bytes) -> None:
-    """Send a piece now and then, until that raises."""
-    end = time.monotonic() + WAIT_S
-    while time.monotonic() < end:
-        client.sendall(piece)
-        time.sleep(0.02)
-
-
-def assert_refused(answer: bytes, status: int, *words: str) -> None:
-    head, _, body = answer.partition(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 %d " % status), answer[:200]
-    assert b"content-type: application/problem+json" in head
-    assert b"connection: close" in head
-    problem = json.loads(body)
-    assert problem["status"] == status
-    detail = problem["detail"]
-    for word in words:
-        assert word in detail
-
-
-GET = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
-CLOSE = b"GET / HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n"
 
 
 def test_what_is_ordinary_is_answered(connect):

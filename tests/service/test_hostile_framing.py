@@ -15,8 +15,17 @@ import psutil
 import pytest
 
 from service.http.server.framing import MAX_FRAMING_BYTES, MAX_FRAMING_LINES
-from tests.service.listening import WAIT_S, ThreadServer, listening, one_answer, to_the_end
-from tests.service.test_hostile_connections import CLOSE, GET, assert_refused, drip
+from tests.service.listening import (
+    CLOSE,
+    GET,
+    WAIT_S,
+    ThreadServer,
+    assert_refused,
+    drip,
+    listening,
+    one_answer,
+    to_the_end,
+)
 
 PATIENCE_S = 0.8
 LIMIT_BYTES = 1_000_000

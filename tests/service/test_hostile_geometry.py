@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.pictures.letterbox import Box, Gaussian, Placement, cut_frame, place_whole
-from tests.service.test_letterbox import frame_box, shares
+from tests.support.geometry import frame_box, shares
 
 any_side = st.integers(1, 2000)
 anywhere = st.floats(-500, 500)

@@ -2,34 +2,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
 from service.http.keys import OPEN_FOLDERS, OPEN_PATHS, is_open
 from service.settings import SettingsError, load_settings
-from tests.service.fakes import encode
 from tests.service.outside import make_app
-from tests.service.test_server import assert_one_clear_sentence, run_to_its_end
+from tests.support.keys import ask
+from tests.support.processes import assert_one_clear_sentence, run_to_its_end
 
 KEYS = ("first-key-0123456789", "second-key-=/+.~!'\"")
-SCENE = encode(np.eye(100, dtype=np.uint8) * 255)
 
 
 @pytest.fixture
 def guarded() -> Iterator[TestClient]:
     with TestClient(make_app(api_keys=KEYS)) as client:
         yield client
-
-
-def ask(client: TestClient, **headers: str | bytes) -> int:
-    given = {name.replace("_", "-").encode(): _bytes(value) for name, value in headers.items()}
-    given[b"Content-Type"] = b"image/png"
-    return client.post("/predict?maps=none", content=SCENE, headers=given).status_code
-
-
-def _bytes(value: str | bytes) -> bytes:
-    return value if isinstance(value, bytes) else value.encode("ascii")
 
 
 @pytest.mark.parametrize("key", KEYS)

@@ -7,20 +7,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from service.pictures.letterbox import Box, Gaussian, Placement, cut_frame, place_whole
+from tests.support.geometry import frame_box, shares
 
 sizes = st.integers(1, 3000)
-shares = st.floats(0, 1)
-
-
-def frame_box(placement: Placement, box: Box) -> Box:
-    """The way there, written independently of the way back that is tested."""
-    x_scale, y_scale = 100 / placement.frame.width, 100 / placement.frame.height
-    return Box(
-        (box.x - placement.frame.x) * x_scale,
-        (box.y - placement.frame.y) * y_scale,
-        box.width * x_scale,
-        box.height * y_scale,
-    )
 
 
 def whole(picture: np.ndarray) -> tuple[np.ndarray, Placement]:

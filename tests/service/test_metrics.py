@@ -8,33 +8,19 @@ import httpx2
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
-from prometheus_client.parser import text_string_to_metric_families
 
 from service.monitoring.metrics import Metrics
 from tests.service.fakes import BlobPredictor, encode
 from tests.service.outside import make_app
-from tests.service.test_server import PATIENCE_S, server
-
-Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+from tests.support.exposition import Samples, samples, value
+from tests.support.processes import PATIENCE_S, server
 
 SCENE = encode(np.eye(100, dtype=np.uint8) * 255)
 PNG = {"Content-Type": "image/png"}
 
 
-def samples(text: str) -> Samples:
-    return {
-        (sample.name, frozenset(sample.labels.items())): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-    }
-
-
 def read(client: TestClient) -> Samples:
     return samples(client.get("/metrics").text)
-
-
-def value(found: Samples, name: str, /, **labels: str) -> float:
-    return found.get((name, frozenset(labels.items())), 0.0)
 
 
 def routes(found: Samples) -> set[str]:

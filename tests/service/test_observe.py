@@ -24,7 +24,8 @@ from service.monitoring.request import RequestInfo, current_request
 from service.settings import LogFormat, Settings, load_settings
 from tests.service.fakes import BarGenerator, BlobPredictor, fake_digits
 from tests.service.outside import make_app
-from tests.service.test_server import PATIENCE_S, server
+from tests.support.logs import read
+from tests.support.processes import PATIENCE_S, server
 
 MADE = re.compile("[0-9a-f]{16}")
 
@@ -46,27 +47,6 @@ runpy.run_module("service", run_name="__main__")
 def client() -> Iterator[TestClient]:
     with TestClient(make_app()) as client:
         yield client
-
-
-@pytest.fixture
-def restored_logs() -> Iterator[None]:
-    """What `configure_logs` changes in this process is as before afterwards."""
-    root, ours = logging.getLogger(), logging.getLogger("service")
-    before = root.handlers, root.level, ours.level
-    yield
-    root.handlers, root.level, ours.level = before[0], before[1], before[2]
-    logging.captureWarnings(False)
-
-
-@pytest.fixture
-def lines(restored_logs: None) -> io.StringIO:
-    stream = io.StringIO()
-    configure_logs("json", stream)
-    return stream
-
-
-def read(lines: io.StringIO) -> list[dict[str, object]]:
-    return [json.loads(line) for line in lines.getvalue().splitlines()]
 
 
 def test_each_request_gets_an_id(client):

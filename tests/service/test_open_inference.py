@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import httpx2
 import numpy as np
 import orjson
 import pytest
@@ -21,7 +20,6 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
 from models.contract import OUTPUTS
 from service.http.codings import deflate
@@ -32,7 +30,8 @@ from service.monitoring.metrics import Metrics
 from service.v2.infer import Served
 from service.v2.routes import add_open_inference
 from service.v2.tensors import OUTPUT_NAMES
-from tests.service.test_server import PATIENCE_S, server
+from tests.support.answers import assert_both_protocols_say_the_same
+from tests.support.processes import PATIENCE_S, server
 
 INFER = "/v2/models/blob/infer"
 README = Path(__file__).resolve().parents[2] / "service" / "README.md"
@@ -170,36 +169,8 @@ def test_triton_reads_our_refusals(client_of_triton, ask, status, words):
 
 
 def test_the_committed_model_gives_what_predict_gives():
-    with (
-        server() as (_, address, _provider),
-        httpx2.Client(base_url=address, timeout=PATIENCE_S) as client,
-        triton.InferenceServerClient(address.removeprefix("http://")) as client_of_triton,
-    ):
-        for seed in range(5):
-            picture = client.get("/synthesize", params={"seed": seed, "noise": 0.1}).content
-            predicted = client.post("/predict", content=picture, headers={"content-type": "image/png"}).json()
-            assert not predicted["inverted"]
-            same(client_of_triton.infer("glimpse", [tensor(decode(picture)[None, None])]), predicted)
-
-
-def decode(picture: bytes) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(picture)).convert("L"))
-
-
-def same(inferred: triton.InferResult, predicted: dict[str, Any]) -> None:
-    values = {name: inferred.as_numpy(name)[0] for name in OUTPUT_NAMES}
-    assert values["probabilities"].tolist() == np.array(predicted["probabilities"], np.float32).tolist()
-    assert float(values["digit_present"]) == np.float32(predicted["digit_present"])
-    names = ("x", "y", "width", "height")
-    x, y, width, height = values["box"].tolist()
-    left, top, right, bottom = np.clip([x, y, x + width, y + height], 0, 100)
-    np.testing.assert_allclose(
-        [predicted["bbox"][name] for name in names], [left, top, right - left, bottom - top], atol=2e-4
-    )
-    attention = [predicted["attention"][name] for name in ("x", "y", "sigma_x", "sigma_y")]
-    np.testing.assert_allclose(attention, values["attention"], rtol=1e-6)
-    np.testing.assert_allclose(predicted["attention_map"], values["attention_map"], atol=1e-4)
-    np.testing.assert_allclose(predicted["glimpse"], np.clip(values["glimpse"], 0, 1), atol=1e-4)
+    with server() as (_, address, _provider):
+        assert_both_protocols_say_the_same(address)
 
 
 def asked(scenes: np.ndarray, **more: Any) -> bytes:

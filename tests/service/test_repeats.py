@@ -11,7 +11,7 @@ import pytest
 
 from service.monitoring.logs import JsonLines, log_uncaught_errors
 from service.monitoring.repeats import CountingHandler, Repeats
-from tests.service.test_workers import until
+from tests.support.processes import until
 
 
 def record(event: str, *values: object, name: str = "service.test", **more: Any) -> logging.LogRecord:

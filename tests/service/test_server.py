@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import os
-import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import httpx2
 import numpy as np
@@ -22,20 +17,17 @@ import pytest
 from models.contract import file_sha256, sidecar_path
 from models.digits_contract import DIGITS_PATH
 from service import __version__
-from service.schemas import BoxAnswer, PredictionAnswer
+from service.schemas import PredictionAnswer
 from tests.service.fakes import encode
-
-ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_S = 60
-
-
-def environment(**changes: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("GLIMPSE_")}
-    mnist = (
-        {"GLIMPSE_MNIST_DIR": os.environ["GLIMPSE_MNIST_DIR"]} if "GLIMPSE_MNIST_DIR" in os.environ else {}
-    )
-    return kept | mnist | changes
-
+from tests.support.answers import assert_generated_scenes_are_read
+from tests.support.processes import (
+    PATIENCE_S,
+    ROOT,
+    assert_one_clear_sentence,
+    environment,
+    run_to_its_end,
+    server,
+)
 
 # What a program does whose every attempt to reach another machine fails, whatever library makes it.
 CLOSED_NETWORK = """
@@ -51,33 +43,6 @@ sys.addaudithook(closed)
 sys.argv = ["service", "--port", "0"]
 runpy.run_module("service", run_name="__main__")
 """
-
-
-@contextmanager
-def server(
-    *, program: tuple[str, ...] = ("-m", "service", "--port", "0"), **settings: str
-) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
-    """A started server: the process, its address, and the provider that it names."""
-    process = subprocess.Popen(
-        [sys.executable, *program],
-        cwd=ROOT,
-        env=environment(**settings),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        greeting = process.stdout.readline()  # returns at the line or at the process's end
-        found = re.fullmatch(r"Glimpse listens on (http://127\.0\.0\.1:\d+) with (\w+)\n", greeting)
-        if found is None:
-            _, errors = process.communicate(timeout=PATIENCE_S)
-            pytest.fail(f"the server said {greeting!r} and {errors!r}")
-        yield process, found[1], found[2]
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.communicate(timeout=PATIENCE_S)
 
 
 def test_with_a_log_of_json_every_line_is_json(model_path):
@@ -161,30 +126,6 @@ def test_a_body_over_the_limit_is_answered_while_it_is_being_sent(model_path):
             assert client.get("/healthz").status_code == 200
 
 
-def run_to_its_end(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "service", *arguments],
-        cwd=ROOT,
-        env=environment(**settings),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-    )
-
-
-def assert_one_clear_sentence(ended: subprocess.CompletedProcess[str], *words: str) -> None:
-    assert ended.returncode == 1
-    assert ended.stdout == ""
-    *before, last = [json.loads(line) for line in ended.stderr.splitlines()]
-    assert last["event"].startswith("Glimpse does not start: ")
-    assert "\n" not in last["event"]
-    assert [line["level"] for line in before] in ([], ["info"]), (
-        ended.stderr
-    )  # which model it would have been
-    for word in words:
-        assert word in last["event"]
-
-
 def test_a_port_in_use_is_said(model_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -238,24 +179,5 @@ def test_on_a_fresh_machine_with_the_network_closed_it_makes_scenes(model_path, 
 
 
 def test_the_committed_model_reads_scenes_of_generated_digits():
-    right = framed = 0
-    with server() as (_, address, provider), httpx2.Client(base_url=address, timeout=PATIENCE_S) as client:
-        for seed in range(20):
-            made = client.get("/synthesize", params={"format": "json", "seed": seed}).json()
-            picture = base64.b64decode(made["image"].partition(",")[2])
-            response = client.post("/predict", files={"image": ("scene.png", picture, "image/png")})
-            answer = PredictionAnswer.model_validate(response.json())
-            assert answer.model.provider == provider
-            right += answer.label == made["truth"]["label"]
-            framed += overlap(answer.bbox, BoxAnswer(**made["truth"]["bbox"])) >= 0.5
-    # With 4 % error and 93 % CorLoc, 20 scenes fall under either less than once in 10,000 times.
-    assert right >= 15
-    assert framed >= 13
-
-
-def overlap(one: BoxAnswer, other: BoxAnswer) -> float:
-    """Intersection over union."""
-    width = min(one.x + one.width, other.x + other.width) - max(one.x, other.x)
-    height = min(one.y + one.height, other.y + other.height) - max(one.y, other.y)
-    both = max(width, 0) * max(height, 0)
-    return both / (one.width * one.height + other.width * other.height - both)
+    with server() as (_, address, provider):
+        assert_generated_scenes_are_read(address, provider)

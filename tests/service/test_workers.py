@@ -11,26 +11,22 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx2
-import numpy as np
 import pytest
 
 from models.contract import sidecar_path
 from service.inference.jobs import WorkerConfig
 from service.inference.process import _waited_for_a_core_s
 from service.inference.wire import pack
-from tests.service.fakes import encode
+from tests.service.fakes import KIND, PICTURE
 from tests.service.proxy import Backend, Proxy, read_message
-from tests.service.test_server import PATIENCE_S, server
-
-PICTURE = encode(np.full((100, 100), 9, np.uint8))
-KIND = {"content-type": "image/png"}
+from tests.support.processes import PATIENCE_S, server, until
 
 
 def workers_of(process: subprocess.Popen[str]) -> list[int]:
@@ -38,14 +34,6 @@ def workers_of(process: subprocess.Popen[str]) -> list[int]:
     if not children.exists():
         pytest.skip("this system does not tell a process's children in /proc")
     return [int(child) for child in children.read_text().split()]
-
-
-def until(condition: Callable[[], bool], patience_s: float = PATIENCE_S) -> float:
-    start = time.monotonic()
-    while not condition():
-        assert time.monotonic() - start < patience_s, "it did not happen in time"
-        time.sleep(0.02)
-    return time.monotonic() - start
 
 
 @pytest.fixture

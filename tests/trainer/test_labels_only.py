@@ -24,33 +24,13 @@ from scenes.draw import SceneParameters
 from scenes.draw import draw as draw_scenes
 from scenes.edit import remove_target, replace_by_others, take_off_paper, thin_out
 from scenes.render import render as render_scenes
-from tests.test_structure import imported_modules
+from tests.support.imports import TRUTH, imported_modules, reachable
 from tests.trainer.tiny import ALONE, ROOT, TINY, bar_digits
 from trainer.data import LabelledBatch, TrainingScenes
 from trainer.losses import LossWeights, compute_losses
 from trainer.model import NO_DIGIT, Looks
 from trainer.steps import Trainer
 from trainer.train import train
-
-TRUTH = {"scenes.truth", "trainer.metrics", "trainer.evaluate"}
-
-
-def reachable(start: str, root: Path) -> set[str]:
-    """Dotted names of the modules under `root` that importing `start` can load, wherever they import it."""
-    found: set[str] = set()
-    waiting = [start]
-    while waiting:
-        name = waiting.pop()
-        parts = name.split(".")
-        # Of "a.b.c" any beginning may be a module or a package: c may be a function of a.b.
-        for length in range(1, len(parts) + 1):
-            path = root.joinpath(*parts[:length])
-            module = ".".join(parts[:length])
-            source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-            if module not in found and source.is_file():
-                found.add(module)
-                waiting += [imported for _, imported in imported_modules(source, root)]
-    return found
 
 
 def test_no_import_of_the_training_loop_leads_to_the_truth() -> None:
