@@ -36,7 +36,7 @@ serve: .venv/.service
 	exec $(BIN)/python -m service --host $(HOST) --port $(PORT)
 
 test: .venv/.dev browser
-	$(PYTEST) -m "not slow" $(ARGS)
+	$(PYTEST) -m "not slow and not soak" $(ARGS)
 
 test-all: .venv/.dev browser
 	$(PYTEST) --durations=20 $(ARGS)

@@ -1,28 +1,29 @@
 """Tables in the documents: each stands between two comments, written by the command that measured it.
 
-`python -m benchmarks.documents` writes the table of the service's settings.
+`python -m benchmarks settings` writes the table of the service's settings.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from service.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "benchmarks" / "README.md"
+FIGURES_PAGE = ROOT / "benchmarks" / "results" / "README.md"
 SERVICE_PAGE = ROOT / "service" / "README.md"
 FRONT_PAGE = ROOT / "README.md"
 MODEL_CARD = ROOT / "models" / "README.md"
 
 
-def fill_in(name: str, text: str, page: Path = PAGE) -> None:
+def fill_in(name: str, text: str, page: Path = FIGURES_PAGE) -> None:
     """Put `text` between the comments that name it, in place of what was there."""
     before, _, after = _split(name, page)
     page.write_text(f"{before}\n{text}\n{after}", encoding="utf-8")
 
 
-def read_out(name: str, page: Path = PAGE) -> str:
+def read_out(name: str, page: Path = FIGURES_PAGE) -> str:
     """What stands between the comments that name it."""
     return _split(name, page)[1].strip("\n")
 
@@ -30,6 +31,12 @@ def read_out(name: str, page: Path = PAGE) -> str:
 def percent(share: float) -> str:
     """A share as tables show it: "1.47 %"."""
     return f"{100 * share:.2f} %"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table."""
+    body = ["| " + " | ".join(map(str, row)) + " |" for row in (head, *rows)]
+    return "\n".join([body[0], "|---" * len(head) + "|", *body[1:]])
 
 
 def _split(name: str, page: Path) -> tuple[str, str, str]:
@@ -49,16 +56,17 @@ def _split(name: str, page: Path) -> tuple[str, str, str]:
 
 def settings_table() -> str:
     """The service's settings as a Markdown table, from their declarations."""
-    rows = ["| variable | default | meaning |", "|---|---|---|"]
+    rows = []
     for name, field in Settings.model_fields.items():
         default = field.get_default()
         if isinstance(default, Path):
             default = default.relative_to(ROOT)
         shown = "none" if default in (None, ()) else str(default).lower()
-        rows.append(f"| `GLIMPSE_{name.upper()}` | {shown} | {field.description} |")
-    rows.append("| `GLIMPSE_MNIST_DIR` | a cache | The folder with MNIST's four files, for `digits=mnist`. |")
-    return "\n".join(rows)
+        rows.append((f"`GLIMPSE_{name.upper()}`", shown, field.description))
+    rows.append(("`GLIMPSE_MNIST_DIR`", "a cache", "The folder with MNIST's four files, for `digits=mnist`."))
+    return table(("variable", "default", "meaning"), rows)
 
 
-if __name__ == "__main__":
+def main(_: Sequence[str]) -> None:
+    """Write the table of the settings."""
     fill_in("settings", settings_table(), SERVICE_PAGE)

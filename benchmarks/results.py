@@ -1,10 +1,9 @@
-"""Result files: what was measured, and on what."""
+"""The harness of all benchmarks: their options, their result files, and the tables in the documents."""
 
 from __future__ import annotations
 
+import argparse
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,72 +11,73 @@ from typing import Any
 import onnxruntime
 import torch
 
-from benchmarks.documents import PAGE, fill_in
+from benchmarks.documents import FIGURES_PAGE, fill_in
 from trainer import provenance
-from trainer.errors import EXPLAINED
 
 FOLDER = Path(__file__).resolve().parent / "results"
 
 
-@contextmanager
-def sentence_or_exit() -> Iterator[None]:
-    """End the program with its sentence where an error says what was expected; also a decorator of `main`."""
-    try:
-        yield
-    except EXPLAINED as error:
-        raise SystemExit(f"error: {error}") from error
+def parser(module: str, doc: str | None) -> argparse.ArgumentParser:
+    """The parser of a benchmark; `module` is its `__name__`."""
+    prog = f"python -m benchmarks {module.rpartition('.')[2]}"
+    return argparse.ArgumentParser(
+        prog=prog, description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
 
 
-def circumstances(threads: int) -> dict[str, Any]:
+def circumstances(threads: int, device: torch.device | None = None) -> dict[str, Any]:
     """Commit, time, hardware and versions, as they are now."""
     return {
         "commit": provenance.commit(),
         "measured": datetime.now(UTC).isoformat(timespec="seconds"),
-        "hardware": provenance.hardware(torch.device("cpu"), threads),
+        "hardware": provenance.hardware(device or torch.device("cpu"), threads),
         "versions": {**provenance.versions(), "onnxruntime": onnxruntime.__version__},
     }
 
 
-def write_result(
-    name: str, command: str, figures: Any, *, threads: int, measured_under: dict[str, Any] | None = None
+def publish(
+    name: str,
+    figures: Any,
+    table: str = "",
+    *,
+    pages: tuple[Path, ...] = (FIGURES_PAGE,),
+    threads: int = 1,
+    command: str | None = None,
+    under: dict[str, Any] | None = None,
+    out: Path | None = None,
 ) -> Path:
-    """Write `benchmarks/results/NAME.json` and return its path.
+    """Write a result file, and where there is a table print it and put it into the documents.
 
-    `measured_under` are the `circumstances` of figures that were measured before; without it today's are.
+    Args:
+        name: of the result file, and of the comments in the documents between which the table stands.
+        figures: what was measured.
+        table: in Markdown.
+        pages: the documents that show the table.
+        threads: how many were used.
+        command: what to type to measure it again; by default the command line of this process.
+        under: `circumstances` of figures that were measured before; by default today's.
+        out: a file that is written instead, for trials; then the documents stay as they are.
+
+    Returns:
+        The folder of the result file, for pictures that belong to it.
     """
-    FOLDER.mkdir(exist_ok=True)
-    path = FOLDER / f"{name}.json"
+    path = out or FOLDER / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
     content = {
-        "command": command,
-        **(measured_under or circumstances(threads)),
+        "command": command or provenance.command(),
+        **(under or circumstances(threads)),
         "figures": figures,
     }
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    return path
-
-
-def load_result(name: str) -> dict[str, Any]:
-    """What `benchmarks/results/NAME.json` holds: the figures, and what they were measured under."""
-    content: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
-    return content
-
-
-def tell(
-    name: str, command: str, figures: Any, table: str, *, threads: int, trial: Path | None, page: Path = PAGE
-) -> Path:
-    """Print a table, and keep it in the page and its figures in the result file.
-
-    Of a trial the figures are kept in its folder, and page and results stay as they are. Returns the folder
-    where the figures lie, for pictures that belong to them.
-    """
-    print(table)
-    if trial:
-        trial.mkdir(parents=True, exist_ok=True)
-        path = trial / f"{name}.json"
-        path.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-        print(f"a trial: wrote {path}; benchmarks/results stays as it is")
-    else:
-        path = write_result(name, command, figures, threads=threads)
-        fill_in(name, table, page)
-        print(f"wrote {path}")
+    if table:
+        print(table)
+        for page in () if out else pages:
+            fill_in(name, table, page)
+    print(f"wrote {path}" + ("; results and documents stay as they are" if out else ""))
     return path.parent
+
+
+def load_result(name: str, folder: Path = FOLDER) -> dict[str, Any]:
+    """What a result file holds: the figures, and what they were measured under."""
+    content: dict[str, Any] = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    return content

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from benchmarks.documents import FRONT_PAGE, MODEL_CARD, ROOT, read_out
-from benchmarks.figures import markdown_table
-from benchmarks.seeds import median_seed, provenance_table, seeds_table
+from benchmarks.model_card.figures import presets_table
+from benchmarks.model_card.seeds import median_seed, provenance_table, seeds_table
 from models.contract import load_contract
 from scenes.presets import PRESETS
 
@@ -32,7 +32,7 @@ def test_they_were_measured_on_the_shipped_model(measured: dict[str, Any]) -> No
 
 @pytest.mark.parametrize("page", [FRONT_PAGE, MODEL_CARD])
 def test_the_documents_show_them(measured: dict[str, Any], page: Path) -> None:
-    assert read_out("figures", page) == markdown_table(measured["presets"])
+    assert read_out("figures", page) == presets_table(measured["presets"])
 
 
 def test_the_card_says_what_made_the_model() -> None:

@@ -36,9 +36,15 @@ class Closed(NamedTuple):
     errors: int
 
 
-def find_wrk() -> str | None:
-    """Where wrk is, or None."""
-    return shutil.which("wrk")
+def require_wrk() -> str:
+    """Where wrk is.
+
+    Raises:
+        ValueError: it is not installed.
+    """
+    if (wrk := shutil.which("wrk")) is None:
+        raise ValueError(NO_WRK)
+    return wrk
 
 
 def run_wrk(
@@ -60,14 +66,12 @@ def run_wrk(
 
     Raises:
         RuntimeError: wrk fails.
+        ValueError: it is not installed.
     """
-    wrk = find_wrk()
-    if wrk is None:
-        raise RuntimeError(NO_WRK)
     count = len(list(requests.glob("*.http")))
     process = subprocess.Popen(
         [
-            *(wrk, "-t", "1", "-c", str(connections), "-d", f"{-int(-seconds // 1)}s"),
+            *(require_wrk(), "-t", "1", "-c", str(connections), "-d", f"{-int(-seconds // 1)}s"),
             *("--timeout", f"{_TIMEOUT_S}s", "-s", str(_SCRIPT), f"http://{HOST}:{port}/"),
             *("--", str(requests), str(count)),
         ],

@@ -1,143 +1,94 @@
-"""`python -m benchmarks.serving.limit`: the same decoding and model in a loop, with nothing around them.
+"""The limit: decoding and the model in a loop, with nothing around them.
 
 What no server of this model in Python can exceed on these cores: each core has a session of one thread and
-works on pictures that are in memory already, in batches, without HTTP, without JSON and without waiting for
-anybody.
+works in batches, without HTTP, without JSON and without waiting for anybody.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import subprocess
-import sys
-import threading
+import io
+import statistics
 import time
-from collections.abc import Sequence
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, TypeVar
 
-from benchmarks.serving.peers.onnx_model import OnnxModel
-from benchmarks.serving.percentiles import percentile
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[2]
+from models.contract import MODEL_PATH
+from service.inference.predictor import open_session
+from service.inference.providers import CPU, Providers
+
+NUMBERS = ("probabilities", "box", "attention", "digit_present")
+MAPS = ("attention_map", "glimpse")
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
-_START_S = 2.0
+Item = TypeVar("Item")
+Scene = npt.NDArray[np.uint8]  # [100, 100]
 
 
-class Way(NamedTuple):
-    """How the cores share the work: threads of one process, or processes of one thread."""
+class Rate(NamedTuple):
+    """Pictures per second, and the processor's time for each, which others' work disturbs least."""
 
-    processes: int
-    threads: int
-    batch: int
-
-    def __str__(self) -> str:
-        workers = f"{self.processes} processes" if self.processes > 1 else f"{self.threads} threads"
-        return f"{workers}, batches of {self.batch}"
+    per_second: float
+    cpu_ms: float
 
 
-def usable_cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0))
+def rate_of(do: Callable[[], object], pictures: int) -> Rate:
+    """The rate of something that handles so many pictures in this process."""
+    began, cpu_began = time.perf_counter(), time.process_time()
+    do()
+    taken, cpu_taken = time.perf_counter() - began, time.process_time() - cpu_began
+    return Rate(pictures / taken, cpu_taken / pictures * 1000)
 
 
-def all_ways(cores: int, batches: Sequence[int] = BATCHES) -> list[Way]:
-    """Every way that is tried."""
-    ways = [Way(1, cores, batch) for batch in batches]
-    return ways + ([Way(cores, 1, batch) for batch in batches] if cores > 1 else [])
+class Limit:
+    """Sessions of one thread, one for each of some threads of this process."""
+
+    def __init__(self, threads: int) -> None:
+        providers = Providers((CPU,), required=True)
+        self._sessions = [open_session(MODEL_PATH, providers, threads=1) for _ in range(threads)]
+
+    def rate(self, items: Sequence[Item], read: Callable[[Item], Scene], batch: int, *, maps: bool) -> Rate:
+        """The rate of reading and decoding all items and running the model on batches."""
+
+        def work(number: int) -> None:
+            mine = items[number :: len(self._sessions)]
+            for start in range(0, len(mine), batch):
+                _run(self._sessions[number], [read(item) for item in mine[start : start + batch]], maps)
+
+        def all_of_it() -> None:
+            with ThreadPoolExecutor(len(self._sessions)) as pool:
+                list(pool.map(work, range(len(self._sessions))))
+
+        return rate_of(all_of_it, len(items))
+
+    def best_batch(self, items: Sequence[Item], read: Callable[[Item], Scene], *, maps: bool) -> int:
+        """The batch that takes the least of the processor."""
+        return min(BATCHES, key=lambda batch: self.rate(items, read, batch, maps=maps).cpu_ms)
 
 
-def pictures_per_second(folder: Path, way: Way, *, maps: bool, seconds: float) -> float:
-    """The rate of one way, in processes of their own that begin at one time."""
-    # Long enough for onnxruntime and the model to be loaded in each.
-    starts_at = time.time() + _START_S
-    arguments = [*("--threads", way.threads), *("--batch", way.batch), *("--seconds", seconds)]
-    found = _call(folder, [*arguments, "--starts-at", starts_at], maps=maps, times=way.processes)
-    return sum(one["per_second"] for one in found)
-
-
-def bare_ms(folder: Path, *, maps: bool, seconds: float) -> float:
+def bare_ms(pngs: Sequence[bytes], *, maps: bool, threads: int) -> float:
     """The median of decoding and predicting one picture after the other, with the better thread count."""
-    return min(
-        _call(folder, ["--bare", "--threads", threads, "--seconds", seconds], maps=maps)[0]["p50_ms"]
-        for threads in {1, usable_cores()}
-    )
+    medians = []
+    for count in {1, threads}:
+        session = open_session(MODEL_PATH, Providers((CPU,), required=True), threads=count)
+        taken = []
+        for png in pngs:
+            began = time.perf_counter()
+            _run(session, [decode(png)], maps)
+            taken.append(time.perf_counter() - began)
+        medians.append(statistics.median(taken) * 1e3)
+    return min(medians)
 
 
-def _call(folder: Path, arguments: Sequence[object], *, maps: bool, times: int = 1) -> list[dict[str, float]]:
-    command = [sys.executable, "-m", "benchmarks.serving.limit", str(folder), *map(str, arguments)]
-    started = [
-        subprocess.Popen([*command, *(["--maps"] if maps else [])], cwd=ROOT, stdout=subprocess.PIPE)
-        for _ in range(times)
-    ]
-    outputs = [process.communicate()[0] for process in started]
-    for process in started:
-        if process.returncode != 0:
-            raise RuntimeError(f"the limit was not measured: its process ended with {process.returncode}")
-    return [json.loads(output) for output in outputs]
+def decode(png: bytes) -> Scene:
+    """A PNG by Pillow alone, without what the service guards against."""
+    with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
+        return np.asarray(image.convert("L"))
 
 
-def _loop(model: OnnxModel, pngs: Sequence[bytes], batch: int, maps: bool, until: float) -> int:
-    """How many pictures are done by then, whole batches."""
-    done = 0
-    while time.time() < until:
-        model.arrays([pngs[(done + i) % len(pngs)] for i in range(batch)], maps=maps)
-        done += batch
-    return done
-
-
-def _rate(pngs: Sequence[bytes], options: argparse.Namespace) -> float:
-    models = [OnnxModel(threads=1) for _ in range(options.threads)]
-    for model in models:
-        _loop(model, pngs, options.batch, options.maps, time.time())
-    late = time.time() - options.starts_at
-    if late > 0:
-        raise SystemExit(f"loading took {late:.1f} s more than the {_START_S:g} s that it was given")
-    counts = [0.0] * len(models)
-
-    def work(index: int) -> None:
-        time.sleep(max(0.0, options.starts_at - time.time()))
-        began = time.perf_counter()
-        done = _loop(models[index], pngs, options.batch, options.maps, options.starts_at + options.seconds)
-        counts[index] = done / (time.perf_counter() - began)
-
-    threads = [threading.Thread(target=work, args=(index,)) for index in range(len(models))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return sum(counts)
-
-
-def _bare_p50_ms(pngs: Sequence[bytes], options: argparse.Namespace) -> float:
-    model = OnnxModel(options.threads)
-    times: list[float] = []
-    until = time.perf_counter() + options.seconds
-    while (began := time.perf_counter()) < until:
-        model.arrays([pngs[len(times) % len(pngs)]], maps=options.maps)
-        times.append(time.perf_counter() - began)
-    return percentile(times, 0.5) * 1e3
-
-
-def main() -> None:
-    """Measure one way and print it as JSON; `benchmarks.serving` calls this."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.serving.limit", description=__doc__)
-    parser.add_argument("pictures", type=Path, help="a folder of PNGs")
-    parser.add_argument("--threads", type=int, default=usable_cores())
-    parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--maps", action="store_true", help="ask the model for the maps as well")
-    parser.add_argument("--bare", action="store_true", help="one picture after the other: the median's time")
-    parser.add_argument("--seconds", type=float, default=3.0)
-    parser.add_argument("--starts-at", type=float, default=time.time() + _START_S)
-    options = parser.parse_args()
-    pngs = [path.read_bytes() for path in sorted(options.pictures.glob("*.png"))]
-    if options.bare:
-        print(json.dumps({"p50_ms": _bare_p50_ms(pngs, options)}))
-    else:
-        print(json.dumps({"per_second": _rate(pngs, options)}))
-
-
-if __name__ == "__main__":
-    main()
+def _run(session: onnxruntime.InferenceSession, scenes: Sequence[Scene], maps: bool) -> None:
+    session.run(list(NUMBERS + MAPS if maps else NUMBERS), {"scene": np.stack(scenes)[:, None]})

@@ -1,9 +1,10 @@
-"""`python -m benchmarks.serving.open_loop`: requests at a fixed rate, whatever became of earlier ones.
+"""Requests at a fixed rate, whatever became of earlier ones.
 
 A request is due at a time that was set beforehand, and its latency is counted from that time: it includes the
 wait for a connection where all are taken. A generator that counts from the moment of sending leaves out the
 very requests that a stalled server delays (coordinated omission). One thread and no framework, so that the
-load costs little of the cores that the server needs as well.
+load costs little of the cores that the server needs as well. `docs/decisions/load-generators.md` says why no
+other tool does this here.
 """
 
 from __future__ import annotations
@@ -11,17 +12,18 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import resource
 import select
 import socket
+import subprocess
+import sys
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from benchmarks.serving.percentiles import finite_or_none, percentile
-from benchmarks.serving.wire import HOST
+from benchmarks.serving.running import ROOT
+from benchmarks.serving.wire import HOST, whole_answer
 
 MOST_CONNECTIONS = 512
 GRACE_S = 1.0
@@ -82,27 +84,35 @@ class _Connection:
         return status
 
 
-def whole_answer(received: bytearray) -> int | None:
-    """The status of an answer that is there completely, with a length or in chunks; None before that.
+def run_open_loop(
+    port: int, requests: Path, rate: float, seconds: float, meanwhile: Callable[[], object] = lambda: None
+) -> dict[str, Any]:
+    """The summary of a load from a process of its own.
 
-    The bodies are JSON, in which no line ends in CR LF, so that the last chunk cannot be mistaken.
+    Args:
+        port: where the server listens.
+        requests: the folder that `wire.write_requests` has written.
+        rate: requests a second.
+        seconds: for how long.
+        meanwhile: called every ten seconds of the load: reading the memory of processes stops them for
+            milliseconds.
 
     Raises:
-        ConnectionError: this is not an answer of HTTP/1.1, or nothing says where it ends.
+        RuntimeError: the process fails.
     """
-    end = received.find(b"\r\n\r\n")
-    if end < 0:
-        return None
-    head = bytes(received[:end]).lower()
-    if not head.startswith(b"http/1."):
-        raise ConnectionError(f"expected HTTP/1.1, got {head[:20]!r}")
-    status = int(head[9:12])
-    _, has_length, rest = head.partition(b"\r\ncontent-length:")
-    if has_length:
-        return status if len(received) - end - 4 >= int(rest.split(b"\r\n", 1)[0]) else None
-    if b"\r\ntransfer-encoding: chunked" in head:
-        return status if received.endswith(b"0\r\n\r\n") else None
-    raise ConnectionError("the answer has neither a length nor chunks")
+    command = [sys.executable, "-m", "benchmarks.serving.open_loop", str(requests)]
+    options = ["--port", str(port), "--rate", str(rate), "--seconds", str(seconds)]
+    process = subprocess.Popen([*command, *options], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    output = None
+    while output is None:
+        try:
+            output, _ = process.communicate(timeout=10)
+        except subprocess.TimeoutExpired:
+            meanwhile()
+    if process.returncode:
+        raise RuntimeError(f"the load ended with {process.returncode}")
+    summary: dict[str, Any] = json.loads(output)
+    return summary
 
 
 def run_load(
@@ -208,16 +218,17 @@ def summarise(load: Load, *, rate: float) -> dict[str, float | None]:
     ]
 
     def ms(values: Sequence[float], share: float) -> float | None:
-        value = finite_or_none(percentile(values, share)) if values else None
-        return None if value is None else value * 1e3
+        value = percentile(values, share) if values else math.inf
+        return value * 1e3 if math.isfinite(value) else None
 
+    refusals = len(refused)
+    failed = sum(outcome.status != 0 and not good for outcome, good in zip(outcomes, answered, strict=True))
     return {
         "rate": rate,
         "requests": len(outcomes),
         "answered_share": sum(answered) / len(outcomes),
-        "refused": len(refused),
-        "failed": sum(o.status != 0 and not a for o, a in zip(outcomes, answered, strict=True))
-        - len(refused),
+        "refused": refusals,
+        "failed": failed - refusals,
         "unanswered": sum(outcome.status == 0 for outcome in outcomes),
         "p50_ms": ms(latencies, 0.5),
         "p99_ms": ms(latencies, 0.99),
@@ -227,26 +238,31 @@ def summarise(load: Load, *, rate: float) -> dict[str, float | None]:
     }
 
 
+def percentile(values: Sequence[float], share: float) -> float:
+    """The smallest value that at least `share` of all do not exceed (nearest rank).
+
+    Nothing is interpolated: the infinite value of a request nobody answered must not spread to others.
+
+    Raises:
+        ValueError: there is no value, or the share is not above 0 and at most 1.
+    """
+    if not values or not 0 < share <= 1:
+        raise ValueError(f"percentile: expected values and a share in (0, 1], got {len(values)} and {share}")
+    return sorted(values)[math.ceil(share * len(values)) - 1]
+
+
 def main() -> None:
     """Make the load and print the summary as one line of JSON."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.serving.open_loop", description=__doc__)
-    parser.add_argument("requests", type=Path, help="the folder of the requests, NUMBER.http")
+    parser = argparse.ArgumentParser()
+    parser.add_argument("requests", type=Path)
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--rate", type=float, required=True, help="requests a second")
-    parser.add_argument("--seconds", type=float, default=3.0)
-    parser.add_argument("--grace", type=float, default=GRACE_S, help="seconds for the last answers")
+    parser.add_argument("--rate", type=float, required=True)
+    parser.add_argument("--seconds", type=float, required=True)
     options = parser.parse_args()
     files = sorted(options.requests.glob("*.http"), key=lambda path: int(path.stem))
-    load = run_load(
-        options.port,
-        [path.read_bytes() for path in files],
-        rate=options.rate,
-        seconds=options.seconds,
-        grace_s=options.grace,
-    )
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    own = {"own_cpu_share": (used.ru_utime + used.ru_stime) / (options.seconds + options.grace)}
-    print(json.dumps(summarise(load, rate=options.rate) | own))
+    requests = [path.read_bytes() for path in files]
+    load = run_load(options.port, requests, rate=options.rate, seconds=options.seconds)
+    print(json.dumps(summarise(load, rate=options.rate)))
 
 
 if __name__ == "__main__":

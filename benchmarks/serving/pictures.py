@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -19,15 +21,16 @@ PICTURES = 16
 """So many that no server gains by remembering an answer."""
 
 
+@cache
 def make_pictures(count: int = PICTURES) -> list[bytes]:
     """PNGs of 100×100 px, of digits that the committed generator writes."""
     synthesizer = Synthesizer({"generated": GeneratedDigits(OnnxGenerator(DIGITS_PATH))})
     return [_png(synthesizer.make(SynthesizeQuery(seed=seed)).picture) for seed in range(count)]
 
 
-def make_requests() -> list[Posted]:
-    """Posts of those pictures to this service, without maps."""
-    return [Posted("/predict?maps=none", {"Content-Type": "image/png"}, png) for png in make_pictures()]
+def make_requests(pngs: Sequence[bytes], maps: str = "none") -> list[Posted]:
+    """Posts of pictures to this service."""
+    return [Posted(f"/predict?maps={maps}", {"Content-Type": "image/png"}, png) for png in pngs]
 
 
 def _png(picture: npt.NDArray[np.uint8]) -> bytes:

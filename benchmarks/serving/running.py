@@ -19,7 +19,7 @@ from typing import NamedTuple
 import psutil
 
 from benchmarks.serving import accounting
-from benchmarks.serving.wire import HOST, Posted, post
+from benchmarks.serving.wire import HOST, Posted, ask
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICE = (sys.executable, "-m", "service", "--port", "{port}")
@@ -45,26 +45,27 @@ class Running(NamedTuple):
 
 @contextmanager
 def running(
-    command: Sequence[str], environment: Mapping[str, str], first: Sequence[Posted]
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    first: Sequence[Posted | str] = ("/readyz",),
+    port: int = 0,
 ) -> Iterator[Running]:
     """Start a server, wait until it answers each of `first` with 200, and end it at last.
 
     Args:
-        command: what starts it, `{port}` standing for the port.
-        environment: variables beside this process's; PEER_PORT and the like are added.
-        first: requests that it must answer; some load a model for each path, one after the other.
+        command: what starts it, `{port}` standing for the port, which SERVER_PORT names as well.
+        environment: variables beside this process's.
+        first: requests that it must answer; a path is a GET.
+        port: where it listens, 0 for any free port.
 
     Raises:
         ServerError: it ends, or does not answer within `START_S`.
     """
-    port, second, third = free_ports(3)
+    port = port or free_ports(1)[0]
     # Each with the settings that it ships with: whatever this shell has set stays outside.
-    outside = {
-        name: value for name, value in os.environ.items() if not name.startswith(("GLIMPSE_", "PEER_"))
-    }
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("GLIMPSE_")}
     mark = uuid.uuid4().hex
-    # Short, since Ray's sockets lie in it and a socket's path may not be long.
-    with tempfile.TemporaryDirectory(prefix="gb-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         log = Path(folder) / "log"
         with log.open("wb") as out:
             process = subprocess.Popen(
@@ -73,10 +74,7 @@ def running(
                 env={
                     **outside,
                     "PYTHONPATH": str(ROOT),
-                    "PEER_PORT": str(port),
-                    "PEER_SECOND_PORT": str(second),
-                    "PEER_THIRD_PORT": str(third),
-                    "PEER_FOLDER": folder,
+                    "SERVER_PORT": str(port),
                     "TMPDIR": folder,
                     **environment,
                     accounting.MARK: mark,
@@ -92,6 +90,22 @@ def running(
             yield Running(port, mark)
         finally:
             end(process, mark)
+
+
+@contextmanager
+def serving(port: int = 0, **settings: str) -> Iterator[str]:
+    """This service on the CPU with the committed model, until it is ready; gives its address.
+
+    Args:
+        port: where to listen, 0 for any free port.
+        settings: environment variables.
+
+    Raises:
+        ServerError: it does not start.
+    """
+    environment = {"GLIMPSE_PROVIDER": "cpu", "GLIMPSE_DRAIN_S": "0", **settings}
+    with running(SERVICE, environment, port=port) as server:
+        yield f"http://{HOST}:{server.port}"
 
 
 def free_ports(count: int) -> list[int]:
@@ -123,14 +137,14 @@ def end(process: subprocess.Popen[bytes], mark: str) -> None:
         time.sleep(0.05)
 
 
-def _wait_for(process: subprocess.Popen[bytes], port: int, first: Posted, log: Path) -> None:
+def _wait_for(process: subprocess.Popen[bytes], port: int, first: Posted | str, log: Path) -> None:
     deadline = time.monotonic() + START_S
     seen = "nothing"
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise ServerError(f"it ended with {process.returncode}: {_last_words(log)}")
         try:
-            status, body = post(port, first, timeout_s=10)
+            status, body = ask(port, first, timeout_s=10)
         except (OSError, http.client.HTTPException) as error:
             seen = repr(error)
         else:

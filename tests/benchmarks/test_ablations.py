@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import ablations
-from benchmarks.ablations import markdown
-from benchmarks.budget import recipe
+from benchmarks.compare import ablations
+from benchmarks.compare.ablations import markdown
+from benchmarks.compare.budget import recipe
+from benchmarks.compare.variants import OURS, VARIANTS
 from benchmarks.results import FOLDER
-from benchmarks.variants import OURS, TRAINING, VARIANTS
 from tests.trainer.tiny import ALONE, TINY, bar_digits
 from trainer.losses import Losses
 from trainer.model import HEADS, GlimpseModel
@@ -76,14 +76,13 @@ def test_the_weights_of_the_two_terms_are_what_their_names_say() -> None:
 def test_no_two_variants_share_a_run() -> None:
     seen = [(v.method.name, json.dumps(dataclasses.asdict(v.change(SMALL)))) for v in VARIANTS.values()]
     assert len(set(seen)) == len(seen)
-    assert VARIANTS[OURS].heads == HEADS
+    assert VARIANTS[OURS].method.heads == HEADS
 
 
 def test_a_run_of_a_variant_with_another_number_is_not_taken_for_it() -> None:
-    wide = VARIANTS["window-1.8"]
-    wider = dataclasses.replace(wide, design=wide.design._replace(second_window=2.0))
-    assert wide.method.name == "glimpse, window-1.8, second_window 1.8"
-    assert wider.method.name == "glimpse, window-1.8, second_window 2"
+    lighter = dataclasses.replace(VARIANTS["variance-1-4"], variance=0.2)
+    assert VARIANTS["variance-1-4"].method.name == "glimpse, variance-1-4, variance 0.25"
+    assert lighter.method.name == "glimpse, variance-1-4, variance 0.2"
     assert VARIANTS["no-kept-ink"].method.name == "glimpse, no-kept-ink, kept ink 0"
 
 
@@ -93,11 +92,11 @@ def test_with_every_layer_a_head_nothing_is_left_for_muon() -> None:
 
 
 @pytest.mark.slow
-def test_a_trial_runs_from_training_to_the_curve_and_leaves_the_results_alone(
+def test_a_trial_runs_from_training_to_the_tables_and_leaves_the_results_alone(
     tmp_path: Path, bars: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    kept = (OURS, "no-variance", "no-kept-ink", "variance-1", "side-20", "adamw")
+    kept = (OURS, "no-variance", "no-kept-ink", "variance-1", "not-pasted", "adamw")
     monkeypatch.setattr(ablations, "VARIANTS", {name: VARIANTS[name] for name in kept})
     monkeypatch.setattr(ablations, "recipe", lambda *what: dataclasses.replace(recipe(*what), batch_size=8))
     before = {path.name: path.read_bytes() for path in FOLDER.glob("ablations.*")}
@@ -106,13 +105,7 @@ def test_a_trial_runs_from_training_to_the_curve_and_leaves_the_results_alone(
     assert "trained or loaded: adamw" in capsys.readouterr().out
     ablations.main(arguments)
     runs = tmp_path / "runs" / "ablations-2-steps"
-    content = json.loads((runs / "ablations.json").read_text())
+    content = json.loads((runs / "ablations.json").read_text())["figures"]
     assert list(content["variants"]) == list(kept)
     assert markdown(content) in capsys.readouterr().out
-    assert (runs / "ablations.png").is_file()
     assert {path.name: path.read_bytes() for path in FOLDER.glob("ablations.*")} == before
-
-    ablations.main([*arguments, "--without", TRAINING])
-    content = json.loads((runs / "ablations.json").read_text())
-    assert list(content["variants"]) == list(kept[:-1])
-    assert "AdamW" not in markdown(content)

@@ -11,17 +11,17 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from benchmarks.baselines import cam, draw_regression, oracle, spatial_transformer
-from benchmarks.baselines.cam import PlainNetwork, class_activation_maps, gradient_maps
-from benchmarks.baselines.common import Pass, scaled_boxes
-from benchmarks.baselines.draw_regression import DrawRegression
-from benchmarks.baselines.spatial_transformer import SpatialTransformer
-from benchmarks.budget import cost, recipe, trained
-from benchmarks.localisation import BASELINES, METHODS
-from benchmarks.measure import draw_scenes
+from benchmarks.compare.baselines import cam, draw_regression, spatial_transformer
+from benchmarks.compare.baselines.cam import PlainNetwork, class_activation_maps, gradient_maps
+from benchmarks.compare.baselines.common import Pass, scaled_boxes
+from benchmarks.compare.baselines.draw_regression import DrawRegression
+from benchmarks.compare.baselines.spatial_transformer import SpatialTransformer
+from benchmarks.compare.budget import cost, recipe, trained
+from benchmarks.compare.localisation import BASELINES, METHODS
+from benchmarks.compare.measure import draw_scenes
 from scenes.presets import find_preset
 from tests.support.imports import TRUTH, reachable
-from tests.trainer.tiny import ALONE, ROOT, TINY, bar_digits
+from tests.trainer.tiny import ROOT, TINY, bar_digits
 from trainer.attention import gaussian_of_box
 from trainer.checkpoint import load_checkpoint, load_trained_model, save_checkpoint
 from trainer.digits import TrainingDigits, mnist_digits
@@ -35,7 +35,7 @@ RECIPE = dataclasses.replace(TINY, steps=2)
 
 @pytest.mark.parametrize("name", sorted(METHODS))
 def test_none_is_larger_than_what_ours_may_be(name: str) -> None:
-    found = cost(METHODS[name].build().eval(), channels=2 if name == oracle.NAME else 1)
+    found = cost(METHODS[name].build().eval())
     assert found["mflops"] <= cost(METHODS["glimpse"].build().eval())["mflops"]
     assert found["parameters"] <= 1.5e6
 
@@ -110,10 +110,9 @@ def test_a_finished_run_of_an_earlier_model_is_loaded(tmp_path: Path, bars: None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["cam", "oracle"])
-def test_a_killed_run_goes_on_as_if_it_had_not_been(name: str, tmp_path: Path, bars: None) -> None:
+def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path: Path, bars: None) -> None:
     preset = dataclasses.replace(TINY, steps=4, checkpoint_every=2)
-    whole = trained(METHODS[name], preset, tmp_path / "a", seed=0, digits=mnist_digits())
+    whole = trained(METHODS["cam"], preset, tmp_path / "a", seed=0, digits=mnist_digits())
     with pytest.MonkeyPatch.context() as patch:
         advance = Trainer.advance
         taken: list[int] = []
@@ -126,9 +125,9 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(name: str, tmp_path: Path, b
 
         patch.setattr(Trainer, "advance", advance_twice)
         with pytest.raises(KeyboardInterrupt):
-            trained(METHODS[name], preset, tmp_path / "b", seed=0, digits=mnist_digits())
+            trained(METHODS["cam"], preset, tmp_path / "b", seed=0, digits=mnist_digits())
     assert load_checkpoint(tmp_path / "b")["step"] == 2
-    resumed = trained(METHODS[name], preset, tmp_path / "b", seed=0, digits=mnist_digits())
+    resumed = trained(METHODS["cam"], preset, tmp_path / "b", seed=0, digits=mnist_digits())
     for key, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[key]), key
 
@@ -216,57 +215,11 @@ def test_an_answer_has_a_box_for_every_setting(baseline) -> None:
     np.testing.assert_allclose(said.probabilities.sum(axis=1), 1, rtol=1e-5)
 
 
-def test_the_oracles_boxes_are_those_of_the_digits_as_they_were_varied() -> None:
-    scenes = oracle.ScenesWithBoxes(
-        {"clean": 1.0}, bar_digits(), batch_size=16, seed=0, device=torch.device("cpu"), warped=True
-    )
-    for picture, mask in scenes.batch(0).scenes:
-        ink = picture > 0.25
-        assert torch.equal(mask > 0.5, ink.any(1)[:, None] & ink.any(0))  # a bar has no gaps
-
-
-def test_the_oracle_reads_at_the_true_box() -> None:
-    model = oracle.Oracle().eval()
-    glimpses: list[torch.Tensor] = []
-    model.classifier.register_forward_pre_hook(lambda _module, args: glimpses.append(args[0]))
-    scene = np.zeros((1, 1, 100, 100), np.uint8)
-    scene[0, 0, 20:50, 60:70] = 255
-    assert oracle.name_with_box(model, scene, np.array([[60, 20, 10, 30]], np.float32)).shape == (1,)
-    # A window of 1.4 × 30 px: 28 samples of 1.5 px, the stroke 20 of them high and a third as wide.
-    inside = glimpses[0][0] > 0.5
-    rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
-    assert (rows[0], rows[-1]) == (4, 23)
-    assert len(columns) in (6, 7)
-    assert columns[0] + columns[-1] == pytest.approx(27, abs=1)
-
-
-def test_the_oracles_scenes_are_ours_with_the_true_box_as_a_mask() -> None:
-    ours = Trainer(TINY, bar_digits(), seed=0, processes=ALONE).scenes.batch(0)
-    with_boxes = oracle.ScenesWithBoxes(
-        TINY.mixture,
-        bar_digits(),
-        batch_size=TINY.batch_size,
-        seed=0,
-        device=ALONE.device,
-        pasted=TINY.pasted,
-        without_digit=TINY.without_digit,
-        paper_without_digit=TINY.paper_without_digit,
-        warped=TINY.warped,
-    ).batch(0)
-    assert torch.equal(with_boxes.scenes[:, :1], ours.scenes)
-    assert torch.equal(with_boxes.labels, ours.labels)
-    first = next(draw_scenes(find_preset("article"), bar_digits(), seed=0, scenes=1))
-    x, y, width, height = first.boxes[0].astype(int)
-    expected = torch.zeros(100, 100)
-    expected[y : y + height, x : x + width] = 1
-    assert torch.equal(with_boxes.scenes[0, 1], expected)
-
-
-def test_nothing_that_trains_leads_to_the_oracle_or_to_the_truth() -> None:
+def test_nothing_that_trains_leads_to_the_truth() -> None:
     loaded = reachable("trainer.train", ROOT)
     assert not [name for name in loaded if name.startswith("benchmarks")]
     assert loaded & TRUTH == set()
-    # Of the baselines' own files none but the oracle's asks where a digit is.
-    for path in sorted((ROOT / "benchmarks" / "baselines").glob("*.py")):
-        asks = "scenes.truth" in path.read_text(encoding="utf-8")
-        assert asks == (path.stem == "oracle"), path
+    baselines = sorted((ROOT / "benchmarks" / "compare" / "baselines").glob("*.py"))
+    assert baselines
+    for path in baselines:
+        assert "scenes.truth" not in path.read_text(encoding="utf-8"), path

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.baselines.components import boxes_above, find_runs, largest_part_boxes
+from benchmarks.compare.baselines.components import boxes_above, find_runs, largest_part_boxes
 
 PICTURE = """
 .##....

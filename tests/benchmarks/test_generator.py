@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import generated_scenes
 from benchmarks.documents import MODEL_CARD, read_out
-from benchmarks.generator import generate_digits, markdown_table
+from benchmarks.model_card.figures import generated_table
+from benchmarks.model_card.generator import generate_digits, markdown_table
 from benchmarks.results import FOLDER
 from models.contract import load_contract
 from models.digits_contract import DIGITS_PATH, load_digits_contract
@@ -72,8 +72,7 @@ def test_scenes_of_generated_digits_were_measured_with_the_shipped_files() -> No
     assert found["model_sha256"] == load_contract().sha256
     assert found["generator_sha256"] == load_digits_contract().sha256
     assert (found["draws"], found["scenes_per_draw"]) == (10, 10_000)
-    table = generated_scenes.markdown_table(found["digits"])
-    assert read_out("generated_scenes", MODEL_CARD) == table
+    assert read_out("generated_scenes", MODEL_CARD) == generated_table(found["digits"])
 
 
 def test_a_bank_holds_the_same_digits_however_many_there_are() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from benchmarks import inference_rate
+from benchmarks.rates import inference_rate
 from models.contract import MODEL_PATH
 from trainer.evaluate import Answer, load_predict
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.likeness import distances_among, nearest_distances, precision_recall
+from benchmarks.model_card.likeness import distances_among, nearest_distances, precision_recall
 
 
 def line(*places: float) -> np.ndarray:

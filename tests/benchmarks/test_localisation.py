@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from torch import nn
 
-from benchmarks import localisation
-from benchmarks.baselines.common import Baseline, Candidates, Pictures
-from benchmarks.baselines.ours import OURS
-from benchmarks.budget import recipe
+from benchmarks.compare import localisation
+from benchmarks.compare.baselines.common import Baseline, Candidates, Pictures
+from benchmarks.compare.baselines.ours import OURS
+from benchmarks.compare.budget import recipe
+from benchmarks.compare.localisation import BASELINES, markdown
+from benchmarks.compare.measure import best_setting, draw_scenes, measure_draw
 from benchmarks.documents import fill_in, read_out
-from benchmarks.localisation import BASELINES, markdown
-from benchmarks.measure import best_setting, draw_scenes, measure_draw
 from benchmarks.results import FOLDER
 from scenes.presets import find_preset
 from tests.trainer.tiny import bar_digits
@@ -97,22 +97,21 @@ def test_a_trial_runs_from_training_to_the_figure_and_leaves_the_results_alone(
     )
     before = {path.name: path.read_bytes() for path in FOLDER.glob("localisation.*")}
     arguments = ["--steps", "2", "--scenes", "10", "--draws", "2"]
-    localisation.main([*arguments, "--only", "cam", "oracle"])
-    assert "trained or loaded: cam, oracle" in capsys.readouterr().out
+    localisation.main([*arguments, "--only", "cam", "glimpse"])
+    assert "trained or loaded: cam, glimpse" in capsys.readouterr().out
     runs = tmp_path / "runs" / "compare-2-steps"
-    assert sorted(path.name for path in runs.iterdir()) == ["cam-seed0", "oracle-seed0"]
+    assert sorted(path.name for path in runs.iterdir()) == ["cam-seed0", "glimpse-seed0"]
 
     localisation.main(arguments)
     said = capsys.readouterr().out
-    content = json.loads((runs / "localisation.json").read_text())
+    content = json.loads((runs / "localisation.json").read_text())["figures"]
     assert markdown(content) in said
-    assert "a trial" in said
+    assert "results and documents stay as they are" in said
     assert {path.name: path.read_bytes() for path in FOLDER.glob("localisation.*")} == before
     assert (runs / "localisation.png").stat().st_size < 400_000
     rows = content["presets"]["article"]
-    assert list(rows) == [*(b.title for b in BASELINES), localisation.ORACLE_TITLE]
+    assert list(rows) == [b.title for b in BASELINES]
     assert all(0 <= row["error"] <= 1 for row in rows.values())
-    assert "mean_iou" not in rows[localisation.ORACLE_TITLE]
     assert set(content["cost"]) == set(localisation.METHODS)
 
 

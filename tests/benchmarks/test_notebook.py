@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.notebook import NOTEBOOK, run_notebook, tidy
+from benchmarks.model_card.notebook import NOTEBOOK, run_notebook, tidy
 from scenes.digits import Digits
 
 

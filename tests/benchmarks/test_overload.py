@@ -1,17 +1,13 @@
 from __future__ import annotations
 
 import json
-import random
-import threading
 from typing import Any
 
 import pytest
 
-from benchmarks import overload, soak, workers
 from benchmarks.documents import SERVICE_PAGE, read_out
 from benchmarks.results import FOLDER
-from benchmarks.serving.running import SERVICE, running
-from benchmarks.serving.wire import Posted
+from benchmarks.serving import overload
 
 CLOSED = {"per_second": 1500.4, "p50_ms": 40.0, "p99_ms": 55.2, "requests": 15_000, "errors": 0}
 OPEN = {
@@ -57,59 +53,3 @@ def test_the_table_has_a_row_for_each_load_with_what_was_lost():
 
 def test_the_page_shows_what_was_measured():
     assert read_out("overload", SERVICE_PAGE) == overload.markdown_table(measured("overload"))
-
-
-def test_the_settings_of_workers_are_shown_as_measured():
-    tried = workers.settings(2)
-    assert tried[0] == workers.Setting(2, 1, 16)
-    assert len(set(tried)) == len(tried) == 6
-    assert tried[4].environment()["GLIMPSE_THREADS"] == "2"
-    assert read_out("workers", SERVICE_PAGE) == workers.markdown_table(measured("workers"))
-
-
-def test_an_answer_that_was_not_due_is_kept():
-    right, broken = (
-        soak.Kind(name, 1, "POST", "/predict", {}, b"", frozenset({status}))
-        for name, status in (("right", 200), ("broken", 422))
-    )
-    tally = soak.Tally()
-    for kind, status, retry_after in (
-        (right, 200, None),
-        (right, 503, "1"),
-        (broken, 422, None),
-        (broken, 503, "1"),
-    ):
-        tally.note(kind, status, retry_after, b"")
-    assert tally.wrong == []
-    tally.note(right, 503, None, b"no word when")
-    tally.note(right, 500, None, b"")
-    tally.note(broken, 200, None, b"")
-    tally.fail(right, ConnectionResetError("gone"))
-    assert [text.partition(" b'")[0] for text in tally.wrong] == [
-        "right: 503",
-        "right: 500",
-        "broken: 200",
-        "right: ConnectionResetError('gone')",
-    ]
-
-
-def test_every_kind_of_request_gets_what_it_is_due():
-    kinds = soak.make_kinds()
-    tally = soak.Tally()
-    with running(
-        SERVICE, {"GLIMPSE_PROVIDER": "cpu"}, [Posted("/predict", kinds[0].headers, kinds[0].body)]
-    ) as server:
-        for kind in kinds:
-            once = _Once()
-            soak.ask(server.port, [kind], tally, once, random.Random(0))
-    assert tally.wrong == []
-    assert len(tally.answers) == len(kinds)
-
-
-class _Once(threading.Event):
-    """Not set when it is asked first, and set from then on."""
-
-    def is_set(self) -> bool:
-        found = super().is_set()
-        self.set()
-        return found

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.otsu import OtsuBaseline, otsu_threshold
-from benchmarks.photos import Labelled, Said, Service, by_kind, iou, markdown_table, read_labels
+from benchmarks.model_card.otsu import OtsuBaseline, otsu_threshold
+from benchmarks.model_card.photos import Labelled, Said, Service, by_kind, iou, markdown_table, read_labels
 from models.contract import MODEL_PATH
 from service.pictures.letterbox import Box
 
@@ -105,7 +105,7 @@ def test_the_baseline_frames_the_largest_ink(ground: int, ink: int, monkeypatch:
         seen.append(digits)
         return np.array([4])
 
-    monkeypatch.setattr("benchmarks.otsu.name_digits", name)
+    monkeypatch.setattr("benchmarks.model_card.otsu.name_digits", name)
     picture = np.full((100, 200), ground, np.uint8)
     picture[30:70, 90:110] = ink
     picture[5:10, 5:10] = ink

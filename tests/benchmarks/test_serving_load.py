@@ -15,10 +15,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.serving.closed_loop import Closed, read_output, run_wrk
-from benchmarks.serving.open_loop import Load, Outcome, run_load, summarise, whole_answer
-from benchmarks.serving.percentiles import percentile
+from benchmarks.serving.open_loop import Load, Outcome, percentile, run_load, summarise
 from benchmarks.serving.running import free_ports
-from benchmarks.serving.wire import HOST, Posted, post, write_requests
+from benchmarks.serving.wire import HOST, Posted, ask, whole_answer, write_requests
 
 POSTED = Posted("/predict?maps=none", {"Content-Type": "image/png"}, b"\x89PNG of some sort")
 
@@ -207,7 +206,7 @@ def test_what_has_no_end_is_refused(received: bytes) -> None:
 
 def test_all_send_the_same_request() -> None:
     with answering(lambda _: 200) as port:
-        assert post(port, POSTED, timeout_s=5) == (200, b'{"label": 3}')
+        assert ask(port, POSTED, timeout_s=5) == (200, b'{"label": 3}')
     assert POSTED.to_bytes(81) == (
         b"POST /predict?maps=none HTTP/1.1\r\nHost: 127.0.0.1:81\r\nContent-Length: 17\r\n"
         b"Content-Type: image/png\r\n\r\n\x89PNG of some sort"

@@ -6,19 +6,13 @@ import os
 import socket
 import subprocess
 import sys
-import threading
 import time
-from pathlib import Path
-from types import SimpleNamespace
 
 import psutil
 import pytest
 
 from benchmarks.serving import running as running_module
-from benchmarks.serving import standstill
 from benchmarks.serving.accounting import MARK, cpu_seconds, cpu_spent, marked_processes, memory_bytes
-from benchmarks.serving.contestants import CONTESTANTS, Variant
-from benchmarks.serving.peers.onnx_model import Settings, read_settings
 from benchmarks.serving.running import ServerError, running
 from benchmarks.serving.wire import HOST, Posted
 
@@ -90,41 +84,3 @@ def test_a_server_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPat
         running([sys.executable, "-c", "import time; time.sleep(600)"], {}, [POSTED]),
     ):
         pass
-
-
-def test_a_standstill_of_the_machine_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
-    times = iter([0.0, 0.05, 0.12, 3.5, 3.55])
-    done = threading.Event()
-
-    def monotonic() -> float:
-        try:
-            return next(times)
-        except StopIteration:
-            done.set()
-            return 3.6
-
-    monkeypatch.setattr(standstill, "TICK_S", 0.001)
-    monkeypatch.setattr(standstill, "time", SimpleNamespace(monotonic=monotonic))
-    with standstill.StandstillWatch() as watch:
-        assert done.wait(10)
-    assert watch.gaps_s == [3.38]
-
-
-def test_the_settings_reach_the_peer() -> None:
-    peer = next(one for one in CONTESTANTS if one.name == "litserve")
-    environment = peer.environment(Variant(2, 1, 16, 0.5), Path(sys.executable))
-    assert read_settings({"PEER_PORT": "8001", **environment}) == Settings(8001, 2, 1, 16, 0.5)
-
-
-def test_triton_finds_libpython() -> None:
-    peer = next(one for one in CONTESTANTS if one.name == "pytriton")
-    found = peer.environment(Variant(1, 1, 8, 0), Path(sys.executable))["LD_LIBRARY_PATH"]
-    assert Path(found.split(":")[0]) == Path(sys.executable).resolve().parent.parent / "lib"
-
-
-def test_every_peer_has_a_program_and_an_environment_of_its_own() -> None:
-    peers = [one for one in CONTESTANTS if one.requirements is not None]
-    assert [one.name for one in peers] == ["litserve", "bentoml", "ray", "mlserver", "pytriton"]
-    for one in peers:
-        assert (running_module.ROOT / Path(*one.command[1].split("."))).with_suffix(".py").is_file()
-        assert len(one.variants) >= 3  # tuned, not taken as it comes

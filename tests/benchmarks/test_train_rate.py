@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import results, train_rate
+from benchmarks import results
+from benchmarks.rates import train_rate
 from scenes.digits import Digits
 from tests.trainer.tiny import bar_digits
 from trainer.export import count_mflops
@@ -43,8 +44,7 @@ def test_the_floor_is_three_passes_at_the_better_of_the_two_peaks_of_each_precis
         "measure_peak",
         lambda dtype: train_rate.Peak(100.0, 200.0 if dtype == torch.float32 else 400.0),
     )
-    monkeypatch.setattr("sys.argv", ["train_rate", "--threads", "1"])
-    train_rate.main()
+    train_rate.main(["--threads", "1"])
     assert "compiled: not measured: there is none" in capsys.readouterr().out
     figures = json.loads((tmp_path / "train_rate.json").read_text())["figures"]
     per_step = 3 * 64 * count_mflops(GlimpseModel()) / 1e3

@@ -14,12 +14,12 @@ import httpx2
 import numpy as np
 import pytest
 
-from benchmarks import fuzz
 from models.contract import load_contract
 from scenes.digits import Digits
 from scenes.mnist import FOLDER_VARIABLE
 from service.page.files import PAGE_FOLDER
 from tests.docker.compose import MNIST_FILE, Project, health, is_ready, run
+from tests.service import fuzzing
 from tests.service.fakes import encode
 from tests.support.answers import assert_both_protocols_say_the_same, assert_generated_scenes_are_read
 from tests.support.exposition import samples, value
@@ -242,13 +242,10 @@ def with_mnist(up: Project, test_digits: Digits) -> Project:
 
 
 def test_every_call_keeps_to_its_document(with_mnist, address, tmp_path):
-    """schemathesis asks the container, all checks; more of it is `python -m benchmarks.fuzz`."""
+    """schemathesis asks the container, all checks; more of it is `tests/soak/test_fuzz.py`."""
     made = httpx2.get(f"{address}/synthesize?digits=mnist&format=json", timeout=PATIENCE_S)
     assert made.json()["parameters"]["digits"] == "mnist"
-    events = tmp_path / "events.ndjson"
-    ended = fuzz.run(address, events, examples=2, seed=0)
-    with events.open(encoding="utf-8") as lines:
-        counts = fuzz.count(map(json.loads, lines))
+    ended, counts = fuzzing.run(address, tmp_path, examples=2)
     assert counts.failures == []
     assert ended == 0
     assert counts.cases.total() > 300

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from benchmarks.browser import NO_BROWSER, find_chromium, launch, serving
+from benchmarks.serving.browser import NO_BROWSER, find_chromium, launch
+from benchmarks.serving.running import serving
 from tests.page.steps import watch
 
 PATIENCE_MS = 15_000  # for machines that have much else to do; what is awaited comes in a tenth of a second

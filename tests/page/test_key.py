@@ -6,7 +6,7 @@ import re
 
 from playwright.sync_api import Browser, Page, expect
 
-from benchmarks.browser import serving
+from benchmarks.serving.running import serving
 from tests.page.steps import assert_no_violation, expect_answer_to, open_page, query, watch
 
 KEY = "a-key-for-the-page-0001"

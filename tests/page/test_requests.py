@@ -6,7 +6,7 @@ import re
 
 from playwright.sync_api import Browser, Page, expect
 
-from benchmarks.browser import serving
+from benchmarks.serving.running import serving
 from tests.page.steps import expect_answer_to, hold, move, open_page, pixels, query
 
 SCENES = re.compile(r"/synthesize\?.*predict=true")

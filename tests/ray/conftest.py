@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from benchmarks.ray_nodes import Nodes, started
+from tests.ray.nodes import Nodes, started
 from tests.ray.served import StartNodes
 
 

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import psutil
 import yaml
 
-from benchmarks.ray_nodes import SERVE, Node, Nodes
 from benchmarks.serving.running import ROOT, free_ports
+from tests.ray.nodes import SERVE, Node, Nodes
 
 StartNodes = Callable[..., Nodes]
 READY_S = 300.0  # CI's cores may be busy; nothing here waits longer than it has to

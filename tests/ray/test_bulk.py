@@ -12,10 +12,10 @@ from time import monotonic, sleep
 import psutil
 import pytest
 
-from benchmarks.ray_nodes import Node, Nodes
 from benchmarks.serving.running import ROOT, free_ports
 from service.bulk import command
 from service.bulk.journal import FILES_PER_PART, folder_of
+from tests.ray.nodes import Node, Nodes
 from tests.ray.served import StartNodes
 from tests.service.bulk_runs import picture, read_table
 from tests.service.fakes import centroid_graph, write_model

@@ -15,7 +15,6 @@ import pytest
 import yaml
 from fastapi.testclient import TestClient
 
-from benchmarks.ray_nodes import Node
 from benchmarks.serving.running import ROOT, free_ports
 from models.contract import MODEL_PATH
 from models.digits_contract import DIGITS_PATH
@@ -26,6 +25,7 @@ from service.ray_serve.proxy import LAYERS, LAYERS_VARIABLE
 from service.settings import Settings
 from service.synthesis.generator import OnnxGenerator
 from tests.ray.load import loaded
+from tests.ray.nodes import Node
 from tests.ray.served import PNG, REPLICA, Answer, Served, StartNodes, processes_titled, serving
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("clusters")]

@@ -1,4 +1,4 @@
-"""schemathesis on the whole OpenAPI document, all checks, in process; `benchmarks.fuzz` is the long run."""
+"""schemathesis on the whole OpenAPI document, all checks, in process; the long run is `tests/soak`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
 
-import benchmarks.fuzz_hooks  # noqa: F401 - its import registers it
+import tests.service.fuzz_hooks  # noqa: F401 - its import registers it
 from scenes.digits import Digits
 from service.app import create_app
 from service.inference.engine import engine_in_process
