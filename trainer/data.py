@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator, Mapping
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -28,7 +28,7 @@ from scenes.random import uniform
 from scenes.render import render
 from trainer.model import NO_DIGIT, Windows
 from trainer.recording import Recorded
-from trainer.warp import INTERPOLATION, Interpolation, vary_handwriting
+from trainer.warp import vary_handwriting
 
 SEEDS_PER_RUN = 2**40
 """Scene i of a run with seed s has the seed s · 2⁴⁰ + i."""
@@ -89,9 +89,6 @@ class TrainingScenes:
     Raises:
         ValueError: an unknown preset, shares that do not sum to 1, a batch that the processes cannot share.
     """
-
-    interpolation: ClassVar[Interpolation] = INTERPOLATION
-    """How digits are sampled where their handwriting is varied."""
 
     def __init__(
         self,
@@ -191,7 +188,7 @@ class TrainingScenes:
         count = self._as_written.images.shape[0]
         first = self._seed * SEEDS_PER_RUN + number * count
         seeds = torch.arange(first, first + count, device=self._device)
-        varied = vary_handwriting(self._as_written, seeds, self.interpolation)
+        varied = vary_handwriting(self._as_written, seeds)
         if self._handwriting is None:
             self._digits = varied
         else:  # in place, for what was recorded reads the digits where they lie

@@ -8,8 +8,6 @@ from typing import Any
 
 from torch import nn
 
-from trainer.data import TrainingScenes
-
 OWN_METHOD = "glimpse"
 
 
@@ -26,14 +24,12 @@ class Method:
             the ramp to a named tuple of scalars, whose `total` is minimised (see `compute_losses`). Where
             several processes train, it is told as well how many scenes with a digit each has on average.
         heads: names of the layers whose outputs have a meaning each (see `Optimiser`).
-        scenes: what makes the batches.
     """
 
     name: str
     build: Callable[[], nn.Module]
     losses: Callable[..., Any]
     heads: tuple[str, ...]
-    scenes: type[TrainingScenes] = TrainingScenes
 
 
 def method_of(about: Mapping[str, Any]) -> str:

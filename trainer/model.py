@@ -46,7 +46,7 @@ VOTES_IN_TRAINING = Votes(first_glimpse=0.3, gathered=0.0)
 know yet."""
 VOTES = Votes(first_glimpse=0.5, gathered=0.1)
 """Once all have learnt, others than in training serve best: chosen by label errors alone, on scenes of
-held-out training digits; `trainer/README.md` says how neighbouring choices do."""
+held-out training digits; `docs/decisions/votes.md` says how neighbouring choices do."""
 NO_DIGIT = -1
 """The label of a scene without a digit."""
 
@@ -132,9 +132,9 @@ class Residual(nn.Module):
 class AttentionNetwork(nn.Module):
     """Where the digit is and how large: a heat map on a 25×25 grid and the features that it gathers."""
 
-    def __init__(self, width: float = 1.0) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        fine, coarse, between, merged = (_channels(count, width) for count in (48, 64, 48, 32))
+        fine, coarse, between, merged = 48, 64, 48, 32
         # A 4×4 block of pixels becomes 16 channels: dense convolutions from the start, no large maps.
         self.fine = nn.Sequential(nn.PixelUnshuffle(4), ConvBlock(16, fine))  # [48, 25, 25]
         self.coarse = nn.Sequential(  # [64, 13, 13]
@@ -172,11 +172,8 @@ class AttentionNetwork(nn.Module):
 class GlimpseNetwork(nn.Module):
     """A small convolutional network over one glimpse, ending in `outputs` numbers."""
 
-    def __init__(
-        self, first: int, second: int, between: int, side: int, outputs: int, width: float = 1.0
-    ) -> None:
+    def __init__(self, first: int, second: int, between: int, side: int, outputs: int) -> None:
         super().__init__()
-        first, second, between = (_channels(count, width) for count in (first, second, between))
         left = math.ceil(side / 8)
         self.features = nn.Sequential(
             nn.PixelUnshuffle(2),  # [4, side / 2, side / 2]
@@ -198,11 +195,6 @@ class GlimpseNetwork(nn.Module):
         with torch.autocast(glimpses.device.type, enabled=False):
             outputs: Tensor = self.head(features.float())
         return outputs
-
-
-def _channels(count: int, width: float) -> int:
-    """A multiple of `count` channels, to whole blocks of 8, which processors work on at once."""
-    return max(8, 8 * round(count * width / 8))
 
 
 class Calibration(nn.Module):
@@ -227,29 +219,14 @@ class Calibration(nn.Module):
         return torch.sigmoid(logit / self.presence_temperature + self.presence_shift)
 
 
-class Design(NamedTuple):
-    """What may be varied to see what it is for (`benchmarks.ablations`); what is exported varies nothing."""
-
-    second_window: float = SECOND_WINDOW
-    glimpse_side: int = GLIMPSE_SIDE_PX
-    glimpse_gradient: float = GLIMPSE_GRADIENT
-    width: float = 1.0
-    """Channels of the convolutions as a multiple of ours: operations go with its square."""
-
-
-DESIGN = Design()
-
-
 class GlimpseModel(nn.Module):
     """Attention network, refiner and classifier, coupled by the glimpses."""
 
-    def __init__(self, design: Design = DESIGN) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.design = design
-        width = design.width
-        self.attention_network = AttentionNetwork(width)
-        self.refiner = GlimpseNetwork(32, 64, 32, FIRST_GLIMPSE_SIDE, 4 + len(CLASSES), width)
-        self.classifier = GlimpseNetwork(48, 96, 48, design.glimpse_side, len(CLASSES) + 1, width)
+        self.attention_network = AttentionNetwork()
+        self.refiner = GlimpseNetwork(32, 64, 32, FIRST_GLIMPSE_SIDE, 4 + len(CLASSES))
+        self.classifier = GlimpseNetwork(48, 96, 48, GLIMPSE_SIDE_PX, len(CLASSES) + 1)
         nn.init.zeros_(self.refiner.head.weight[:4])  # no correction at first
         nn.init.zeros_(self.refiner.head.bias[:4])
         self.calibration = Calibration()
@@ -262,15 +239,15 @@ class GlimpseModel(nn.Module):
             first: changes of the first glimpse's window; none outside of training.
             second: changes of the second glimpse's window.
         """
-        design, votes = self.design, VOTES_IN_TRAINING if self.training else VOTES
+        votes = VOTES_IN_TRAINING if self.training else VOTES
         with torch.autocast(scenes.device.type, enabled=False):  # in bfloat16 small digits are missed
             heat, coarse, gathered_logits = self.attention_network(scenes)
         ground = border_mean(scenes)
-        first_window = square_window(coarse, FIRST_WINDOW, design.glimpse_gradient, first)
+        first_window = square_window(coarse, FIRST_WINDOW, GLIMPSE_GRADIENT, first)
         refined = self.refiner(read_square(scenes, first_window, FIRST_GLIMPSE_SIDE, ground))
         gaussian = _correct(first_window, refined[:, :4])
-        second_window = square_window(gaussian, design.second_window, design.glimpse_gradient, second)
-        glimpse = read_square(scenes, second_window, design.glimpse_side, ground)
+        second_window = square_window(gaussian, SECOND_WINDOW, GLIMPSE_GRADIENT, second)
+        glimpse = read_square(scenes, second_window, GLIMPSE_SIDE_PX, ground)
         glimpse_logits = self.classifier(glimpse)
         return Looks(
             # Those that are asked beside the second glimpse learn by their own label losses alone.

@@ -20,7 +20,8 @@ EVERYTHING = {
     "paper": 0.5,
 }
 """One mixture of all scene presets: a model that serves each of them. Half of it are pictures of paper; among
-the others the shares are those that were chosen without paper, to two hundredths (`benchmarks.choices`)."""
+the others the shares are those that were chosen without paper (`docs/decisions/recipe-choices.md`), to two
+hundredths."""
 
 
 @dataclass(frozen=True)

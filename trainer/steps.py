@@ -106,7 +106,7 @@ class Trainer:
             muon_learning_rate=preset.muon_learning_rate,
             weight_decay=preset.weight_decay,
         )
-        self.scenes = method.scenes(
+        self.scenes = TrainingScenes(
             preset.mixture,
             digits,
             batch_size=preset.batch_size,

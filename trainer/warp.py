@@ -12,8 +12,6 @@ They are stretched along x alone, while most are taller than wide, so that they 
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -21,9 +19,8 @@ from torch.nn import functional
 from scenes.digits import Digits, soften
 from scenes.random import uniform
 
-Interpolation = Literal["bicubic", "bilinear"]
-INTERPOLATION: Interpolation = "bicubic"
-"""How written digits are sampled where their handwriting is varied."""
+INTERPOLATION = "bicubic"
+"""How written digits are sampled where their handwriting is varied (`docs/decisions/recipe-choices.md`)."""
 
 MOST_TURN_RAD = 0.3
 MOST_LOG_WIDENING = 0.15
@@ -36,17 +33,16 @@ _AT_ONCE = 5_000
 """Digits varied together: bounds the memory, 60 MB, at any number of digits."""
 
 
-def vary_handwriting(digits: Digits, seeds: Tensor, interpolation: Interpolation = INTERPOLATION) -> Digits:
+def vary_handwriting(digits: Digits, seeds: Tensor) -> Digits:
     """The digits as other hands might have written them, as targets, as crops and as whole clutter digits.
 
     Args:
         digits: on torch.
         seeds: one for each digit, int64 `[m]`, on the digits' device.
-        interpolation: how the written digits are sampled.
     """
     images = torch.cat(
         [
-            torch.round(255 * warp(some.float() / 255, of_some, interpolation)).to(torch.uint8)
+            torch.round(255 * warp(some.float() / 255, of_some)).to(torch.uint8)
             for some, of_some in zip(
                 torch.split(digits.images, _AT_ONCE), torch.split(seeds, _AT_ONCE), strict=True
             )
@@ -56,7 +52,7 @@ def vary_handwriting(digits: Digits, seeds: Tensor, interpolation: Interpolation
     return digits._replace(images=images, softened=softened)
 
 
-def warp(canvases: Tensor, seeds: Tensor, interpolation: Interpolation = INTERPOLATION) -> Tensor:
+def warp(canvases: Tensor, seeds: Tensor) -> Tensor:
     """Digits as other hands might have written them.
 
     Each is changed by a share, from nothing to all, of a turn by up to 0.3 rad, a widening by up to 16 % or
@@ -66,7 +62,6 @@ def warp(canvases: Tensor, seeds: Tensor, interpolation: Interpolation = INTERPO
     Args:
         canvases: intensities in [0, 1], `[n, side, side]`.
         seeds: one for each, int64 `[n]`.
-        interpolation: between the canvases' pixels.
 
     Returns:
         The same shape and range; beyond the canvas it is dark.
@@ -89,7 +84,7 @@ def warp(canvases: Tensor, seeds: Tensor, interpolation: Interpolation = INTERPO
     smooth = _smooth(side, u)
     bends = smooth @ bends.view(n, 2, _BEND_POINTS, _BEND_POINTS) @ smooth.T
     moved = grid + bends.permute(0, 2, 3, 1)
-    sampled = functional.grid_sample(canvases[:, None], moved, mode=interpolation, align_corners=False)[:, 0]
+    sampled = functional.grid_sample(canvases[:, None], moved, mode=INTERPOLATION, align_corners=False)[:, 0]
     return sampled.clamp(0.0, 1.0)  # weights of cubic sampling overshoot beside an edge
 
 

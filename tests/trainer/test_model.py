@@ -157,7 +157,7 @@ def gradients_of_the_labels(model: GlimpseModel, scenes: Tensor, glimpse: str) -
 
 @pytest.mark.parametrize("glimpse", ["first", "second"])
 def test_the_labels_gradient_reaches_the_heat_map_through_the_glimpse(
-    model: GlimpseModel, scenes: Tensor, glimpse: str
+    model: GlimpseModel, scenes: Tensor, glimpse: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gradients = gradients_of_the_labels(model, scenes, glimpse)
     assert gradients["heat.weight"] > 1e-5
@@ -165,7 +165,7 @@ def test_the_labels_gradient_reaches_the_heat_map_through_the_glimpse(
     assert gradients["classes.weight"] == 0  # it hangs on the scene, not on a glimpse
     # Cut where the window is read, and nothing of it is left: there was no other way.
     model.zero_grad(set_to_none=True)
-    model.design = model.design._replace(glimpse_gradient=0.0)
+    monkeypatch.setattr("trainer.model.GLIMPSE_GRADIENT", 0.0)
     assert set(gradients_of_the_labels(model, scenes, glimpse).values()) == {0.0}
 
 
