@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from scenes.digits import Digits
 from scenes.mnist import FOLDER_VARIABLE, Split
@@ -63,7 +64,15 @@ def readme_port(copy: Copy, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield port
 
 
-@pytest.mark.parametrize("block", [pytest.param(block, id=f"line-{block.line}") for block in BLOCKS])
+def as_parameter(block: Block) -> ParameterSet:
+    """A block by its line; training takes minutes."""
+    trains = any(
+        "-m trainer train" in command and judge(command) is Judgement.RUN for command in block.commands
+    )
+    return pytest.param(block, id=f"line-{block.line}", marks=[pytest.mark.slow] if trains else [])
+
+
+@pytest.mark.parametrize("block", [as_parameter(block) for block in BLOCKS])
 def test_commands_work(
     block: Block,
     copy: Copy,

@@ -15,6 +15,7 @@ from scenes.presets import PRESETS
 from tests.trainer.tiny import bar_digits
 
 
+@pytest.mark.slow
 def test_a_trial_measures_everything_and_writes_nothing(
     bars: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -86,6 +86,7 @@ def test_ours_chooses_nothing() -> None:
     assert [baseline.title for baseline in BASELINES if len(baseline.settings) == 1] == [OURS.title]
 
 
+@pytest.mark.slow
 def test_a_trial_runs_from_training_to_the_figure_and_leaves_the_results_alone(
     tmp_path: Path, bars: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -44,8 +44,9 @@ PICTURES = {"curves", "looks", "iou", "hard", "confusion", "worst"}
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("trainer.digits.load_digits", bar_digits)
-        patch.setattr("trainer.validation._SCENES", 125)
-        patch.setattr("trainer.calibrate._SCENES", 250)
+        patch.setattr("trainer.validation._BATCH", 25)
+        patch.setattr("trainer.validation._SCENES", 200)
+        patch.setattr("trainer.calibrate._SCENES", 200)
         return train(TINY, tmp_path_factory.mktemp("runs") / "tiny", device="cpu")
 
 

@@ -59,6 +59,7 @@ def test_the_floor_is_three_passes_at_the_better_of_the_two_peaks_of_each_precis
         assert "compiled_steps_per_second" not in row
 
 
+@pytest.mark.slow
 def test_peaks_and_steps_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train_rate, "STEPS", 1)
     monkeypatch.setattr(train_rate, "ROUNDS", 1)

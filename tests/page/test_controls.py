@@ -39,6 +39,9 @@ def test_a_scene_can_be_shown_on_paper_and_taken_off_it(page: Page) -> None:
     expect_answer_to(page, "paper=true")
     assert pixels(page) != picture
     assert box(page, "true") == truth
+    expect(page).to_have_url(
+        re.compile("paper=true")
+    )  # it follows the answer, when changes have come to rest
     page.reload()
     expect_answer_to(page, "paper=true")
     expect(page.locator("#paper")).to_be_checked()

@@ -88,7 +88,7 @@ def test_the_sidecar_describes_the_run(exported: tuple[Path, Parity], tiny_run: 
     assert (origin.preset, origin.seed, origin.scenes_seen) == ("smoke", 0, 6 * 8)
     assert origin.versions["torch"] == torch.__version__
     assert origin.seconds > 0
-    digits = "MNIST training digits 0 to 59 (CC BY-SA 3.0), made letters and doodles"  # 60 of bars
+    digits = "MNIST training digits 0 to 59 (CC BY-SA 3.0), drawn letters, doodles and shapes"  # 60 of bars
     assert origin.data.startswith(f"{digits}; scenes {{")
 
 
