@@ -37,7 +37,7 @@ from trainer.files import replacing
 from trainer.flops import WHOLE, count_flops
 from trainer.model import GlimpseModel, Prediction
 
-MODEL_VERSION = "0.7.0"
+MODEL_VERSION = "0.8.0"
 PARITY_SCENES = 1000
 PARITY_BATCHES = (1, 2, 7, 64)
 PROBABILITY_TOLERANCE = 1e-4
