@@ -16,94 +16,56 @@ class Benchmark(NamedTuple):
 
     Args:
         module: where its `main` is, below `benchmarks`.
+        costs: about how long it takes on two cores, and what it needs beside the packages of `make test`.
         says: what it measures.
-        costs: how long it takes on two cores, and what it needs beside the packages of `make test`.
         trains: whether it trains, and so wants huge pages for its memory.
     """
 
     module: str
-    says: str
     costs: str
+    says: str
     trains: bool = False
 
 
 BENCHMARKS = {
-    "figures": Benchmark(
-        "model_card.figures", "the committed model on test digits, or on generated ones (--digits generated)",
-        "10 minutes; MNIST",
-    ),
-    "seeds": Benchmark(
-        "model_card.seeds", "one recipe from several seeds; --ship commits the median's model",
-        "15 minutes a run; MNIST, finished runs",
-    ),
-    "photos": Benchmark(
-        "model_card.photos", "a folder of labelled pictures, beside Otsu's threshold and a classifier",
-        "seconds, the first time 5 minutes more; MNIST",
-    ),
-    "negatives": Benchmark(
-        "model_card.negatives", "makes ten kinds of pictures without a digit, for photos",
-        "a minute",
-    ),
-    "generator": Benchmark(
-        "model_card.generator", "generated digits: fidelity, CAS, precision, recall, copies",
-        "an hour, later runs minutes; MNIST",
-    ),
-    "showcase": Benchmark(
-        "model_card.showcase", "the README's pictures of scenes",
-        "seconds; MNIST",
-    ),
-    "notebook": Benchmark(
-        "model_card.notebook", "runs trainer/notebook.ipynb; --keep keeps its outputs",
-        "10 minutes; MNIST",
-    ),
-    "localisation": Benchmark(
-        "compare.localisation", "the method against CAM, Grad-CAM, a spatial transformer, DRAW",
-        "half a day; MNIST", trains=True,
-    ),
-    "ablations": Benchmark(
-        "compare.ablations", "the recipe with one thing changed at a time",
-        "a day; MNIST", trains=True,
-    ),
-    "scene_rate": Benchmark(
-        "rates.scene_rate", "scenes made per second",
-        "3 minutes; MNIST",
-    ),
-    "inference_rate": Benchmark(
-        "rates.inference_rate", "the committed model on one thread: scenes and operations",
-        "a minute; MNIST",
-    ),
-    "train_rate": Benchmark(
-        "rates.train_rate", "training steps per second against the floor of their operations",
-        "an hour, nothing else running; MNIST, a C++ compiler", trains=True,
-    ),
-    "gpu": Benchmark(
-        "rates.gpu", "all that needs a GPU: provider, training, inference (--trial needs none)",
-        "9 minutes; MNIST, an NVIDIA GPU",
-    ),
-    "serving": Benchmark(
-        "serving.serving", "answers per second of the service, against the limit without HTTP",
-        "10 minutes, nothing else running; wrk",
-    ),
-    "overload": Benchmark(
-        "serving.overload", "five times as many requests as the service can answer",
-        "3 minutes, nothing else running; wrk",
-    ),
-    "bulk": Benchmark(
-        "serving.bulk", "files labelled per second against decoding and onnxruntime alone",
-        "5 minutes",
-    ),
-    "page": Benchmark(
-        "serving.page", "from a slider's change to the painted answer; --pictures for the README",
-        "2 minutes; Chromium",
-    ),
-    "hostile": Benchmark(
-        "serving.hostile", "mutated files and requests at a running service (tests/soak)",
-        "10 minutes",
-    ),
-    "settings": Benchmark(
-        "documents", "writes the table of the service's settings",
-        "a second",
-    ),
+    "figures": Benchmark("model_card.figures", "5 minutes; MNIST",
+        "the committed model on test digits, or on generated ones (--digits generated)"),
+    "seeds": Benchmark("model_card.seeds", "10 minutes a run; MNIST, finished runs",
+        "one recipe from several seeds; --ship commits the median's model"),
+    "photos": Benchmark("model_card.photos", "seconds, the first time 5 minutes more; MNIST",
+        "a folder of labelled pictures, beside Otsu's threshold and a classifier"),
+    "negatives": Benchmark("model_card.negatives", "a minute",
+        "makes ten kinds of pictures without a digit, for photos"),
+    "generator": Benchmark("model_card.generator", "an hour, later runs minutes; MNIST",
+        "generated digits: fidelity, CAS, precision, recall, copies"),
+    "showcase": Benchmark("model_card.showcase", "seconds; MNIST",
+        "the README's pictures of scenes"),
+    "notebook": Benchmark("model_card.notebook", "10 minutes; MNIST",
+        "runs trainer/notebook.ipynb; --keep keeps its outputs"),
+    "localisation": Benchmark("compare.localisation", "2 hours; MNIST",
+        "the method against CAM, Grad-CAM, a spatial transformer, DRAW", trains=True),
+    "ablations": Benchmark("compare.ablations", "3 hours; MNIST",
+        "the recipe with one thing changed at a time", trains=True),
+    "scene_rate": Benchmark("rates.scene_rate", "2 minutes; MNIST",
+        "scenes made per second"),
+    "inference_rate": Benchmark("rates.inference_rate", "a minute; MNIST",
+        "the committed model on one thread: scenes and operations"),
+    "train_rate": Benchmark("rates.train_rate", "15 minutes, nothing else running; MNIST, a C++ compiler",
+        "training steps per second against the floor of their operations", trains=True),
+    "gpu": Benchmark("rates.gpu", "9 minutes; MNIST, an NVIDIA GPU",
+        "all that needs a GPU: provider, training, inference (--trial needs none)"),
+    "serving": Benchmark("serving.serving", "5 minutes, nothing else running; wrk",
+        "answers per second of the service, against the limit without HTTP"),
+    "overload": Benchmark("serving.overload", "3 minutes, nothing else running; wrk",
+        "five times as many requests as the service can answer"),
+    "bulk": Benchmark("serving.bulk", "5 minutes",
+        "files labelled per second against decoding and onnxruntime alone"),
+    "page": Benchmark("serving.page", "2 minutes; Chromium",
+        "from a slider's change to the painted answer; --pictures for the README"),
+    "hostile": Benchmark("serving.hostile", "10 minutes",
+        "mutated files and requests at a running service (tests/soak)"),
+    "settings": Benchmark("documents", "a second",
+        "writes the table of the service's settings"),
 }  # fmt: skip
 
 

@@ -75,9 +75,3 @@ def publish(
             fill_in(name, table, page)
     print(f"wrote {path}" + ("; results and documents stay as they are" if out else ""))
     return path.parent
-
-
-def load_result(name: str, folder: Path = FOLDER) -> dict[str, Any]:
-    """What a result file holds: the figures, and what they were measured under."""
-    content: dict[str, Any] = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-    return content

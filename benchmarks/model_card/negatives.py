@@ -88,9 +88,8 @@ def letter(random: Random) -> Image.Image:
     picture = blank(random)
     font = _font(str(random.choice(_FONTS)), int(random.integers(120, 420)))
     sign = str(random.choice(list(_LETTERS)))
-    ImageDraw.Draw(picture).text(
-        (WIDTH / 2, HEIGHT / 2), sign, fill=_colour(random, 90), font=font, anchor="mm"
-    )
+    centre, colour = (WIDTH / 2, HEIGHT / 2), _colour(random, 90)
+    ImageDraw.Draw(picture).text(centre, sign, fill=colour, font=font, anchor="mm")
     return picture
 
 
@@ -129,11 +128,8 @@ def hand(random: Random) -> Image.Image:
         tip = (x + reach * math.cos(angle), y + reach * math.sin(angle))
         pen.line([(x + 60 * math.cos(angle), y + 60 * math.sin(angle)), tip], fill=255, width=38)
         pen.ellipse((tip[0] - 19, tip[1] - 19, tip[0] + 19, tip[1] + 19), fill=255)
-    skin = (
-        random.uniform(0.35, 1)
-        * np.array([235, 190, 160])
-        * _smooth(random, WIDTH, HEIGHT, 0.8, 1.1, 4)[..., None]
-    )
+    skin = random.uniform(0.35, 1) * np.array([235, 190, 160])
+    skin = skin * _smooth(random, WIDTH, HEIGHT, 0.8, 1.1, 4)[..., None]
     ground.paste(_picture(skin), (0, 0), mask.filter(ImageFilter.GaussianBlur(2)))
     return ground
 
@@ -221,12 +217,8 @@ def _fish(_: Random) -> list[Field]:
 
 def _cup(_: Random) -> list[Field]:
     sides = np.array([[-0.7, -0.8], [-0.55, 0.9], [0.55, 0.9], [0.7, -0.8], [-0.7, -0.8]])
-    return [
-        sides,
-        _arc(-1.4, 1.4, 0.65, 0, 0.4),
-        _arc(-2, -0.3, -0.2, -1.1, 0.3),
-        _arc(1, 2.7, 0.2, -1.5, 0.3),
-    ]
+    steam = [_arc(-2, -0.3, -0.2, -1.1, 0.3), _arc(1, 2.7, 0.2, -1.5, 0.3)]
+    return [sides, _arc(-1.4, 1.4, 0.65, 0, 0.4), *steam]
 
 
 def _heart(_: Random) -> list[Field]:

@@ -28,6 +28,7 @@ from service.inference.work import Work
 from service.pictures.decode import decode_picture
 from service.pictures.letterbox import Box
 from service.settings import Settings
+from trainer.metrics import intersection_over_union
 
 LABELS_NAME = "labels.csv"
 _COLUMNS = ("file", "label")
@@ -107,11 +108,8 @@ class Service:
 
 def iou(one: Box, other: Box) -> float:
     """Intersection over union of two boxes."""
-    across = min(one.x + one.width, other.x + other.width) - max(one.x, other.x)
-    down = min(one.y + one.height, other.y + other.height) - max(one.y, other.y)
-    common = max(across, 0.0) * max(down, 0.0)
-    union = one.width * one.height + other.width * other.height - common
-    return common / union if union > 0 else 0.0
+    (found,) = intersection_over_union(np.array([one], np.float32), np.array([other], np.float32))
+    return float(found)
 
 
 def figures_of(pictures: Sequence[Labelled], said: Sequence[Said]) -> dict[str, float]:

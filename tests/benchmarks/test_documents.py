@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,13 +12,18 @@ import pytest
 from benchmarks.compare import ablations, localisation
 from benchmarks.documents import ROOT, read_out
 from benchmarks.rates import gpu, inference_rate
-from benchmarks.results import FOLDER, load_result
+from benchmarks.results import FOLDER
 from trainer.model import GlimpseModel
 from trainer.presets import find_training_preset
 from trainer.steps import own_method
 from trainer.warp import INTERPOLATION
 
 DECIDED = ROOT / "docs" / "decisions" / "results"
+
+
+def load_result(name: str, folder: Path = FOLDER) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    return content
 
 
 @pytest.mark.parametrize(
