@@ -97,7 +97,7 @@ PRESETS = {
         dataclasses.replace(
             _CPU,
             name="tune",
-            cost="71 minutes on one core of an Intel Xeon in bfloat16, beside other work",
+            cost="72 minutes on one core of an Intel Xeon in bfloat16, beside other work",
             reach="one seed from model 0.7.0 on test digits: 1.76 % error on article, "
             "0.89 % on cluttered-100, 4.4 % on paper",
             steps=14_000,

@@ -78,11 +78,16 @@ def test_a_preset_says_what_its_seeds_reached(name: str, kept: str) -> None:
     folder = FOLDER if kept == "seeds" else DECIDED
     runs = load_result(kept, folder)["figures"]["runs"]
     assert {(run["preset"], run["steps"]) for run in runs} == {(preset.name, preset.steps)}
-    minutes = sorted(run["seconds"] / 60 for run in runs)
-    assert preset.cost.startswith(f"{minutes[0]:.0f} to {minutes[-1]:.0f} minutes")
+    assert preset.cost.startswith(f"{shown([run['seconds'] / 60 for run in runs], '.0f')} minutes")
     for scenes, words in _REACHED.items():
-        errors = sorted(100 * run["test"]["presets"][scenes]["error"] for run in runs)
-        assert f"{errors[0]:.2f} to {errors[-1]:.2f} % {words}" in preset.reach
+        errors = [100 * run["test"]["presets"][scenes]["error"] for run in runs]
+        assert f"{shown(errors, '.2f')} % {words}" in preset.reach
+
+
+def shown(values: list[float], form: str) -> str:
+    """The value of one run, or the range of several."""
+    low, high = format(min(values), form), format(max(values), form)
+    return low if len(values) == 1 else f"{low} to {high}"
 
 
 def test_the_preset_cpu_says_what_its_timed_run_took_and_reached() -> None:
