@@ -93,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) > 1 and sys.argv[1] in BENCHMARKS and BENCHMARKS[sys.argv[1]].trains:
-        from trainer.memory import ask_for_huge_pages
+        from trainer.runtime.memory import ask_for_huge_pages
 
         ask_for_huge_pages()
     main()

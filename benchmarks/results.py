@@ -12,7 +12,7 @@ import onnxruntime
 import torch
 
 from benchmarks.documents import FIGURES_PAGE, fill_in
-from trainer import provenance
+from trainer.runtime import provenance
 
 FOLDER = Path(__file__).resolve().parent / "results"
 

@@ -18,10 +18,10 @@ from scenes.draw import draw
 from scenes.presets import find_preset
 from tests.service.fakes import encode
 from tests.support.processes import PATIENCE_S, server
-from trainer.evaluate import make_pictures
+from trainer.evaluation.evaluate import make_pictures
 from trainer.export import export
-from trainer.presets import PRESETS
-from trainer.train import train
+from trainer.training.loop import train
+from trainer.training.presets import PRESETS
 
 
 @pytest.fixture(autouse=True)
@@ -44,15 +44,15 @@ def test_a_model_trained_exported_and_served_says_what_its_file_says(
 ) -> None:
     # Fewer scenes where their number is no matter here: errors and calibration on held-out digits, torch
     # against onnxruntime.
-    monkeypatch.setattr("trainer.validation._BATCH", 25)
-    monkeypatch.setattr("trainer.validation._SCENES", 200)
-    monkeypatch.setattr("trainer.calibrate._SCENES", 200)
+    monkeypatch.setattr("trainer.training.validation._BATCH", 25)
+    monkeypatch.setattr("trainer.training.validation._SCENES", 200)
+    monkeypatch.setattr("trainer.training.calibrate._SCENES", 200)
     monkeypatch.setattr("trainer.export.PARITY_SCENES", 128)
     # And fewer digits: every one is varied before it is learned from.
     held = {"train": some(train_digits), "validation": some(validation_digits)}
-    monkeypatch.setattr("trainer.digits.load_digits", held.__getitem__)
-    monkeypatch.setattr("trainer.digits.NON_DIGITS", 100)
-    monkeypatch.setattr("trainer.digits.HELD_OUT_NON_DIGITS", 50)
+    monkeypatch.setattr("trainer.data.digits.load_digits", held.__getitem__)
+    monkeypatch.setattr("trainer.data.digits.NON_DIGITS", 100)
+    monkeypatch.setattr("trainer.data.digits.HELD_OUT_NON_DIGITS", 50)
     recipe = dataclasses.replace(PRESETS["smoke"], steps=20, batch_size=16, checkpoint_every=20, ramp=(5, 15))
     run = train(recipe, tmp_path / "run", device="cpu")
     model = tmp_path / "road.onnx"

@@ -15,12 +15,12 @@ from scenes.mnist import SPLITS, load_digits
 from scenes.presets import PRESETS as SCENE_PRESETS
 from scenes.presets import find_preset
 from trainer.errors import EXPLAINED
-from trainer.evaluate import COLUMNS, evaluate, load_predict, summarise
+from trainer.evaluation.evaluate import COLUMNS, evaluate, load_predict, summarise
 from trainer.export import export
-from trainer.memory import ask_for_huge_pages
-from trainer.presets import PRESETS as TRAINING_PRESETS
-from trainer.presets import Precision, find_training_preset
-from trainer.train import train
+from trainer.runtime.memory import ask_for_huge_pages
+from trainer.training.loop import train
+from trainer.training.presets import PRESETS as TRAINING_PRESETS
+from trainer.training.presets import Precision, find_training_preset
 
 
 def run(arguments: list[str], *, prog: str = "python -m trainer") -> int:
@@ -130,7 +130,7 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 def _report(options: argparse.Namespace) -> None:
     # Here, not above: matplotlib takes a second to load, and no other command needs it.
-    from trainer.report import write_report  # noqa: PLC0415
+    from trainer.evaluation.report import write_report  # noqa: PLC0415
 
     page = write_report(
         options.run,

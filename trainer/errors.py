@@ -1,9 +1,16 @@
-"""Errors whose message says what was expected: a command ends with that sentence, not with a traceback."""
+"""Errors whose message says what was expected: a command prints that sentence, not a traceback."""
 
 from __future__ import annotations
 
 from scenes.mnist import DigitsUnavailableError
-from trainer.export import ParityError
-from trainer.steps import CompilerMissingError
+
+
+class CompilerMissingError(RuntimeError):
+    """A preset asks for compiled steps, but there is nothing to compile them with."""
+
+
+class ParityError(RuntimeError):
+    """An exported file does not compute what the trained model does."""
+
 
 EXPLAINED = (CompilerMissingError, DigitsUnavailableError, FileNotFoundError, ParityError, ValueError)

@@ -26,26 +26,23 @@ from models.contract import (
     file_sha256,
     write_contract,
 )
+from models.files import atomic_write
 from scenes.digits import Digits
 from scenes.draw import draw
 from scenes.presets import find_preset
 from trainer.attention import BOX_WIDTH_PER_SIGMA, FAINT_EDGE_PER_SIDE
-from trainer.checkpoint import load_checkpoint, load_trained_model
-from trainer.digits import source_of
-from trainer.evaluate import Predict, load_predict, make_pictures, torch_predict
-from trainer.files import replacing
-from trainer.flops import WHOLE, count_flops
+from trainer.data.digits import source_of
+from trainer.errors import ParityError
+from trainer.evaluation.evaluate import Predict, make_pictures, onnx_predict, open_session, torch_predict
+from trainer.evaluation.flops import WHOLE, count_flops
 from trainer.model import GlimpseModel, Prediction
+from trainer.training.checkpoint import load_checkpoint, load_trained_model
 
 MODEL_VERSION = "0.8.0"
 PARITY_SCENES = 1000
 PARITY_BATCHES = (1, 2, 7, 64)
 PROBABILITY_TOLERANCE = 1e-4
 BOX_TOLERANCE_PX = 0.05
-
-
-class ParityError(RuntimeError):
-    """The exported file does not compute what the trained model does."""
 
 
 class Parity(NamedTuple):
@@ -84,10 +81,11 @@ def export(run: Path, out: Path, digits: Digits) -> Parity:
             "train goes on with it"
         )
     out.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(out) as partial:
-        _write_graph(model, partial)
+    with atomic_write(out) as temporary:
+        _write_graph(model, temporary)
         pictures = make_pictures(draw(find_preset("article"), np.arange(PARITY_SCENES), digits), digits)
-        parity = check_parity(load_predict(partial), torch_predict(model), pictures)
+        exported = onnx_predict(open_session(temporary, threads=1))
+        parity = check_parity(exported, torch_predict(model), pictures)
     write_contract(_describe(model, state, out), out)
     return parity
 

@@ -198,7 +198,7 @@ class GlimpseNetwork(nn.Module):
 
 
 class Calibration(nn.Module):
-    """From logits to probabilities that mean what they say: fitted after training (`trainer.calibrate`)."""
+    """From logits to probabilities that mean what they say: fitted after training (`training.calibrate`)."""
 
     label_temperature: Tensor
     presence_temperature: Tensor

@@ -21,8 +21,8 @@ from benchmarks.documents import percent, table
 from benchmarks.results import publish
 from scenes.digits import Digits
 from scenes.presets import find_preset
-from trainer.digits import mnist_digits
-from trainer.evaluate import evaluate, summarise, torch_predict
+from trainer.data.digits import mnist_digits
+from trainer.evaluation.evaluate import evaluate, summarise, torch_predict
 from trainer.model import GlimpseModel
 
 STEPS = 2_000

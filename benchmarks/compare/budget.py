@@ -12,12 +12,12 @@ from torch import nn
 
 from benchmarks.results import parser
 from models.contract import SCENE_SIDE_PX
-from trainer.checkpoint import CHECKPOINT_NAME, averaged_weights, load_checkpoint
-from trainer.digits import TrainingDigits, name_digits
-from trainer.flops import WHOLE, count_flops
-from trainer.method import Method, method_of
-from trainer.presets import Precision, TrainingPreset, find_training_preset
-from trainer.train import recipe_changes, train
+from trainer.data.digits import TrainingDigits, name_digits
+from trainer.evaluation.flops import WHOLE, count_flops
+from trainer.training.checkpoint import CHECKPOINT_NAME, averaged_weights, load_checkpoint
+from trainer.training.loop import recipe_changes, train
+from trainer.training.method import Method, method_of
+from trainer.training.presets import Precision, TrainingPreset, find_training_preset
 
 RUNS = Path("runs")
 _STEPS_WORTH_COMPILING = 500

@@ -1,6 +1,6 @@
 """The method against others of its size, trained alike.
 
-Every method is trained by `trainer.train`, with the optimiser, schedule, averaging and scenes of the `cpu`
+Every method is trained by `training.loop`, with the optimiser, schedule, averaging and scenes of the `cpu`
 preset cut to 2,000 steps, into `runs/compare/METHOD-seedSEED`; a finished run is loaded, a killed one goes
 on. `--only` trains some of them and stops there, so that several commands can share a machine. Then each is
 measured on scenes of test digits. What a baseline's box depends on beside its network, such as CAM's
@@ -32,9 +32,9 @@ from benchmarks.results import publish
 from scenes.digits import Digits
 from scenes.mnist import load_digits
 from scenes.presets import find_preset
-from trainer.digits import mnist_digits
-from trainer.evaluate import COLUMNS
-from trainer.metrics import Figures
+from trainer.data.digits import mnist_digits
+from trainer.evaluation.evaluate import COLUMNS
+from trainer.evaluation.metrics import Figures
 
 STEPS = 2_000
 SCENES, DRAWS = 2_000, 5

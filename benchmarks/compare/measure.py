@@ -13,8 +13,8 @@ from benchmarks.compare.baselines.common import Baseline, Candidates, Pictures
 from scenes.digits import Digits
 from scenes.draw import draw
 from scenes.presets import Preset
-from trainer.evaluate import BATCH, DRAW_SEEDS, ink_boxes_in_frame, make_pictures
-from trainer.metrics import (
+from trainer.evaluation.evaluate import BATCH, DRAW_SEEDS, ink_boxes_in_frame, make_pictures
+from trainer.evaluation.metrics import (
     MAX_BOX_ACC_V2_THRESHOLDS,
     Figures,
     intersection_over_union,
@@ -33,7 +33,7 @@ class KnownScenes(NamedTuple):
 
 
 def draw_scenes(preset: Preset, digits: Digits, *, seed: int, scenes: int) -> Iterator[KnownScenes]:
-    """Scenes of a preset in batches, the same as `trainer.evaluate` draws for that seed."""
+    """Scenes of a preset in batches, the same as `trainer.evaluation.evaluate` draws for that seed."""
     for start in range(0, scenes, BATCH):
         parameters = draw(preset, seed + np.arange(start, min(start + BATCH, scenes)), digits)
         yield KnownScenes(

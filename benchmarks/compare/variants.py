@@ -10,9 +10,9 @@ from typing import Any
 from torch import Tensor
 
 from trainer.losses import VARIANCE_PER_INK, Losses, LossWeights, compute_losses
-from trainer.method import OWN_METHOD, Method
 from trainer.model import HEADS, GlimpseModel, Looks
-from trainer.presets import TrainingPreset
+from trainer.training.method import OWN_METHOD, Method
+from trainer.training.presets import TrainingPreset
 
 OURS = "ours"
 TERMS, VARIANCE, TRAINING = "loss terms", "variance penalty", "training"

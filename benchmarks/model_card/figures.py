@@ -22,7 +22,7 @@ from models.digits_contract import DIGITS_PATH, load_digits_contract
 from scenes.digits import Digits
 from scenes.mnist import load_digits
 from scenes.presets import PRESETS, find_preset
-from trainer.evaluate import COLUMNS, Predict, evaluate, load_predict, summarise
+from trainer.evaluation.evaluate import COLUMNS, Predict, evaluate, load_predict, summarise
 
 PRESET_OF_GENERATED = "article"
 

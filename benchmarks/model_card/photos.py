@@ -28,7 +28,7 @@ from service.inference.work import Work
 from service.pictures.decode import decode_picture
 from service.pictures.letterbox import Box
 from service.settings import Settings
-from trainer.metrics import intersection_over_union
+from trainer.evaluation.metrics import intersection_over_union
 
 LABELS_NAME = "labels.csv"
 _COLUMNS = ("file", "label")

@@ -22,10 +22,10 @@ from benchmarks.results import circumstances, parser, publish
 from models.contract import MODEL_PATH, Contract, load_contract, sidecar_path
 from scenes.digits import Digits
 from scenes.mnist import load_digits
-from trainer.checkpoint import load_checkpoint, load_trained_model
 from trainer.export import export
-from trainer.train import recipe_changes
-from trainer.validation import label_errors
+from trainer.training.checkpoint import load_checkpoint, load_trained_model
+from trainer.training.loop import recipe_changes
+from trainer.training.validation import label_errors
 
 _VALIDATION_SCENES = 10_000
 """Of each preset, two of each held-out digit; where seeds are level, `median_seed` has a rule."""

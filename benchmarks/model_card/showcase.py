@@ -27,7 +27,7 @@ from scenes.presets import find_preset
 from scenes.truth import ink_boxes
 from service.synthesis.generator import OnnxGenerator
 from service.synthesis.handwriting import GeneratedDigits, Written
-from trainer.evaluate import make_pictures
+from trainer.evaluation.evaluate import make_pictures
 
 SIDE = 200
 GAP = 8

@@ -33,15 +33,15 @@ from models.contract import MODEL_PATH
 from scenes.digits import Digits
 from scenes.mnist import load_digits
 from scenes.presets import PRESETS
-from trainer.checkpoint import load_trained_model
-from trainer.data import SCENES_PER_HANDWRITING
-from trainer.distributed import Processes
-from trainer.evaluate import COLUMNS, evaluate, summarise, torch_predict
+from trainer.data.training_scenes import SCENES_PER_HANDWRITING
+from trainer.evaluation.evaluate import COLUMNS, evaluate, summarise, torch_predict
 from trainer.export import count_mflops, export
 from trainer.model import GlimpseModel
-from trainer.presets import TrainingPreset, find_training_preset
-from trainer.steps import Trainer
-from trainer.train import train
+from trainer.runtime.distributed import Processes
+from trainer.training.checkpoint import load_trained_model
+from trainer.training.loop import train
+from trainer.training.presets import TrainingPreset, find_training_preset
+from trainer.training.step import Trainer
 
 _APART = ("probability", "box_px")
 

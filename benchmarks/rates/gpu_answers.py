@@ -18,9 +18,9 @@ from models.contract import MODEL_PATH, OUTPUTS, SCENE_SIDE_PX, load_contract
 from scenes.digits import Digits
 from scenes.draw import draw
 from scenes.presets import PRESETS
-from trainer.checkpoint import load_trained_model
-from trainer.evaluate import Predict, make_pictures, onnx_predict, torch_predict
+from trainer.evaluation.evaluate import Predict, make_pictures, onnx_predict, torch_predict
 from trainer.export import count_mflops, differences
+from trainer.training.checkpoint import load_trained_model
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 BATCHES = (1, 8, 32, 128, 512)

@@ -23,7 +23,7 @@ from models.contract import MODEL_PATH, load_contract
 from scenes.draw import draw
 from scenes.mnist import load_digits
 from scenes.presets import find_preset
-from trainer.evaluate import Predict, load_predict, make_pictures
+from trainer.evaluation.evaluate import Predict, load_predict, make_pictures
 
 BATCHES = (1, 8, 32, 64)
 ROUNDS, SECONDS = 7, 0.5

@@ -16,7 +16,7 @@ from scenes.draw import draw
 from scenes.mnist import load_digits
 from scenes.presets import PRESETS, Preset
 from scenes.render import render
-from trainer.memory import keep_freed_memory
+from trainer.runtime.memory import keep_freed_memory
 
 BATCH = 256
 ROUNDS = 7

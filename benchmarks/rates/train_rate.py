@@ -26,12 +26,13 @@ from benchmarks.results import parser, publish
 from models.contract import SCENE_SIDE_PX
 from scenes.digits import Digits
 from scenes.mnist import load_digits
-from trainer.distributed import Processes
-from trainer.flops import WHOLE, count_flops
-from trainer.memory import keep_freed_memory
+from trainer.errors import CompilerMissingError
+from trainer.evaluation.flops import WHOLE, count_flops
 from trainer.model import GlimpseModel
-from trainer.presets import Precision, find_training_preset
-from trainer.steps import CompilerMissingError, Trainer
+from trainer.runtime.distributed import Processes
+from trainer.runtime.memory import keep_freed_memory
+from trainer.training.presets import Precision, find_training_preset
+from trainer.training.step import Trainer
 
 STEPS, ROUNDS, WARM_UP = 24, 9, 8
 _PASSES = 3

@@ -32,7 +32,7 @@ from service.bulk import command
 from service.inference.answer import png
 from service.inference.cores import usable_cores
 from service.pictures.decode import decode_grey
-from trainer.evaluate import make_pictures
+from trainer.evaluation.evaluate import make_pictures
 
 PRESET = "article"
 MAX_PIXELS = 24_000_000

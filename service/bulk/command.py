@@ -18,7 +18,7 @@ import orjson
 from tqdm import tqdm
 
 from models.contract import ContractError
-from service.bulk.durable import durable
+from models.files import atomic_write
 from service.bulk.journal import Journal, JournalError, absolute, opened
 from service.bulk.persisted import PersistedParts
 from service.bulk.rows import NO_ERROR, FileLimits
@@ -201,11 +201,11 @@ def write_table(journal: Journal, out: Path, write: Write, persisted: PersistedP
             yield line
 
     about = {"files": journal.run.files, **journal.run.asked.model_dump(exclude={"sources"})}
-    with durable(out, journal.passing) as stream:
+    with atomic_write(out, journal.temporary_table) as temporary, temporary.open("wb") as stream:
         write(stream, lines(), about)
     sidecar = sidecar_of(out)
     if sidecar:
-        with durable(sidecar) as stream:
+        with atomic_write(sidecar) as temporary, temporary.open("wb") as stream:
             stream.write(orjson.dumps(about, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     return Counts(files=journal.run.files, unreadable=unreadable, examples=tuple(examples))
 

@@ -26,7 +26,8 @@ from typing import IO, NamedTuple
 from pydantic import ValidationError
 
 from models.contract import file_sha256
-from service.bulk.durable import durable, locked
+from models.files import atomic_write, temporary_path
+from service.bulk.lock import locked
 from service.bulk.rows import shown
 from service.bulk.run import Asked, Counts, Run
 from service.bulk.sources import list_files, path_key, suffix_of
@@ -34,7 +35,7 @@ from service.bulk.sources import list_files, path_key, suffix_of
 FILES_PER_PART = 128
 OTHERS = "others"
 _MAX_SUFFIXES = 20
-RUN, FILES, LOCK, PASSING = "run.json", "files", "lock", "table.new"
+RUN, FILES, LOCK, TABLE = "run.json", "files", "lock", "table.new"
 _END = b"\0"
 
 
@@ -93,13 +94,13 @@ class Journal:
 
     def persist(self, number: int, lines: Iterable[bytes]) -> None:
         """Write a part; OSError where the disk does not take it, and then nothing of it is left."""
-        with durable(self._part(number)) as stream:
+        with atomic_write(self._part(number)) as temporary, temporary.open("wb") as stream:
             stream.writelines(lines)
 
     @property
-    def passing(self) -> Path:
+    def temporary_table(self) -> Path:
         """Where the table may be written before it is renamed."""
-        return self.folder / PASSING
+        return self.folder / TABLE
 
     def lines(self, wait: Callable[[int], object]) -> Iterator[bytes]:
         """Every row of the run as it was kept, in the order of the files.
@@ -143,7 +144,7 @@ class Journal:
         """Remove all but the lock, `run.json` last: while it is there, so is the knowledge of the run."""
         for path in self.folder.glob("*.jsonl*"):
             path.unlink()
-        for name in (FILES, PASSING):
+        for name in (FILES, TABLE):
             (self.folder / name).unlink(missing_ok=True)
         (self.folder / RUN).unlink()
 
@@ -218,7 +219,7 @@ def _begin(folder: Path, ask: Callable[[], Asked], sources: Sequence[str]) -> Ru
             digest.update(name)
             yield name
 
-    with durable(folder / FILES) as stream:
+    with atomic_write(folder / FILES) as temporary, temporary.open("wb") as stream:
         stream.writelines(names())
     run = Run(
         asked=ask(),
@@ -232,7 +233,7 @@ def _begin(folder: Path, ask: Callable[[], Asked], sources: Sequence[str]) -> Ru
 
 
 def _write_run(folder: Path, run: Run) -> None:
-    with durable(folder / RUN) as stream:
+    with atomic_write(folder / RUN) as temporary, temporary.open("wb") as stream:
         stream.write(run.model_dump_json(indent=2).encode())
 
 
@@ -261,8 +262,9 @@ def _remove_rest(folder: Path) -> None:
     """Remove a folder that holds no run; whatever else somebody has put there stays."""
     for path in folder.glob("*.jsonl*"):
         path.unlink()
-    for name in (FILES, f"{FILES}.new", f"{RUN}.new", PASSING, LOCK):
-        (folder / name).unlink(missing_ok=True)
+    paths = [folder / name for name in (FILES, TABLE, LOCK)]
+    for path in (*paths, temporary_path(folder / FILES), temporary_path(folder / RUN)):
+        path.unlink(missing_ok=True)
     with suppress(OSError):
         folder.rmdir()
 

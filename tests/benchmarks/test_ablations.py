@@ -17,7 +17,7 @@ from benchmarks.results import FOLDER
 from tests.trainer.tiny import ALONE, TINY, bar_digits
 from trainer.losses import Losses
 from trainer.model import HEADS, GlimpseModel
-from trainer.steps import Trainer
+from trainer.training.step import Trainer
 
 SMALL = dataclasses.replace(TINY, steps=3, ramp=(0, 1))
 

@@ -23,11 +23,11 @@ from scenes.presets import find_preset
 from tests.support.imports import TRUTH, reachable
 from tests.trainer.tiny import ROOT, TINY, bar_digits
 from trainer.attention import gaussian_of_box
-from trainer.checkpoint import load_checkpoint, load_trained_model, save_checkpoint
-from trainer.digits import TrainingDigits, mnist_digits
-from trainer.method import OWN_METHOD
+from trainer.data.digits import TrainingDigits, mnist_digits
 from trainer.model import CORRECTIONS_PACE, NO_DIGIT, Calibration
-from trainer.steps import Trainer
+from trainer.training.checkpoint import load_checkpoint, load_trained_model, save_checkpoint
+from trainer.training.method import OWN_METHOD
+from trainer.training.step import Trainer
 
 LABELS_ONLY = [cam.METHOD, spatial_transformer.METHOD, draw_regression.METHOD]
 RECIPE = dataclasses.replace(TINY, steps=2)
@@ -216,7 +216,7 @@ def test_an_answer_has_a_box_for_every_setting(baseline) -> None:
 
 
 def test_nothing_that_trains_leads_to_the_truth() -> None:
-    loaded = reachable("trainer.train", ROOT)
+    loaded = reachable("trainer.training.loop", ROOT)
     assert not [name for name in loaded if name.startswith("benchmarks")]
     assert loaded & TRUTH == set()
     baselines = sorted((ROOT / "benchmarks" / "compare" / "baselines").glob("*.py"))

@@ -13,10 +13,10 @@ from benchmarks.compare import ablations, localisation
 from benchmarks.documents import ROOT, read_out
 from benchmarks.rates import gpu, inference_rate
 from benchmarks.results import FOLDER
+from trainer.data.elastic import INTERPOLATION
 from trainer.model import GlimpseModel
-from trainer.presets import find_training_preset
-from trainer.steps import own_method
-from trainer.warp import INTERPOLATION
+from trainer.training.presets import find_training_preset
+from trainer.training.step import own_method
 
 DECIDED = ROOT / "docs" / "decisions" / "results"
 

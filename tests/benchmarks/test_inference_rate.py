@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.rates import inference_rate
 from models.contract import MODEL_PATH
-from trainer.evaluate import Answer, load_predict
+from trainer.evaluation.evaluate import Answer, load_predict
 
 
 def test_a_rate_in_operations_is_worked_out_by_hand() -> None:

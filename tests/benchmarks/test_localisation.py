@@ -20,9 +20,9 @@ from benchmarks.documents import fill_in, read_out
 from benchmarks.results import FOLDER
 from scenes.presets import find_preset
 from tests.trainer.tiny import bar_digits
-from trainer.evaluate import evaluate, torch_predict
+from trainer.evaluation.evaluate import evaluate, torch_predict
 from trainer.model import GlimpseModel
-from trainer.steps import own_method
+from trainer.training.step import own_method
 
 DIGITS = bar_digits()
 

@@ -21,11 +21,8 @@ from scenes.presets import find_preset
 from scenes.truth import ink_boxes
 from tests.trainer.tiny import TINY, bar_digits
 from trainer import __main__ as command
-from trainer import provenance
-from trainer.checkpoint import load_trained_model
-from trainer.data import TrainingScenes
-from trainer.monitor import Monitor
-from trainer.report_data import (
+from trainer.data.training_scenes import TrainingScenes
+from trainer.evaluation.report_data import (
     Answers,
     ask,
     figures_by,
@@ -34,8 +31,11 @@ from trainer.report_data import (
     what_went_wrong,
     worst,
 )
-from trainer.train import train
-from trainer.validation import watched_scenes
+from trainer.runtime import provenance
+from trainer.training.checkpoint import load_trained_model
+from trainer.training.loop import train
+from trainer.training.monitor import Monitor
+from trainer.training.validation import watched_scenes
 
 PICTURES = {"curves", "looks", "iou", "hard", "confusion", "worst"}
 
@@ -43,10 +43,10 @@ PICTURES = {"curves", "looks", "iou", "hard", "confusion", "worst"}
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("trainer.digits.load_digits", bar_digits)
-        patch.setattr("trainer.validation._BATCH", 25)
-        patch.setattr("trainer.validation._SCENES", 200)
-        patch.setattr("trainer.calibrate._SCENES", 200)
+        patch.setattr("trainer.data.digits.load_digits", bar_digits)
+        patch.setattr("trainer.training.validation._BATCH", 25)
+        patch.setattr("trainer.training.validation._SCENES", 200)
+        patch.setattr("trainer.training.calibrate._SCENES", 200)
         return train(TINY, tmp_path_factory.mktemp("runs") / "tiny", device="cpu")
 
 

@@ -13,7 +13,7 @@ from benchmarks.model_card.seeds import median_seed
 from models.contract import MODEL_PATH, file_sha256, load_contract, write_contract
 from scenes.digits import Digits
 from tests.trainer.tiny import bar_digits
-from trainer.checkpoint import save_checkpoint
+from trainer.training.checkpoint import save_checkpoint
 
 
 def run(seed: int, article: float, cluttered: float, **test: float) -> dict[str, Any]:

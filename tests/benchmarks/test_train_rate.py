@@ -13,9 +13,10 @@ from benchmarks import results
 from benchmarks.rates import train_rate
 from scenes.digits import Digits
 from tests.trainer.tiny import bar_digits
+from trainer.errors import CompilerMissingError
 from trainer.export import count_mflops
 from trainer.model import GlimpseModel
-from trainer.steps import CompilerMissingError, Trainer
+from trainer.training.step import Trainer
 
 
 def test_the_floor_is_three_passes_at_the_better_of_the_two_peaks_of_each_precision(

@@ -14,7 +14,7 @@ from scenes.digits import make_digits
 from scenes.draw import draw
 from scenes.presets import PRESETS
 from scenes.styles import style_latents
-from trainer.evaluate import load_predict, make_pictures
+from trainer.evaluation.evaluate import load_predict, make_pictures
 
 Level = onnxruntime.GraphOptimizationLevel
 COUNT = 500

@@ -9,8 +9,8 @@ import pytest
 from models.contract import MODEL_PATH, Contract, load_contract
 from scenes.digits import Digits
 from scenes.presets import find_preset
-from trainer.evaluate import Predict, evaluate, load_predict
-from trainer.metrics import Figures
+from trainer.evaluation.evaluate import Predict, evaluate, load_predict
+from trainer.evaluation.metrics import Figures
 
 ARTICLE_SCENES = 2000
 CLUTTERED_SCENES = 1000

@@ -6,8 +6,8 @@ import dataclasses
 import sys
 from pathlib import Path
 
-from trainer.presets import TrainingPreset, find_training_preset
-from trainer.train import train
+from trainer.training.loop import train
+from trainer.training.presets import TrainingPreset, find_training_preset
 
 BATCH = 32
 

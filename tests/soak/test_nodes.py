@@ -25,8 +25,8 @@ import torch
 from benchmarks.serving.running import free_ports
 from scenes.digits import Digits
 from tests.soak.torchrun import Node, nothing_left_behind
-from trainer.checkpoint import load_checkpoint
-from trainer.monitor import METRICS_NAME
+from trainer.training.checkpoint import load_checkpoint
+from trainer.training.monitor import METRICS_NAME
 
 STEPS = 300
 _WORKER_DIES, _NODE_DIES = 0.4, 0.8  # at these shares of the steps; checkpoints are at thirds

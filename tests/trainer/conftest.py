@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.trainer.tiny import TINY, one_thread, train_on_bars
-from trainer.train import train
+from trainer.training.loop import train
 
 __all__ = ["one_thread"]  # a fixture of every test here
 

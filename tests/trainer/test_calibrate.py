@@ -12,12 +12,12 @@ from torch import Tensor
 from scenes.draw import draw
 from scenes.presets import find_preset
 from tests.trainer.tiny import ALONE, bar_digits
-from trainer import calibrate as calibrating
-from trainer.calibrate import calibrate
-from trainer.data import TrainingScenes
-from trainer.evaluate import make_pictures
-from trainer.metrics import expected_calibration_error
+from trainer.data.training_scenes import TrainingScenes
+from trainer.evaluation.evaluate import make_pictures
+from trainer.evaluation.metrics import expected_calibration_error
 from trainer.model import GlimpseModel
+from trainer.training import calibrate as calibrating
+from trainer.training.calibrate import calibrate
 
 SCENES = 20_000
 
@@ -128,7 +128,7 @@ def test_it_looks_at_scenes_and_at_paper_that_nothing_else_sees(
     model: GlimpseModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(calibrating, "_SCENES", 200)
-    monkeypatch.setattr("trainer.validation._BATCH", 25)
+    monkeypatch.setattr("trainer.training.validation._BATCH", 25)
     made: list[tuple[Any, dict[str, Any]]] = []
     streams = TrainingScenes
 
@@ -136,7 +136,7 @@ def test_it_looks_at_scenes_and_at_paper_that_nothing_else_sees(
         made.append((args, options))
         return streams(*args, **options)
 
-    monkeypatch.setattr("trainer.validation.TrainingScenes", keep)
+    monkeypatch.setattr("trainer.training.validation.TrainingScenes", keep)
     held_out = bar_digits("validation")
     _, _, labels = calibrating._look(model, held_out, without_digit=0.0, device=ALONE.device)
     logits, presence, some = calibrating._look(model, held_out, without_digit=0.5, device=ALONE.device)

@@ -17,10 +17,11 @@ from torch._dynamo.utils import counters
 import trainer.__main__ as command
 from tests.trainer.tiny import ALONE, TINY, bar_digits
 from trainer.__main__ import main
+from trainer.errors import CompilerMissingError
 from trainer.losses import Losses
-from trainer.presets import TrainingPreset
-from trainer.steps import CompilerMissingError, InPrecision, Trainer
-from trainer.train import train
+from trainer.training.loop import train
+from trainer.training.presets import TrainingPreset
+from trainer.training.step import InPrecision, Trainer
 
 COMPILED = dataclasses.replace(TINY, compiled=True, ramp=(0, 4), without_digit=0.25)
 

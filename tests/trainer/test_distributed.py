@@ -24,13 +24,13 @@ from torch.distributed.distributed_c10d import Store
 from torch.distributed.run import parse_args
 
 from tests.trainer.tiny import ALONE, TINY, bar_digits, run_script, train_in_double, train_on_bars
-from trainer.checkpoint import CHECKPOINT_NAME, load_checkpoint
-from trainer.data import TrainingScenes
-from trainer.distributed import Processes, agree_on_a_name
+from trainer.data.training_scenes import TrainingScenes
 from trainer.losses import mean_where_present
 from trainer.model import NO_DIGIT
-from trainer.normalisation import SharedBatchNorm, share_normalisation
-from trainer.train import train
+from trainer.runtime.distributed import Processes, agree_on_a_name
+from trainer.training.checkpoint import CHECKPOINT_NAME, load_checkpoint
+from trainer.training.loop import train
+from trainer.training.normalisation import SharedBatchNorm, share_normalisation
 
 # So many without a digit that the two processes have different numbers of them.
 RECIPE = dataclasses.replace(TINY, steps=5, batch_size=16, without_digit=0.25, checkpoint_every=2)

@@ -13,7 +13,7 @@ from scenes.presets import find_preset
 from scenes.render import render
 from scenes.truth import ink_boxes
 from tests.trainer.tiny import Pictures, bar_digits
-from trainer.evaluate import (
+from trainer.evaluation.evaluate import (
     COLUMNS,
     Answer,
     DrawFigures,
@@ -23,7 +23,7 @@ from trainer.evaluate import (
     make_pictures,
     summarise,
 )
-from trainer.metrics import Figures
+from trainer.evaluation.metrics import Figures
 
 DIGITS = bar_digits()
 SECOND_DRAW = 2**32
@@ -93,8 +93,8 @@ def test_a_model_that_boxes_the_corner_has_none() -> None:
 
 
 def test_presence_is_asked_of_the_same_scenes_without_their_digit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainer.evaluate.BATCH", 20)
-    monkeypatch.setattr("trainer.evaluate._SCENES_WITHOUT_DIGIT", 30)
+    monkeypatch.setattr("trainer.evaluation.evaluate.BATCH", 20)
+    monkeypatch.setattr("trainer.evaluation.evaluate._SCENES_WITHOUT_DIGIT", 30)
     asked: list[Pictures] = []
 
     def remember(pictures: Pictures) -> Answer:

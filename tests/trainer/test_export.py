@@ -14,9 +14,10 @@ from scenes.draw import draw
 from scenes.presets import find_preset
 from tests.trainer.tiny import ROOT, Pictures, bar_digits
 from trainer import export as exporting
-from trainer.checkpoint import load_checkpoint, load_trained_model, save_checkpoint
-from trainer.evaluate import Answer, Predict, make_pictures
-from trainer.export import Parity, ParityError, check_parity, count_mflops, export
+from trainer.errors import ParityError
+from trainer.evaluation.evaluate import Answer, Predict, make_pictures
+from trainer.export import Parity, check_parity, count_mflops, export
+from trainer.training.checkpoint import load_checkpoint, load_trained_model, save_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -169,12 +170,12 @@ def test_a_refused_export_leaves_the_former_files(
     def copy(model: object, path: Path) -> None:
         path.write_bytes(exported[0].read_bytes())
 
-    def tampered(path: Path) -> Predict:
+    def opened(path: Path, threads: int) -> None:
         assert path != out
-        return off_by(0, 0)
 
     monkeypatch.setattr(exporting, "_write_graph", copy)
-    monkeypatch.setattr(exporting, "load_predict", tampered)
+    monkeypatch.setattr(exporting, "open_session", opened)
+    monkeypatch.setattr(exporting, "onnx_predict", lambda session: off_by(0, 0))
     monkeypatch.setattr(exporting, "PARITY_SCENES", 3)
     with pytest.raises(ParityError):
         export(tiny_run, out, bar_digits())

@@ -18,6 +18,7 @@ from torch import Tensor
 from models.digits_contract import LATENT_SIZE, load_digits_contract
 from scenes.styles import style_latents
 from tests.trainer.tiny import bar_digits
+from trainer.errors import ParityError
 from trainer.handwriting.__main__ import main
 from trainer.handwriting.exact import (
     ExactConv2d,
@@ -29,7 +30,7 @@ from trainer.handwriting.exact import (
     weight_steps,
     whole,
 )
-from trainer.handwriting.export import WriterParityError, export
+from trainer.handwriting.export import export
 from trainer.handwriting.graph import build_graph
 from trainer.handwriting.losses import divergence, reconstruction, velocity_error
 from trainer.handwriting.model import FLOW_STEPS, Codes, Flow, Writer, clock
@@ -172,7 +173,7 @@ def test_a_file_that_writes_other_digits_than_torch_is_not_kept(
         return lambda digit, latent: copy.deepcopy(writer).double()(digit, latent) + 1
 
     monkeypatch.setattr("trainer.handwriting.export._double", a_shade_brighter)
-    with pytest.raises(WriterParityError, match="pixels that differ"):
+    with pytest.raises(ParityError, match="pixels that differ"):
         export(tmp_path / "run", out)
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["digits.onnx"]
     assert out.read_bytes() == b"the one before"

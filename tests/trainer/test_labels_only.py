@@ -17,31 +17,31 @@ import numpy as np
 import pytest
 import torch
 
-import trainer.data
-import trainer.steps
+import trainer.data.training_scenes
+import trainer.training.step
 from scenes.digits import Digits, with_others
 from scenes.draw import SceneParameters
 from scenes.draw import draw as draw_scenes
 from scenes.edit import remove_target, replace_by_others, take_off_paper, thin_out
 from scenes.render import render as render_scenes
-from tests.support.imports import TRUTH, imported_modules, reachable
+from tests.support.imports import TRUTH, imported_modules, reachable, source_of
 from tests.trainer.tiny import ALONE, ROOT, TINY, bar_digits
-from trainer.data import LabelledBatch, TrainingScenes
+from trainer.data.training_scenes import LabelledBatch, TrainingScenes
 from trainer.losses import LossWeights, compute_losses
 from trainer.model import NO_DIGIT, Looks
-from trainer.steps import Trainer
-from trainer.train import train
+from trainer.training.loop import train
+from trainer.training.step import Trainer
 
 
 def test_no_import_of_the_training_loop_leads_to_the_truth() -> None:
-    loaded = reachable("trainer.train", ROOT)
+    loaded = reachable("trainer.training.loop", ROOT)
     assert loaded >= {
-        "trainer.data",
+        "trainer.data.training_scenes",
         "trainer.losses",
         "trainer.model",
-        "trainer.validation",
-        "trainer.calibrate",
-        "trainer.optimiser",
+        "trainer.training.validation",
+        "trainer.training.calibrate",
+        "trainer.training.optimiser",
         "scenes.render",
     }
     assert loaded & TRUTH == set()
@@ -110,17 +110,17 @@ def test_the_walker_finds_an_offence_two_files_away(tmp_path: Path, line: str) -
 def test_only_one_file_of_training_draws_scenes_and_reads_their_label_alone() -> None:
     drawing = {
         name
-        for name in reachable("trainer.train", ROOT)
+        for name in reachable("trainer.training.loop", ROOT)
         if name.startswith("trainer.")
         and any(
             imported.startswith(("scenes.draw", "scenes.edit", "scenes.render"))
-            for _, imported in imported_modules(ROOT.joinpath(*name.split(".")).with_suffix(".py"), ROOT)
+            for _, imported in imported_modules(source_of(name, ROOT), ROOT)
         )
     }
-    assert drawing == {"trainer.data"}
+    assert drawing == {"trainer.data.training_scenes"}
     read = {
         node.attr
-        for node in ast.walk(ast.parse(inspect.getsource(trainer.data)))
+        for node in ast.walk(ast.parse(inspect.getsource(trainer.data.training_scenes)))
         if isinstance(node, ast.Attribute) and node.attr in SceneParameters._fields
     }
     assert read == {"label"}
@@ -157,7 +157,7 @@ def test_the_loss_is_given_pictures_labels_and_what_the_model_made_of_the_pictur
         seen.append(args)
         return original(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(trainer.steps, "compute_losses", record)
+    monkeypatch.setattr(trainer.training.step, "compute_losses", record)
     made: list[tuple[object, ...]] = []
     learner = Trainer(TINY, bar_digits(), seed=0, processes=ALONE)
     learner.model.register_forward_pre_hook(lambda _module, args: made.append(args))
@@ -271,7 +271,7 @@ def test_pictures_with_other_parameters_behind_them_train_the_same_model(
     expected = losses_and_weights()
     curtain = Curtain()
     for name in ("draw", "remove_target", "replace_by_others", "take_off_paper", "thin_out", "render"):
-        monkeypatch.setattr(trainer.data, name, getattr(curtain, name))
+        monkeypatch.setattr(trainer.data.training_scenes, name, getattr(curtain, name))
     losses, weights = losses_and_weights()
     # One block of steps, made in six parts: one is crowded, two are on paper, and these are rendered twice.
     # In those on paper other things take the place of digits.

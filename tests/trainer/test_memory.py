@@ -13,7 +13,7 @@ import pytest
 PROGRAM = """
 import os, sys
 from pathlib import Path
-from trainer.memory import ask_for_huge_pages
+from trainer.runtime.memory import ask_for_huge_pages
 print("started", *sys.argv[1:], flush=True)
 ask_for_huge_pages(Path(sys.argv[1]))
 print("goes on with", os.environ.get("GLIBC_TUNABLES"))
@@ -22,7 +22,7 @@ print("goes on with", os.environ.get("GLIBC_TUNABLES"))
 
 FAULTS = """
 import resource, sys
-from trainer.memory import keep_freed_memory
+from trainer.runtime.memory import keep_freed_memory
 if sys.argv[1] == "keep":
     keep_freed_memory()
 for _ in range(4):

@@ -15,7 +15,7 @@ from scenes.draw import draw
 from scenes.presets import find_preset
 from tests.trainer.tiny import bar_digits
 from trainer.attention import read_glimpse
-from trainer.evaluate import make_pictures
+from trainer.evaluation.evaluate import make_pictures
 from trainer.export import count_mflops
 from trainer.model import (
     SECOND_WINDOW,

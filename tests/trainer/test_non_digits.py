@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from trainer.drawings import SIGNS
-from trainer.non_digits import non_digits
+from trainer.data.drawings import SIGNS
+from trainer.data.non_digits import non_digits
 
 
 def test_canvases_have_ink_of_mnists_length_in_their_middle() -> None:

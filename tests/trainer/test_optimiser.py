@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from trainer.model import HEADS, GlimpseModel
-from trainer.optimiser import Muon, Optimiser, orthogonalise
+from trainer.training.optimiser import Muon, Optimiser, orthogonalise
 
 
 def singular_values(matrix: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-import trainer.data
+import trainer.data.training_scenes
 from scenes.digits import digits_like
 from scenes.draw import SceneParameters
 from scenes.draw import draw as draw_scenes
@@ -20,7 +20,7 @@ from scenes.frame import centre_in_frame
 from scenes.presets import find_preset
 from scenes.render import render as render_scenes
 from tests.trainer.tiny import ALONE, bar_digits
-from trainer.data import LabelledBatch, TrainingScenes
+from trainer.data.training_scenes import LabelledBatch, TrainingScenes
 
 DIGITS = digits_like(torch.zeros(0), bar_digits())
 PASTED = ["article", "wide", "cluttered-100", "cluttered-60"]
@@ -126,7 +126,7 @@ def test_where_the_two_pictures_differ_tells_nothing_of_the_digits_place_or_size
             size_px=torch.full_like(drawn.size_px, 24.0),
         )
 
-    monkeypatch.setattr(trainer.data, "draw", elsewhere)
+    monkeypatch.setattr(trainer.data.training_scenes, "draw", elsewhere)
     moved, moved_before, _ = pasting(preset, 40)
     assert (moved_before != before).flatten(1).any(1).all()
     uncut = torch.ones_like(scenes, dtype=torch.bool)

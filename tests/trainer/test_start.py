@@ -11,12 +11,12 @@ import torch
 
 from models.contract import MODEL_PATH, load_contract
 from tests.trainer.tiny import ALONE, TINY, bar_digits
-from trainer.data import TrainingScenes
-from trainer.evaluate import load_predict
+from trainer.data.training_scenes import TrainingScenes
+from trainer.evaluation.evaluate import load_predict
 from trainer.model import GlimpseModel
-from trainer.start import describe_start, load_start
-from trainer.steps import Trainer
-from trainer.train import train
+from trainer.training.loop import train
+from trainer.training.start import describe_start, load_start
+from trainer.training.step import Trainer
 
 
 @pytest.fixture

@@ -14,17 +14,17 @@ import torch
 
 from scenes.digits import Digits
 from tests.trainer.tiny import ALONE, TINY, bar_digits, run_script
-from trainer import provenance
 from trainer.__main__ import main
 from trainer.attention import boxes
-from trainer.checkpoint import CHECKPOINT_NAME, load_checkpoint, load_trained_model, save_checkpoint
-from trainer.digits import TrainingDigits, name_digits, source_of
+from trainer.data.digits import TrainingDigits, name_digits, source_of
 from trainer.losses import compute_losses
 from trainer.model import GlimpseModel
-from trainer.presets import PRESETS, find_training_preset
-from trainer.steps import Trainer
-from trainer.train import train
-from trainer.validation import label_errors
+from trainer.runtime import provenance
+from trainer.training.checkpoint import CHECKPOINT_NAME, load_checkpoint, load_trained_model, save_checkpoint
+from trainer.training.loop import train
+from trainer.training.presets import PRESETS, find_training_preset
+from trainer.training.step import Trainer
+from trainer.training.validation import label_errors
 
 
 def lines_of(run: Path) -> list[dict[str, Any]]:
@@ -60,7 +60,7 @@ def test_a_run_writes_what_it_did(tiny_run: Path) -> None:
     for line in lines:
         assert all(isinstance(value, int | float) for value in line.values())
     assert list((tiny_run / "tensorboard").glob("events.*"))
-    assert not list(tiny_run.glob("*partial*"))
+    assert not list(tiny_run.glob("*.new"))
 
 
 @pytest.mark.parametrize("scenes", [0, -10, 15])
@@ -135,7 +135,7 @@ def test_a_run_is_not_calibrated_before_its_end(
         at.append(learners[0].step)
 
     monkeypatch.setattr(Trainer, "__init__", construct_and_keep)
-    monkeypatch.setattr("trainer.train.calibrate", note)
+    monkeypatch.setattr("trainer.training.loop.calibrate", note)
     train(dataclasses.replace(TINY, steps=2, checkpoint_every=1), tmp_path / "run", device="cpu")
     assert at == [2]
 
@@ -161,7 +161,7 @@ def test_a_run_names_the_commit_of_every_start(
             return advance(self)
 
         monkeypatch.setattr(Trainer, "advance", advance_or_stop)
-        monkeypatch.setattr("trainer.provenance.commit", lambda: commit)
+        monkeypatch.setattr("trainer.runtime.provenance.commit", lambda: commit)
         train(recipe, tmp_path, device="cpu")
 
     for commit, stop_at in (("first", 1), ("second", 2)):
@@ -229,7 +229,7 @@ def test_a_checkpoint_that_could_not_be_written_leaves_the_former(
         path.write_bytes(b"half")
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("trainer.checkpoint.torch.save", fail)
+    monkeypatch.setattr("trainer.training.checkpoint.torch.save", fail)
     with pytest.raises(OSError, match="no space left"):
         save_checkpoint({"step": 2}, tmp_path)
     assert load_checkpoint(tmp_path) == {"step": 1}

@@ -16,11 +16,11 @@ import pytest
 import torch
 
 from scenes.digits import Digits, make_digits
-from trainer.data import LabelledBatch, TrainingScenes
-from trainer.distributed import Processes
+from trainer.data.training_scenes import LabelledBatch, TrainingScenes
 from trainer.model import GlimpseModel
-from trainer.presets import PRESETS, TrainingPreset
-from trainer.steps import own_method
+from trainer.runtime.distributed import Processes
+from trainer.training.presets import PRESETS, TrainingPreset
+from trainer.training.step import own_method
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 300
@@ -58,11 +58,11 @@ def bar_digits(split: str = "train") -> Digits:
 
 def train_on_bars(patch: pytest.MonkeyPatch) -> None:
     """Let `train` need no data set, and look at few held-out scenes: one block for each figure."""
-    patch.setattr("trainer.digits.load_digits", bar_digits)
-    patch.setattr("trainer.digits.NON_DIGITS", 6)
-    patch.setattr("trainer.digits.HELD_OUT_NON_DIGITS", 4)
-    patch.setattr("trainer.validation._BATCH", 10)
-    for module in ("trainer.validation", "trainer.calibrate"):
+    patch.setattr("trainer.data.digits.load_digits", bar_digits)
+    patch.setattr("trainer.data.digits.NON_DIGITS", 6)
+    patch.setattr("trainer.data.digits.HELD_OUT_NON_DIGITS", 4)
+    patch.setattr("trainer.training.validation._BATCH", 10)
+    for module in ("trainer.training.validation", "trainer.training.calibrate"):
         patch.setattr(f"{module}._SCENES", 80)
 
 
@@ -76,14 +76,14 @@ def train_in_double(patch: pytest.MonkeyPatch) -> None:
 
     method = dataclasses.replace(own_method(), build=lambda: GlimpseModel().double())
     patch.setattr(TrainingScenes, "batch", double_batch)
-    patch.setattr("trainer.steps.own_method", lambda: method)
+    patch.setattr("trainer.training.step.own_method", lambda: method)
     patch.setattr(torch.Tensor, "float", torch.Tensor.double)  # the model asks for at least single precision
 
 
 def run_script(
     text: str, folder: Path, *launcher: str, recipe: TrainingPreset = TINY
 ) -> subprocess.CompletedProcess[str]:
-    """Run a Python text in a process of its own: `trainer.train` on bar digits, `preset` being the recipe."""
+    """Run a Python text in a process of its own, with `train` on bar digits and `preset` as recipe."""
     script = folder / "script.py"
     changes = {
         name: getattr(recipe, name)
@@ -93,7 +93,7 @@ def run_script(
         "import dataclasses, os, signal, sys\n"
         "from pathlib import Path\n"
         "import torch\n"
-        "import trainer.train as loop\n"
+        "import trainer.training.loop as loop\n"
         "import pytest\n"
         "from tests.trainer.tiny import TINY, train_on_bars\n"
         "torch.set_num_threads(1)\n"

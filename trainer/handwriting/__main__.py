@@ -8,7 +8,7 @@ from pathlib import Path
 
 from models.digits_contract import DIGITS_PATH
 from trainer.errors import EXPLAINED
-from trainer.handwriting.export import WriterParityError, export
+from trainer.handwriting.export import export
 from trainer.handwriting.presets import PRESETS, find_writer_preset
 from trainer.handwriting.train import train
 
@@ -18,7 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.run_command(options)
-    except (*EXPLAINED, WriterParityError) as error:
+    except EXPLAINED as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

@@ -14,19 +14,16 @@ import torch
 
 from models.contract import CLASSES, file_sha256, write_contract
 from models.digits_contract import INPUTS, LATENT_SIZE, OUTPUTS, DigitsContract, DigitsProvenance
+from models.files import atomic_write
 from scenes.styles import style_latents
-from trainer.files import replacing
-from trainer.flops import WHOLE, count_flops
+from trainer.errors import ParityError
+from trainer.evaluation.flops import WHOLE, count_flops
 from trainer.handwriting.graph import build_graph
 from trainer.handwriting.model import Flow, Gaussians, Writer
 from trainer.handwriting.train import LAST_STAGE
 
 VERSION = "0.1.0"
 _PARITY_DIGITS = 1000
-
-
-class WriterParityError(RuntimeError):
-    """The exported file does not write what the trained generator does."""
 
 
 def export(run: Path, out: Path) -> None:
@@ -36,13 +33,13 @@ def export(run: Path, out: Path) -> None:
 
     Raises:
         FileNotFoundError: the run has no checkpoint of its last stage.
-        WriterParityError: a pixel differs.
+        ParityError: a pixel differs.
     """
     writer, state = load_writer(run)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(out) as partial:
-        onnx.save(build_graph(writer), partial)
-        _check_parity(writer, partial)
+    with atomic_write(out) as temporary:
+        onnx.save(build_graph(writer), temporary)
+        _check_parity(writer, temporary)
     write_contract(_describe(writer, state, out), out)
 
 
@@ -69,7 +66,7 @@ def _check_parity(writer: Writer, path: Path) -> None:
     (written,) = session.run(["picture"], {"digit": classes, "latent": latents})
     expected = _double(writer)(torch.from_numpy(classes), torch.from_numpy(latents).double()).numpy()
     if different := int(np.count_nonzero(written != expected)):
-        raise WriterParityError(
+        raise ParityError(
             f"expected onnxruntime and torch to write the same digits, got {different} pixels that differ"
         )
 

@@ -18,14 +18,14 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from models.files import atomic_write
 from scenes.mnist import load_digits
-from trainer import provenance
-from trainer.averaging import average_weight, take_into_average
-from trainer.files import replacing
 from trainer.handwriting.losses import divergence, reconstruction, velocity_error
 from trainer.handwriting.model import Codes, Encoder, Flow, Gaussians, Writer
 from trainer.handwriting.presets import WriterPreset
-from trainer.memory import keep_freed_memory
+from trainer.runtime import provenance
+from trainer.runtime.memory import keep_freed_memory
+from trainer.training.ema import average_weight, take_into_average
 
 LAST_STAGE = "2-prior"
 _WARM_UP = 300
@@ -153,8 +153,8 @@ def train(preset: WriterPreset, run: Path, *, seed: int = 0) -> Path:
             state["seconds"] += time.perf_counter() - began
             state["encoder"] = trainer.encoder.state_dict()
             state["writer"] = trainer.writer.state_dict()
-            with replacing(path) as partial:
-                torch.save(state, partial)
+            with atomic_write(path) as temporary:
+                torch.save(state, temporary)
         torch.manual_seed(seed + number)  # so that a run that goes on here is the same
     return run
 

@@ -23,8 +23,8 @@ from benchmarks.compare.baselines.common import (
 )
 from benchmarks.compare.baselines.components import boxes_above
 from models.contract import SCENE_SIDE_PX
-from trainer.method import Method
 from trainer.model import Calibration, Windows
+from trainer.training.method import Method
 
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
 """Shares of a map's range, of which the best is chosen."""

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from models.contract import CLASSES
 from trainer.attention import Gaussian
 from trainer.losses import LossWeights, label_loss, mean_where_present, presence_loss
-from trainer.method import Method
 from trainer.model import Calibration, ConvBlock, Residual
+from trainer.training.method import Method
 
 OUTPUTS = len(CLASSES) + 1
 """Logits of the ten classes, and of the presence of a digit."""

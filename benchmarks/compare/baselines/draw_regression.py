@@ -23,8 +23,8 @@ from benchmarks.compare.baselines.common import (
 from models.contract import GLIMPSE_SIDE_PX, SCENE_SIDE_PX
 from trainer.attention import gaussian_of_box, read_glimpse
 from trainer.losses import LossWeights, mean_where_present
-from trainer.method import Method
 from trainer.model import SECOND_WINDOW, Calibration, GlimpseNetwork, Windows
+from trainer.training.method import Method
 
 FACTORS = tuple(round(0.2 + 0.05 * step, 2) for step in range(37))
 """By which the Gaussian's box is scaled, 0.2 to 2, of which the best is chosen."""

@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from benchmarks.compare.baselines.common import Baseline, Candidates, Pictures
-from trainer.evaluate import torch_predict
+from trainer.evaluation.evaluate import torch_predict
 from trainer.model import GlimpseModel
-from trainer.steps import own_method
+from trainer.training.step import own_method
 
 
 def answer(model: nn.Module, pictures: Pictures) -> Candidates:

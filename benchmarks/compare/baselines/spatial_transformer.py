@@ -20,8 +20,8 @@ from benchmarks.compare.baselines.common import (
 )
 from models.contract import GLIMPSE_SIDE_PX, SCENE_SIDE_PX
 from trainer.attention import gaussian_of_box
-from trainer.method import Method
 from trainer.model import Calibration, GlimpseNetwork, Windows
+from trainer.training.method import Method
 
 FACTORS = tuple(round(0.2 + 0.05 * step, 2) for step in range(27))
 """By which the window is scaled to be a box, 0.2 to 1.5, of which the best is chosen."""

@@ -1,6 +1,6 @@
 """What a report shows of a run: its metrics, its looks, and its answers on scenes that it never saw.
 
-Truth is used here, as in `trainer.evaluate`; nothing that trains imports this.
+Truth is used here, as in `trainer.evaluation.evaluate`; nothing that trains imports this.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from scenes.digits import Digits
 from scenes.draw import SceneParameters, draw
 from scenes.presets import Preset, find_preset
 from trainer.attention import Gaussian, attention_maps, reported_boxes
-from trainer.data import SEEDS_PER_RUN
-from trainer.evaluate import BATCH, ink_boxes_in_frame, make_pictures
-from trainer.metrics import intersection_over_union
+from trainer.data.training_scenes import SEEDS_PER_RUN
+from trainer.evaluation.evaluate import BATCH, ink_boxes_in_frame, make_pictures
+from trainer.evaluation.metrics import intersection_over_union
 from trainer.model import SECOND_WINDOW, GlimpseModel, border_mean, read_square, square_window
-from trainer.monitor import LOOKS_NAME, METRICS_NAME
-from trainer.validation import WATCHED_PRESET, WATCHED_SCENES, WATCHED_SEED
+from trainer.training.monitor import LOOKS_NAME, METRICS_NAME
+from trainer.training.validation import WATCHED_PRESET, WATCHED_SCENES, WATCHED_SEED
 
 Floats = npt.NDArray[np.float32]
 _LOOKED_ELSEWHERE, _BADLY_FRAMED = 0.1, 0.5

@@ -8,17 +8,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainer.files import replacing
-from trainer.method import OWN_METHOD, method_of
+from models.files import atomic_write
 from trainer.model import CORRECTIONS_PACE, GlimpseModel
+from trainer.training.method import OWN_METHOD, method_of
 
 CHECKPOINT_NAME = "checkpoint.pt"
 
 
 def save_checkpoint(state: dict[str, Any], run: Path) -> None:
     """Replace the run's checkpoint; a kill in the middle leaves the former one."""
-    with replacing(run / CHECKPOINT_NAME) as partial:
-        torch.save(state, partial)
+    with atomic_write(run / CHECKPOINT_NAME) as temporary:
+        torch.save(state, temporary)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from scenes.digits import Digits, with_others
 from scenes.mnist import load_digits
-from trainer.non_digits import non_digits
+from trainer.data.non_digits import non_digits
 
 NON_DIGITS = 8_000
 HELD_OUT_NON_DIGITS = 1_000

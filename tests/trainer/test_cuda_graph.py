@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from tests.trainer.tiny import TINY, bar_digits
-from trainer.distributed import Processes
 from trainer.losses import Losses
-from trainer.recording import Recorded
-from trainer.steps import Trainer
+from trainer.runtime.cuda_graph import Recorded
+from trainer.runtime.distributed import Processes
+from trainer.training.step import Trainer
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="only a CUDA GPU records steps")
 STEPS = 10

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from scenes.digits import Digits
-from trainer.data import LabelledBatch, TrainingScenes
+from trainer.data.training_scenes import LabelledBatch, TrainingScenes
 
 _PRESETS = ("article", "cluttered-100", "paper")
 _SCENES = 1000
@@ -16,7 +16,7 @@ _BATCH = 125
 WATCHED_PRESET = "article"
 WATCHED_SCENES = 6
 WATCHED_SEED = 2
-"""The scenes that a run looks at again and again; `trainer.report` finds them again by these."""
+"""The scenes that a run looks at again and again; `trainer.evaluation.report` finds them again by these."""
 
 
 @torch.inference_mode()

@@ -1,6 +1,6 @@
 """Canvases that show no digit, so that more than blank paper has none: letters, words, doodles, shapes.
 
-They are drawn by `trainer.drawings` from a seed, and later varied like handwriting.
+They are drawn by `trainer.data.drawings` from a seed, and later varied like handwriting.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from scenes.presets import CANVAS_SIDE
-from trainer.drawings import DRAWINGS
+from trainer.data.drawings import DRAWINGS
 
 _INK_PX = 20
 """MNIST's digits are 20 px long in their canvas."""

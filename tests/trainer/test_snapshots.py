@@ -11,8 +11,8 @@ import torch
 
 from scenes.digits import Digits
 from tests.trainer.tiny import ALONE, bar_digits
-from trainer.learning import FOLDER_NAME, MOMENTS, keep_moment, learning_scenes, moments
 from trainer.model import GlimpseModel
+from trainer.training.snapshots import FOLDER_NAME, MOMENTS, keep_moment, learning_scenes, moments
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ from torch.nn import functional
 
 from scenes.digits import Digits
 from trainer.model import NO_DIGIT, Calibration
-from trainer.validation import held_out_batches
+from trainer.training.validation import held_out_batches
 
 PRESETS = ("article", "paper")
 """A model is to be as sure as it is right on scenes and on pictures of paper alike: both count the same."""
 _SCENES = 2500
-_SEED = 1  # not the scenes of `trainer.validation`
+_SEED = 1  # not the scenes of `trainer.training.validation`
 
 
 def calibrate(model: nn.Module, held_out: Digits, *, device: torch.device) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from scenes.digits import Digits
 from trainer.attention import reported_boxes
-from trainer.data import TrainingScenes
+from trainer.data.training_scenes import TrainingScenes
 from trainer.model import GlimpseModel
 
 FOLDER_NAME = "learning"

@@ -16,20 +16,20 @@ import torch
 from tqdm import tqdm
 
 from scenes.digits import Digits
-from trainer import provenance
-from trainer.calibrate import calibrate
-from trainer.checkpoint import CHECKPOINT_NAME, load_checkpoint, save_checkpoint
-from trainer.digits import TrainingDigits, mnist_digits, name_digits
-from trainer.distributed import join_processes
-from trainer.learning import keep_moment, learning_scenes, moments
-from trainer.memory import keep_freed_memory
-from trainer.method import Method, method_of
+from trainer.data.digits import TrainingDigits, mnist_digits, name_digits
 from trainer.model import GlimpseModel, Looks
-from trainer.monitor import Monitor
-from trainer.presets import TrainingPreset
-from trainer.start import describe_start
-from trainer.steps import Trainer
-from trainer.validation import label_errors, watched_scenes
+from trainer.runtime import provenance
+from trainer.runtime.distributed import join_processes
+from trainer.runtime.memory import keep_freed_memory
+from trainer.training.calibrate import calibrate
+from trainer.training.checkpoint import CHECKPOINT_NAME, load_checkpoint, save_checkpoint
+from trainer.training.method import Method, method_of
+from trainer.training.monitor import Monitor
+from trainer.training.presets import TrainingPreset
+from trainer.training.snapshots import keep_moment, learning_scenes, moments
+from trainer.training.start import describe_start
+from trainer.training.step import Trainer
+from trainer.training.validation import label_errors, watched_scenes
 
 RUN_NAME = "run.json"
 _BETWEEN_COMMITS = ", "

@@ -9,9 +9,9 @@ from scenes.draw import draw
 from scenes.presets import find_preset
 from scenes.render import render
 from tests.trainer.tiny import bar_digits
-from trainer.data import LabelledBatch, TrainingScenes
+from trainer.data.training_scenes import LabelledBatch, TrainingScenes
 from trainer.model import NO_DIGIT
-from trainer.presets import EVERYTHING
+from trainer.training.presets import EVERYTHING
 
 CPU = torch.device("cpu")
 

@@ -17,7 +17,7 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from models.contract import file_sha256, sidecar_path
-from trainer.checkpoint import CHECKPOINT_NAME, averaged_weights, load_checkpoint
+from trainer.training.checkpoint import CHECKPOINT_NAME, averaged_weights, load_checkpoint
 
 _PREFIX = "model."
 _FOLDED = "_bias"

@@ -16,8 +16,7 @@ from matplotlib.patches import Rectangle
 
 from scenes.digits import Digits
 from scenes.presets import Preset
-from trainer.checkpoint import load_checkpoint, load_trained_model
-from trainer.report_data import (
+from trainer.evaluation.report_data import (
     Answers,
     Look,
     ask,
@@ -27,6 +26,7 @@ from trainer.report_data import (
     what_went_wrong,
     worst,
 )
+from trainer.training.checkpoint import load_checkpoint, load_trained_model
 
 _WORST = 24
 _BOX, _TRUTH = "#ff9628", "#46d26e"

@@ -19,8 +19,7 @@ from scenes.frame import centre_in_frame, frame_offset_px
 from scenes.presets import Preset
 from scenes.render import render
 from scenes.truth import canvas_boxes, ink_boxes
-from trainer.checkpoint import load_trained_model
-from trainer.metrics import (
+from trainer.evaluation.metrics import (
     Figures,
     area_under_roc,
     expected_calibration_error,
@@ -28,6 +27,7 @@ from trainer.metrics import (
     localisation_figures,
 )
 from trainer.model import GlimpseModel
+from trainer.training.checkpoint import load_trained_model
 
 BATCH = 250
 DRAW_SEEDS = 2**32

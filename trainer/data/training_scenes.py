@@ -26,9 +26,9 @@ from scenes.frame import centre_in_frame
 from scenes.presets import Preset, find_preset
 from scenes.random import uniform
 from scenes.render import render
+from trainer.data.elastic import vary_handwriting
 from trainer.model import NO_DIGIT, Windows
-from trainer.recording import Recorded
-from trainer.warp import vary_handwriting
+from trainer.runtime.cuda_graph import Recorded
 
 SEEDS_PER_RUN = 2**40
 """Scene i of a run with seed s has the seed s · 2⁴⁰ + i."""

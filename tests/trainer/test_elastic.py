@@ -9,8 +9,8 @@ import torch
 
 from scenes.digits import digits_like, soften
 from tests.trainer.tiny import bar_digits
-from trainer.data import SCENES_PER_HANDWRITING, TrainingScenes
-from trainer.warp import MOST_TURN_RAD, vary_handwriting, warp
+from trainer.data.elastic import MOST_TURN_RAD, vary_handwriting, warp
+from trainer.data.training_scenes import SCENES_PER_HANDWRITING, TrainingScenes
 
 SEEDS = torch.arange(200)
 BATCH = 16
@@ -34,7 +34,9 @@ def turns(canvases: torch.Tensor) -> torch.Tensor:
 
 
 def test_nothing_drawn_leaves_a_digit_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainer.warp.uniform", lambda seeds, stream, count: torch.full((200, count), 0.5))
+    monkeypatch.setattr(
+        "trainer.data.elastic.uniform", lambda seeds, stream, count: torch.full((200, count), 0.5)
+    )
     torch.testing.assert_close(warp(bars(200), SEEDS), bars(200), atol=1e-5, rtol=0)
 
 
@@ -73,7 +75,7 @@ def test_cubic_sampling_keeps_a_digit_sharper_than_linear(monkeypatch: pytest.Mo
         return float(((canvases**2).sum((1, 2)) / canvases.sum((1, 2))).mean())
 
     cubic = warp(bars(200), SEEDS)
-    monkeypatch.setattr("trainer.warp.INTERPOLATION", "bilinear")
+    monkeypatch.setattr("trainer.data.elastic.INTERPOLATION", "bilinear")
     linear = warp(bars(200), SEEDS)
     assert sharpness(bars(200)) == 1
     assert 0.85 < sharpness(linear) < sharpness(cubic)
@@ -93,7 +95,7 @@ def test_all_digits_are_varied_and_keep_their_classes() -> None:
 def test_digits_are_varied_a_few_at_a_time_as_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = digits_like(torch.zeros(0), bar_digits())
     at_once = vary_handwriting(plain, torch.arange(60)).images
-    monkeypatch.setattr("trainer.warp._AT_ONCE", 7)
+    monkeypatch.setattr("trainer.data.elastic._AT_ONCE", 7)
     assert torch.equal(vary_handwriting(plain, torch.arange(60)).images, at_once)
 
 

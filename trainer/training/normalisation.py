@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from trainer.distributed import Processes
+from trainer.runtime.distributed import Processes
 
 
 class SharedBatchNorm(_BatchNorm):

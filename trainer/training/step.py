@@ -19,21 +19,18 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils._pytree import tree_map_only
 
 from scenes.digits import Digits
-from trainer.averaging import average_weight, take_into_average
-from trainer.data import TrainingScenes
-from trainer.distributed import Processes
+from trainer.data.training_scenes import TrainingScenes
+from trainer.errors import CompilerMissingError
 from trainer.losses import compute_losses
-from trainer.method import OWN_METHOD, Method
 from trainer.model import HEADS, GlimpseModel, Windows
-from trainer.normalisation import share_normalisation
-from trainer.optimiser import Optimiser
-from trainer.presets import TrainingPreset
-from trainer.recording import Recorded
-from trainer.start import load_start
-
-
-class CompilerMissingError(RuntimeError):
-    """A preset asks for compiled steps, but there is nothing to compile them with."""
+from trainer.runtime.cuda_graph import Recorded
+from trainer.runtime.distributed import Processes
+from trainer.training.ema import average_weight, take_into_average
+from trainer.training.method import OWN_METHOD, Method
+from trainer.training.normalisation import share_normalisation
+from trainer.training.optimiser import Optimiser
+from trainer.training.presets import TrainingPreset
+from trainer.training.start import load_start
 
 
 def own_method() -> Method:
@@ -65,7 +62,7 @@ class Trainer:
         processes: this process's place and device.
         method: what is trained; none is the project's own.
         recorded: whether scenes and steps are recorded as CUDA graphs where one process trains on a GPU.
-        start: a model whose weights are gone on from (`trainer.start`); none starts from random ones.
+        start: a model to start from (`trainer.training.start`); none starts from random weights.
     """
 
     def __init__(
@@ -143,7 +140,7 @@ class Trainer:
         return learnt
 
     def _learn_from(self, given: _Given) -> tuple[Any, Any]:
-        """The step itself: nothing in here may depend on a number that changes (`trainer.recording`)."""
+        """The step itself. It may depend on no number that changes (`trainer.runtime.cuda_graph`)."""
         self.model.train()
         looks = self._look(given.scenes, given.first, given.second)
         shared = () if given.present is None else (given.present,)
