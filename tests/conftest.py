@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
+import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -13,6 +15,9 @@ from scenes.mnist import FOLDER_VARIABLE, DigitsUnavailableError, Split, load_di
 
 # Several processes test at once: each one's threads would spin while they wait for a core that another has.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Far longer than any asynchronous test takes, on a busy machine too.
+_MOST_S = 120
 
 # These take longest. They start first, so that no process is left alone with one of them in the end.
 _FIRST = (
@@ -47,6 +52,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(
         key=lambda item: next((i for i, p in enumerate(_FIRST) if item.nodeid.startswith(p)), len(_FIRST))
     )
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Asynchronous tests run on asyncio, as the service does."""
+    return "asyncio"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
+    """An asynchronous test that hangs fails."""
+    if inspect.iscoroutinefunction(pyfuncitem.obj):
+        pyfuncitem.obj = within(_MOST_S, pyfuncitem.obj)
+
+
+def within(seconds: float, test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    """The test, with so much time and no more."""
+
+    @functools.wraps(test)
+    async def bounded(**arguments: object) -> None:
+        async with asyncio.timeout(seconds):
+            await test(**arguments)
+
+    return bounded
 
 
 def digits_are_promised() -> bool:

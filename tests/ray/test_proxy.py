@@ -53,7 +53,7 @@ class Proxy:
         await send({"type": "http.response.body", "body": b"said"})
 
 
-def ask(
+async def ask(
     inner: Callable[..., Any], method: str = "POST", path: str = "/predict", *, chunks: list[bytes] = BODY
 ) -> list[Message]:
     """What a client gets."""
@@ -65,19 +65,15 @@ def ask(
             yield {"type": "http.disconnect"}
         await asyncio.Event().wait()
 
-    async def run() -> list[Message]:
-        messages = body()
-        got: list[Message] = []
+    got: list[Message] = []
 
-        async def send(message: Message) -> None:
-            got.append(message)
+    async def send(message: Message) -> None:
+        got.append(message)
 
-        scope = {"type": "http", "method": method, "path": path, "headers": [(b"x-request-id", b"mine")]}
-        async with asyncio.timeout(20):
-            await AskAgain(inner)(scope, messages.__anext__, send)
-        return got
-
-    return asyncio.run(run())
+    scope = {"type": "http", "method": method, "path": path, "headers": [(b"x-request-id", b"mine")]}
+    async with asyncio.timeout(20):
+        await AskAgain(inner)(scope, body().__anext__, send)
+    return got
 
 
 def detail(answer: list[Message]) -> str:
@@ -89,9 +85,9 @@ def detail(answer: list[Message]) -> str:
     return str(sentence)
 
 
-def test_a_request_is_asked_again_with_all_of_its_body() -> None:
+async def test_a_request_is_asked_again_with_all_of_its_body() -> None:
     inner = Proxy(DIES, DIES, (200, JSON))
-    start, body = ask(inner)
+    start, body = await ask(inner)
     assert (start["status"], body["body"]) == (200, b"said")
     assert inner.asked == [
         ("/predict", b"one two "),
@@ -101,7 +97,7 @@ def test_a_request_is_asked_again_with_all_of_its_body() -> None:
     assert inner.names == [b"mine"] * 3
 
 
-def test_an_answer_that_breaks_off_is_not_passed_on() -> None:
+async def test_an_answer_that_breaks_off_is_not_passed_on() -> None:
     halves = [True, False]
 
     async def inner(scope: Scope, receive: Receive, send: Send) -> None:
@@ -109,82 +105,82 @@ def test_an_answer_that_breaks_off_is_not_passed_on() -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"half" if more else b"whole", "more_body": more})
 
-    assert [message.get("body") for message in ask(inner, "GET", "/docs")] == [None, b"whole"]
+    assert [message.get("body") for message in (await ask(inner, "GET", "/docs"))] == [None, b"whole"]
 
 
-def test_it_gives_up_after_four() -> None:
+async def test_it_gives_up_after_four() -> None:
     inner = Proxy(*[DIES] * 5)
-    assert "have died" in detail(ask(inner))
+    assert "have died" in detail(await ask(inner))
     assert len(inner.asked) == 4
-    (sentence,) = json.loads(ask(Proxy(*[DIES] * 4), path="/v2/models/glimpse/infer")[1]["body"])
+    (sentence,) = json.loads((await ask(Proxy(*[DIES] * 4), path="/v2/models/glimpse/infer"))[1]["body"])
     assert sentence == "error"
 
 
-def test_a_client_that_has_gone_is_not_asked_for() -> None:
+async def test_a_client_that_has_gone_is_not_asked_for() -> None:
     inner = Proxy((200, JSON), (200, JSON))
-    assert ask(inner, chunks=[]) == []
+    assert (await ask(inner, chunks=[])) == []
     assert len(inner.script) == 1
 
 
-def test_a_body_over_the_limit_passes_but_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_body_over_the_limit_passes_but_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proxy, "_KEPT_BYTES", 5)
     inner = Proxy((200, JSON))
-    assert ask(inner)[0]["status"] == 200
+    assert (await ask(inner))[0]["status"] == 200
     assert inner.asked == [("/predict", b"one two three")]
-    assert "have died" in detail(ask(Proxy(DIES, (200, JSON))))
+    assert "have died" in detail(await ask(Proxy(DIES, (200, JSON))))
 
 
 @pytest.mark.parametrize(("method", "path"), [("POST", "/elsewhere"), ("DELETE", "/predict")])
-def test_what_may_not_bear_a_second_time_is_left_alone(method: str, path: str) -> None:
+async def test_what_may_not_bear_a_second_time_is_left_alone(method: str, path: str) -> None:
     inner = Proxy(DIES, (200, JSON))
-    assert ask(inner, method, path) == []
+    assert (await ask(inner, method, path)) == []
     assert len(inner.script) == 1
 
 
-def test_a_request_has_one_name() -> None:
+async def test_a_request_has_one_name() -> None:
     twice = [*JSON[:1], (b"x-request-id", b"mine"), (b"x-request-id", b"mine")]
-    assert ask(Proxy((200, twice)))[0]["headers"] == twice[:2]
+    assert (await ask(Proxy((200, twice))))[0]["headers"] == twice[:2]
 
 
-def test_what_the_proxy_says_itself_is_said_as_the_service_does() -> None:
-    assert detail(ask(Proxy((503, TEXT)))) == "said"
-    assert "no replica has answered in time" in detail(ask(Proxy((408, TEXT))))
-    start, body = ask(Proxy((404, TEXT)))
+async def test_what_the_proxy_says_itself_is_said_as_the_service_does() -> None:
+    assert detail(await ask(Proxy((503, TEXT)))) == "said"
+    assert "no replica has answered in time" in detail(await ask(Proxy((408, TEXT))))
+    start, body = await ask(Proxy((404, TEXT)))
     assert start["status"] == 404
     assert (b"content-type", b"application/problem+json") in start["headers"]
     problem = {"type": "about:blank", "title": "Not Found", "status": 404, "detail": "said"}
     assert json.loads(body["body"]) == problem
     assert (b"x-content-type-options", b"nosniff") in start["headers"]
-    said = ask(Proxy((408, JSON)))  # the app's own: the client was slow
+    said = await ask(Proxy((408, JSON)))  # the app's own: the client was slow
     assert (said[0]["status"], said[1]["body"]) == (408, b"said")
-    assert ask(Proxy((200, TEXT)), "GET", "/metrics")[1]["body"] == b"said"
+    assert (await ask(Proxy((200, TEXT)), "GET", "/metrics"))[1]["body"] == b"said"
 
 
-def test_a_replica_that_does_not_speak_is_not_ready() -> None:
+async def test_a_replica_that_does_not_speak_is_not_ready() -> None:
     late = (408, TEXT)  # what Ray Serve makes of the header that bounds a request's time
     inner = Proxy(late, late, late)
-    assert "no replica has answered in time" in detail(ask(inner, "GET", "/readyz"))
+    assert "no replica has answered in time" in detail(await ask(inner, "GET", "/readyz"))
     assert inner.timeouts == [b"1"] * 3
     assert "no replica has answered in time" in detail(
-        ask(Proxy((200, TEXT), *[late] * 3), "GET", "/-/healthz")
+        await ask(Proxy((200, TEXT), *[late] * 3), "GET", "/-/healthz")
     )
-    assert ask(Proxy(late, (200, JSON)), "GET", "/readyz")[0]["status"] == 200
+    assert (await ask(Proxy(late, (200, JSON)), "GET", "/readyz"))[0]["status"] == 200
 
 
-def test_ready_is_what_a_living_replica_says() -> None:
-    assert ask(Proxy((200, JSON)), "GET", "/readyz")[0]["status"] == 200
-    assert ask(Proxy(DIES, (200, JSON)), "GET", "/readyz")[0]["status"] == 200
+async def test_ready_is_what_a_living_replica_says() -> None:
+    assert (await ask(Proxy((200, JSON)), "GET", "/readyz"))[0]["status"] == 200
+    assert (await ask(Proxy(DIES, (200, JSON)), "GET", "/readyz"))[0]["status"] == 200
 
 
-def test_the_proxy_is_healthy_where_a_replica_is_ready() -> None:
+async def test_the_proxy_is_healthy_where_a_replica_is_ready() -> None:
     inner = Proxy((200, TEXT), (200, JSON))
-    assert ask(inner, "GET", "/-/healthz")[1]["body"] == b"said"
+    assert (await ask(inner, "GET", "/-/healthz"))[1]["body"] == b"said"
     assert [path for path, _ in inner.asked] == ["/-/healthz", "/readyz"]
-    assert detail(ask(Proxy((503, TEXT)), "GET", "/-/healthz")) == "said"
-    assert ask(Proxy((200, TEXT), (404, TEXT)), "GET", "/-/healthz")[0]["status"] == 404
+    assert detail(await ask(Proxy((503, TEXT)), "GET", "/-/healthz")) == "said"
+    assert (await ask(Proxy((200, TEXT), (404, TEXT)), "GET", "/-/healthz"))[0]["status"] == 404
 
 
-def test_websockets_pass_through() -> None:
+async def test_websockets_pass_through() -> None:
     seen = []
 
     async def inner(scope: Scope, receive: Receive, send: Send) -> None:
@@ -193,7 +189,7 @@ def test_websockets_pass_through() -> None:
     async def nothing(*_: object) -> Any:
         raise AssertionError
 
-    asyncio.run(AskAgain(inner)({"type": "websocket"}, nothing, nothing))
+    await AskAgain(inner)({"type": "websocket"}, nothing, nothing)
     assert seen == ["websocket"]
 
 

@@ -135,7 +135,7 @@ def test_a_client_that_leaves_harms_nobody(connect):
     )
 
 
-def read(messages, **headers: str):
+async def read(messages, **headers: str):
     """What `read_image` makes of a request's messages; after the last, nothing comes."""
     left = list(messages)
 
@@ -146,33 +146,33 @@ def read(messages, **headers: str):
 
     raw = [(name.replace("_", "-").encode(), value.encode("latin-1")) for name, value in headers.items()]
     scope = {"type": "http", "headers": [(b"content-type", b"image/png"), *raw]}
-    return asyncio.run(read_image(Request(scope, receive), BodyLimits(10, 1, 0.05)))
+    return await read_image(Request(scope, receive), BodyLimits(10, 1, 0.05))
 
 
 def piece(body: bytes = b"", *, more: bool = False) -> dict[str, object]:
     return {"type": "http.request", "body": body, "more_body": more}
 
 
-def test_what_is_read_is_what_came():
-    assert read([piece(b"0123456789")]) == b"0123456789"
-    assert read([piece(b"01", more=True), piece(more=True), piece(b"23")]) == b"0123"
-    assert read([{"type": "http.request"}]) == b""
+async def test_what_is_read_is_what_came():
+    assert await read([piece(b"0123456789")]) == b"0123456789"
+    assert await read([piece(b"01", more=True), piece(more=True), piece(b"23")]) == b"0123"
+    assert await read([{"type": "http.request"}]) == b""
 
 
 @pytest.mark.parametrize("length", ["11", "9" * 5000])
-def test_an_announced_length_over_the_limit_is_413_before_anything_is_read(length):
+async def test_an_announced_length_over_the_limit_is_413_before_anything_is_read(length):
     with pytest.raises(RequestError, match=r"at most 10 bytes, got (11|9+)$") as caught:
-        read([], content_length=length)
+        await read([], content_length=length)
     assert caught.value.status == 413
 
 
 @pytest.mark.parametrize("length", ["", "-1", "1e9", "x", "\xb2", "0x10"])
-def test_an_announced_length_that_is_none_is_not_believed(length):
-    assert read([piece(b"0123")], content_length=length) == b"0123"
+async def test_an_announced_length_that_is_none_is_not_believed(length):
+    assert await read([piece(b"0123")], content_length=length) == b"0123"
     with pytest.raises(RequestError, match="got more"):
-        read([piece(b"01234567890")], content_length=length)
+        await read([piece(b"01234567890")], content_length=length)
 
 
-def test_a_client_that_has_gone_is_not_answered():
+async def test_a_client_that_has_gone_is_not_answered():
     with pytest.raises(ClientDisconnect):
-        read([piece(b"0", more=True), {"type": "http.disconnect"}])
+        await read([piece(b"0", more=True), {"type": "http.disconnect"}])

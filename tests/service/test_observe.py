@@ -89,7 +89,7 @@ async def observe_one(app, scope_changes, *, access_log=False):
     return text.decode()
 
 
-def test_worker_threads_know_their_request():
+async def test_worker_threads_know_their_request():
     seen: list[RequestInfo | None] = []
 
     async def app(scope, receive, send):
@@ -97,30 +97,24 @@ def test_worker_threads_know_their_request():
         await send({"type": "http.response.start", "status": 204})
         await send({"type": "http.response.body"})
 
-    async def several():
-        async with anyio.create_task_group() as group:
-            for name in ("one", "two"):
-                headers = [(b"x-request-id", name.encode())]
-                group.start_soon(observe_one, app, {"path": f"/{name}", "headers": headers})
-
-    anyio.run(several)
+    async with anyio.create_task_group() as group:
+        for name in ("one", "two"):
+            headers = [(b"x-request-id", name.encode())]
+            group.start_soon(observe_one, app, {"path": f"/{name}", "headers": headers})
     assert set(seen) == {RequestInfo("one", "GET", "/one"), RequestInfo("two", "GET", "/two")}
 
 
-def test_one_that_nobody_answered_is_counted_as_such():
+async def test_one_that_nobody_answered_is_counted_as_such():
     async def app(scope, receive, send):
         raise anyio.EndOfStream
 
-    async def broken():
-        with pytest.raises(anyio.EndOfStream):
-            await observe_one(app, {})
-
-    anyio.run(broken)
+    with pytest.raises(anyio.EndOfStream):
+        await observe_one(app, {})
 
     async def silent(scope, receive, send):
         pass
 
-    assert 'method="GET",route="none",status="0"' in anyio.run(observe_one, silent, {})
+    assert 'method="GET",route="none",status="0"' in await observe_one(silent, {})
 
 
 def test_a_line_for_each_request_where_it_is_asked_for(lines):

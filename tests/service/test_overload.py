@@ -183,28 +183,25 @@ def test_scenes_have_a_bound_of_their_own_and_other_calls_do_not_wait_for_them()
         assert httpx2.get(address, timeout=PATIENCE_S).status_code == 200
 
 
-def test_a_refusal_is_held_back_unless_too_many_are():
-    async def ask_for_scenes() -> None:
-        loop = asyncio.get_running_loop()
-        gate = threading.Event()
-        limiter = SynthesisLimiter(max_waiting=1, refuse_after_s=0.2, max_held=2)
-        taken = [asyncio.create_task(limiter.run(lambda: gate.wait(PATIENCE_S))) for _ in range(2)]
-        await asyncio.sleep(0)
+async def test_a_refusal_is_held_back_unless_too_many_are():
+    loop = asyncio.get_running_loop()
+    gate = threading.Event()
+    limiter = SynthesisLimiter(max_waiting=1, refuse_after_s=0.2, max_held=2)
+    taken = [asyncio.create_task(limiter.run(lambda: gate.wait(PATIENCE_S))) for _ in range(2)]
+    await asyncio.sleep(0)
 
-        async def refused_after() -> float:
-            start = loop.time()
-            with pytest.raises(OverloadedError, match="1 requests for scenes wait already"):
-                await limiter.run(gate.wait)
-            return loop.time() - start
+    async def refused_after() -> float:
+        start = loop.time()
+        with pytest.raises(OverloadedError, match="1 requests for scenes wait already"):
+            await limiter.run(gate.wait)
+        return loop.time() - start
 
-        asked = [asyncio.create_task(refused_after()) for _ in range(3)]
-        await asyncio.sleep(0.05)
-        assert limiter.is_flooded()
-        first, second, third = await asyncio.gather(*asked)
-        assert min(first, second) >= 0.19 > third
-        assert not limiter.is_flooded()
-        assert limiter.is_flooded(admitted=2)
-        gate.set()
-        assert await asyncio.gather(*taken) == [True, True]
-
-    asyncio.run(ask_for_scenes())
+    asked = [asyncio.create_task(refused_after()) for _ in range(3)]
+    await asyncio.sleep(0.05)
+    assert limiter.is_flooded()
+    first, second, third = await asyncio.gather(*asked)
+    assert min(first, second) >= 0.19 > third
+    assert not limiter.is_flooded()
+    assert limiter.is_flooded(admitted=2)
+    gate.set()
+    assert await asyncio.gather(*taken) == [True, True]

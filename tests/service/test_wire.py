@@ -43,16 +43,13 @@ SCENES = TensorJob(np.arange(20_000, dtype=np.uint8).reshape(2, 1, 100, 100), ("
 ORDERS = WorkerConfig(Path("a/model.onnx"), "cpu", 1, 16)
 
 
-def sent(data: bytes) -> Any:
+async def sent(data: bytes) -> Any:
     """What the service makes of bytes that a worker sends before it ends."""
 
-    async def read() -> Any:
-        stream = asyncio.StreamReader()
-        stream.feed_data(data)
-        stream.feed_eof()
-        return await receive(stream, lambda: None)
-
-    return asyncio.run(read())
+    stream = asyncio.StreamReader()
+    stream.feed_data(data)
+    stream.feed_eof()
+    return await receive(stream, lambda: None)
 
 
 def message(tree: object, behind: bytes = b"") -> bytes:
@@ -70,34 +67,34 @@ def message(tree: object, behind: bytes = b"") -> bytes:
         [],
     ],
 )
-def test_what_is_told_arrives_as_it_was(told):
-    assert sent(pack(told)) == told
-    assert type(sent(pack(told))) is type(told)
+async def test_what_is_told_arrives_as_it_was(told):
+    assert await sent(pack(told)) == told
+    assert type(await sent(pack(told))) is type(told)
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.sendall(pack(told))
         assert receive_blocking(theirs) == told
 
 
-def test_arrays_arrive_as_they_were():
-    (job,) = sent(pack([SCENES]))
+async def test_arrays_arrive_as_they_were():
+    (job,) = await sent(pack([SCENES]))
     assert job.names == SCENES.names
     np.testing.assert_array_equal(job.scenes, SCENES.scenes)
     box = np.array([[1.5, -2], [np.inf, 0]], np.float32)[:, ::-1]
-    done = sent(pack(BatchResult([{"box": box}])))
+    done = await sent(pack(BatchResult([{"box": box}])))
     np.testing.assert_array_equal(done.results[0]["box"], box)
     assert done.results[0]["box"].dtype == np.float32
 
 
 @pytest.mark.parametrize("kind", [ImageError, TooManyPixelsError, PredictorError, ContractError])
-def test_errors_arrive_as_what_they_are(kind):
-    error = sent(pack(kind("a reason")))
+async def test_errors_arrive_as_what_they_are(kind):
+    error = await sent(pack(kind("a reason")))
     assert type(error) is kind
     assert str(error) == "a reason"
 
 
-def test_a_defect_arrives_as_its_traceback():
-    error = sent(pack(ZeroDivisionError("made by a test")))
+async def test_a_defect_arrives_as_its_traceback():
+    error = await sent(pack(ZeroDivisionError("made by a test")))
     assert type(error) is WorkerDefectError
     assert "ZeroDivisionError: made by a test" in str(error)
 
@@ -132,9 +129,9 @@ DEEP = b'["list",' * 900 + b"0" + b"]" * 900
         struct.pack("<QQ", len(DEEP), 0) + DEEP,
     ],
 )
-def test_what_is_no_message_is_refused_and_never_run(data):
+async def test_what_is_no_message_is_refused_and_never_run(data):
     with pytest.raises(WireError):
-        sent(data)
+        await sent(data)
 
 
 @pytest.mark.parametrize(
@@ -157,18 +154,18 @@ def test_what_is_no_message_is_refused_and_never_run(data):
         ([SCENES], BatchResult([{name: np.zeros((2, 4), np.float64) for name in SCENES.names}])),
     ],
 )
-def test_an_answer_to_something_else_costs_the_worker(jobs, answer):
+async def test_an_answer_to_something_else_costs_the_worker(jobs, answer):
     """A worker whose decoder was taken over may say what it likes; the service goes on with another one."""
     with pytest.raises(WorkerError, match="no answer to its batch"):
-        asyncio.run(ask_a_liar(jobs, pack(answer)))
+        await ask_a_liar(jobs, pack(answer))
 
 
-def test_what_is_no_message_costs_the_worker():
+async def test_what_is_no_message_costs_the_worker():
     with pytest.raises(WorkerError, match="no message"):
-        asyncio.run(ask_a_liar([PICTURE], message(["os.system", "true"])))
+        await ask_a_liar([PICTURE], message(["os.system", "true"]))
 
 
-def test_the_answers_of_the_workers_own_code_are_taken():
+async def test_the_answers_of_the_workers_own_code_are_taken():
     """Whatever a worker comes to say: what it really sends has to be what the service lets pass."""
     work = Work(BlobPredictor())
     picture = PICTURE._replace(data=encode(np.zeros((100, 100), np.uint8)), max_pixels=10**6)
@@ -176,18 +173,18 @@ def test_the_answers_of_the_workers_own_code_are_taken():
     pictures: list[Job] = [picture, PICTURE, large]
     batches: tuple[list[Job], ...] = (pictures, [large._replace(exclusive=True)], [SCENES], [])
     for jobs in batches:
-        done = asyncio.run(ask_a_liar(jobs, pack(work(jobs))))
+        done = await ask_a_liar(jobs, pack(work(jobs)))
         assert len(done.results) == len(jobs)
 
 
-def test_the_answer_of_an_honest_worker_is_taken():
+async def test_the_answer_of_an_honest_worker_is_taken():
     outputs = {name: np.zeros((2, 4), np.float32) for name in SCENES.names}
     for jobs, answer in (
         ([PICTURE], BatchResult([NeedsExclusive()])),
         ([SCENES], BatchResult([outputs])),
         ([], BatchResult([])),
     ):
-        found = asyncio.run(ask_a_liar(jobs, pack(answer)))
+        found = await ask_a_liar(jobs, pack(answer))
         assert len(found.results) == len(answer.results)
 
 
