@@ -9,8 +9,8 @@ ARGS ?=
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-# As many processes as tests/conftest.py says; files stay whole and begin in its order.
-PYTEST := $(BIN)/python -m pytest -n auto --dist loadgroup --no-loadscope-reorder
+# As many processes as tests/conftest.py says, shared out as tests/support/scheduling.py says.
+PYTEST := $(BIN)/python -m pytest -n auto --no-loadscope-reorder
 PACKAGES := scenes trainer models service glimpse benchmarks
 COMPILE := $(BIN)/uv pip compile --quiet --universal --fork-strategy fewest \
 	--generate-hashes --no-header --no-annotate

@@ -9,27 +9,17 @@ import os
 from collections.abc import Awaitable, Callable
 
 import pytest
+from xdist.remote import Producer
 
 from scenes.digits import Digits
 from scenes.mnist import FOLDER_VARIABLE, DigitsUnavailableError, Split, load_digits
+from tests.support.scheduling import ByFile, place
 
 # Several processes test at once: each one's threads would spin while they wait for a core that another has.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Far longer than any asynchronous test takes, on a busy machine too.
 _MOST_S = 120
-
-# These take longest. They start first, so that no process is left alone with one of them in the end.
-_FIRST = (
-    "tests/docker/",
-    "tests/ray/",
-    "tests/trainer/test_distributed",
-    "tests/trainer/test_compiled",
-    "tests/benchmarks/test_ablations",
-    "tests/benchmarks/test_baselines",
-    "tests/service/test_workers",
-    "tests/test_readme",
-)
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -38,20 +28,14 @@ def pytest_xdist_auto_num_workers() -> int:
     return min(cores + 1, 8)
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Keep a file's tests in one process, for they share fixtures, unless they name a wider group."""
-    if item.get_closest_marker("xdist_group") is None:
-        group = (
-            "containers" if "engine" in getattr(item, "fixturenames", ()) else item.nodeid.partition("::")[0]
-        )
-        item.add_marker(pytest.mark.xdist_group(group))
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
+    """Share the tests out by files."""
+    return ByFile(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let the longest files begin."""
-    items.sort(
-        key=lambda item: next((i for i, p in enumerate(_FIRST) if item.nodeid.startswith(p)), len(_FIRST))
-    )
+    items.sort(key=lambda item: place(item.nodeid))
 
 
 @pytest.fixture(scope="session")

@@ -68,6 +68,7 @@ def test_without_wrk_it_says_what_to_install() -> None:
         serving.main(["--quick"])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed; the benchmark says so itself")
 def test_a_trial_measures_everything(capsys: pytest.CaptureFixture[str]) -> None:
     serving.main(["--quick"])

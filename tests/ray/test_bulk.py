@@ -20,7 +20,7 @@ from tests.ray.served import StartNodes
 from tests.service.bulk_runs import picture, read_table
 from tests.service.fakes import centroid_graph, write_model
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("clusters")]
+pytestmark = pytest.mark.slow  # they start clusters
 
 PARTS = 16
 PATIENCE_S = 240.0  # CI's cores may be busy; nothing here waits longer than it has to

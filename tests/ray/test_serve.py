@@ -28,7 +28,7 @@ from tests.ray.load import loaded
 from tests.ray.nodes import Node
 from tests.ray.served import PNG, REPLICA, Answer, Served, StartNodes, processes_titled, serving
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("clusters")]
+pytestmark = pytest.mark.slow  # they start clusters
 
 CONFIG = ROOT / "docker" / "ray" / "serve.yaml"
 GPU_CONFIG = ROOT / "docker" / "ray" / "serve-gpu.yaml"
