@@ -1,4 +1,4 @@
-"""The array API and what it lacks: a name for arrays, quick look-ups, indexed addition, clipping in place."""
+"""The array API and what it lacks: a type for arrays, fast look-ups, indexed addition, clipping in place."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ def add_at(target: Array, index: Array, values: Array) -> None:
 
 
 def clip(values: Array, lowest: float, highest: float) -> Array:
-    """Clip an array that nobody else holds, in place; the standard's `clip` copies several times in torch."""
+    """Clip an array that is not shared, in place; the standard's `clip` copies several times in torch."""
     if array_api_compat.is_numpy_array(values):
         return np.clip(values, lowest, highest, out=values)
     return values.clamp_(lowest, highest)
 
 
-def works_ahead(array: Array) -> bool:
-    """Whether the array's device works through calls later, so that asking for a result would wait for it."""
+def is_asynchronous(array: Array) -> bool:
+    """Whether the array's device runs calls asynchronously, so that reading a result waits for it."""
     return not array_api_compat.is_numpy_array(array) and array.device.type != "cpu"

@@ -1,4 +1,4 @@
-"""A set of digits, prepared so that scenes can pick from it by class without a loop."""
+"""A set of digits, prepared so that scenes can be drawn by class without a loop."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ CLASS_COUNT = 10
 class Digits(NamedTuple):
     """Digits of one split, on one library and device.
 
-    `images` uint8 `[m, 28, 28]`, behind which other canvases may follow that no scene draws by itself
-    (`with_others`); `labels` int64 `[m]`; `softened` are the images after a 3×3 triangle
+    `images` uint8 `[m, 28, 28]`, which non-digits may follow that `draw` never draws
+    (`with_non_digits`); `labels` int64 `[m]`; `softened` are the images after a 3×3 triangle
     filter, which the small clutter digits are sampled from, uint8 `[m, 28, 28]`; `by_class` int64 `[m]`
     are the indices in the order of their classes, of which class c begins at `class_start[c]` and has
     `class_count[c]`.
@@ -39,7 +39,7 @@ def make_digits(
     Args:
         images: uint8 `[m, 28, 28]`, bright ink on a dark ground.
         labels: whole numbers 0 to 9 `[m]`; every class must occur.
-        every_class: False where nothing is drawn from them by class, so that classes may be missing.
+        every_class: False if nothing is drawn by class, so that classes may be missing.
 
     Raises:
         ValueError: a shape, type or class is not as above.
@@ -87,10 +87,11 @@ def soften(images: Array) -> Array:
     return xp.astype((values + 8) // 16, xp.uint8)
 
 
-def with_others(digits: Digits, others: npt.NDArray[np.uint8]) -> Digits:
-    """The same digits, on NumPy, and behind their images canvases that show none: uint8 `[k, 28, 28]`.
+def with_non_digits(digits: Digits, others: npt.NDArray[np.uint8]) -> Digits:
+    """The same digits, on NumPy, followed by canvases that show no digit: uint8 `[k, 28, 28]`.
 
-    Other k has the index m + k; nothing draws it (`scenes.edit.replace_target` puts it into scenes).
+    Non-digit k has the index m + k. `draw` never draws it; `scenes.edit.replace_by_non_digits` puts it into
+    scenes.
     """
     return digits._replace(
         images=np.concatenate([digits.images, others]),

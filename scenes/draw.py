@@ -1,4 +1,4 @@
-"""Draw what a batch of scenes consists of: everything random about it, small, before a pixel is made."""
+"""Draw the parameters of a batch of scenes: everything random about them, before a pixel is made."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scenes.presets import CANVAS_SIDE, Preset
 from scenes.random import Stream, uniform
 
 STROKE_LEVELS = (0.4, 0.82)
-"""Low on the ridge a stroke is about twice as wide as it was written, high on it half as wide."""
+"""At the lower level a stroke is about twice as wide as written, at the higher level half as wide."""
 
 
 class SceneParameters(NamedTuple):
@@ -61,7 +61,7 @@ def draw(
     digit_noise: float | None = None,
     paper: bool | None = None,
 ) -> SceneParameters:
-    """Draw scenes of a preset, one for each seed; whatever is given is not drawn.
+    """Draw scenes of a preset, one for each seed; given values are not drawn.
 
     Args:
         preset: the distribution.
@@ -74,7 +74,7 @@ def draw(
         clutter: how many clutter digits.
         noise: sigma of the background noise.
         digit_noise: share of the target's canvas pixels that is replaced.
-        paper: whether the scenes are shown as pictures of paper; none is as the preset has it.
+        paper: whether the scenes are shown as pictures of paper; None is as the preset says.
 
     Raises:
         ValueError: a given value does not make a scene; the message names it and the allowed range.
@@ -191,7 +191,7 @@ def _below(u: Array, count: int | Array) -> Array:
 def _draw_digit(seeds: Array, digits: Digits, digit: int | None) -> Array:
     """The targets, uniform over all digits: int64 `[n]`.
 
-    Asking for the class that a seed would have drawn anyway gives the very same digit.
+    If the given class is the one that a seed would have drawn, the digit is the same.
     """
     xp = namespace(seeds)
     rank = _below(uniform(seeds, Stream.DIGIT, 1)[:, 0], digits.labels.shape[0])
@@ -234,7 +234,7 @@ def _draw_size(preset: Preset, seeds: Array, room: float) -> Array:
 
 
 def _draw_stroke(preset: Preset, seeds: Array) -> Array:
-    """Where on a stroke's ridge its edge is redrawn, 0 where it stays as it is written: float32 `[n]`."""
+    """The level on a stroke's ridge at which its edge is redrawn, 0 for unchanged strokes: float32 `[n]`."""
     xp = namespace(seeds)
     u = uniform(seeds, Stream.STROKE, 2)
     return xp.where(u[:, 0] < preset.stroke, _between(u[:, 1], *STROKE_LEVELS), xp.zeros_like(u[:, 0]))

@@ -1,4 +1,4 @@
-"""Changes to drawn scenes, before they are rendered: the same scenes with less in them."""
+"""Edit drawn scenes before they are rendered: remove or replace parts of them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from scenes.draw import SceneParameters
 from scenes.random import Stream, uniform
 
 _LARGEST_OTHER = 4.0
-"""How many times as large as a digit half of the other things are, at most: of many only a part is seen."""
+"""Half of the non-digits are larger than a digit, by up to this factor: often only a part is seen."""
 
 
-def thin_out(parameters: SceneParameters, pieces: int) -> SceneParameters:
+def remove_clutter(parameters: SceneParameters, pieces: int) -> SceneParameters:
     """The same scenes without their last pieces of clutter: `pieces` digits and `pieces` crops fewer."""
     xp = namespace(parameters.seed)
     count = parameters.clutter_count - pieces
@@ -29,31 +29,31 @@ def thin_out(parameters: SceneParameters, pieces: int) -> SceneParameters:
 
 
 def remove_target(parameters: SceneParameters, chosen: Array) -> SceneParameters:
-    """The same scenes, those that are `chosen`, bool `[n]`, without their target digit.
+    """The same scenes; those `chosen`, bool `[n]`, without their target digit.
 
-    The target is moved out of the picture: its clutter and noise stay as they are.
+    The target is moved out of the picture. Clutter and noise stay.
     """
     xp = namespace(parameters.seed)
     outside = xp.zeros_like(parameters.centre_x_px) - 2.0 * parameters.side_px
     return parameters._replace(centre_x_px=xp.where(chosen, outside, parameters.centre_x_px))
 
 
-def take_off_paper(parameters: SceneParameters) -> SceneParameters:
-    """The same scenes as they were before they were shown as pictures of paper: bright ink on the dark."""
+def remove_paper(parameters: SceneParameters) -> SceneParameters:
+    """The same scenes not as pictures of paper: bright ink on a dark ground."""
     return parameters._replace(paper=None)
 
 
-def replace_by_others(parameters: SceneParameters, chosen: Array, digits: Digits) -> SceneParameters:
-    """The same scenes, in those that are `chosen`, bool `[n]`, no digit, but things that are none.
+def replace_by_non_digits(parameters: SceneParameters, chosen: Array, digits: Digits) -> SceneParameters:
+    """The same scenes; those `chosen`, bool `[n]`, with non-digits instead of digits.
 
-    Their target and clutter digits become canvases from behind the digits (`scenes.digits.with_others`).
-    Half of those in the target's place are larger, up to four times, and reach beyond the picture: a closer
-    look at something large sees a part of it.
+    Non-digits (`scenes.digits.with_non_digits`) replace the target and the clutter digits. Half of those in
+    the target's place are up to four times as large and reach beyond the picture, as something large does
+    when a part of it is looked at.
     """
     xp = namespace(parameters.seed)
     count, others = digits.labels.shape[0], digits.images.shape[0] - digits.labels.shape[0]
     pieces = parameters.clutter_index.shape[1]
-    u = uniform(parameters.seed, Stream.OTHER, 2 + pieces)
+    u = uniform(parameters.seed, Stream.NON_DIGIT, 2 + pieces)
     index = count + xp.astype(u[:, 1:] * others, xp.int64)
     larger = xp.exp(math.log(_LARGEST_OTHER) * clip(2 * u[:, 0] - 1, 0.0, 1.0))
     return parameters._replace(

@@ -1,6 +1,6 @@
-"""Smaller scenes in the model's frame: centred on the dark, never enlarged.
+"""Smaller scenes in the model's frame: centred on a dark ground, never enlarged.
 
-The service goes on beyond a picture with the median of its outermost pixels: of these scenes, the dark.
+The service fills the frame with the median of a picture's outermost pixels, which is dark for these scenes.
 """
 
 from __future__ import annotations

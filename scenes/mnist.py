@@ -1,4 +1,4 @@
-"""MNIST's digits: from a folder of the four canonical files, or downloaded once, always checked.
+"""MNIST's digits, from a folder of the four original files or downloaded once; always checked.
 
 Data: Yann LeCun, Corinna Cortes and Christopher J. C. Burges, CC BY-SA 3.0.
 """
@@ -19,7 +19,7 @@ from scenes.digits import Digits, make_digits
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 VALIDATION_DIGITS = 5_000
-"""The last digits of the 60,000 training ones: for choices, which are not the test digits' to make."""
+"""The last of the 60,000 training digits, for decisions; the test digits are for the final figures."""
 
 SHA256 = {
     "train-images-idx3-ubyte.gz": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
@@ -35,7 +35,7 @@ FOLDER_VARIABLE = "GLIMPSE_MNIST_DIR"
 
 
 class DigitsUnavailableError(RuntimeError):
-    """MNIST is not at hand, could not be downloaded, or a file of it is damaged."""
+    """MNIST is not available: missing, not downloadable, or a file is damaged."""
 
 
 def load_digits(split: Split, *, download: bool = True) -> Digits:
@@ -98,7 +98,7 @@ def _download(name: str, cache: Path) -> Path:
 
 
 def _innermost(error: BaseException) -> str:
-    """What really happened, under the layers that an HTTP library wraps around it."""
+    """The first cause, inside the errors that an HTTP library wraps around it."""
     while error.__cause__ or error.__context__:
         error = error.__cause__ or error.__context__ or error
     return str(error) or type(error).__name__

@@ -1,7 +1,7 @@
-"""Draw how scenes look as pictures of paper, boards, screens and sheets on desks, before a pixel is made.
+"""Draw the parameters of scenes as pictures of paper, boards, screens and sheets on desks.
 
-What people photograph has dark or bright ink on a ground of any level, lit unevenly, ruled or squared, in
-front of a desk, blurred and compressed. Each of these is drawn here; `scenes.paper_render` shows them.
+People photograph dark or bright ink on a ground of any level, lit unevenly, ruled or squared, in front of a
+desk, blurred and compressed. Each of these is drawn here; `scenes.paper_render` renders it.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from scenes.random import Stream, uniform
 FAINTEST_CONTRAST = 0.1
 _FAINTEST_CONTRAST_OF_SMALL = 0.35
 _SMALL_PX = 18.0
-"""A smaller canvas has few pixels of ink: faint ink would be lost in the grain."""
+"""A smaller canvas has few pixels of ink, so faint ink would vanish in the grain."""
 _DARK_INK = 0.7
 """Share of the scenes with dark ink on a brighter ground; the others have bright ink on a darker one."""
 INK_PER_CANVAS = 11.5 / 28
-"""MNIST's digits are 20 canvas px long and centred by their mass: ink ends about so far from the centre."""
+"""Where ink ends, from the centre: MNIST's digits are 20 canvas px long and centred by their mass."""
 _SHEET_TURN_RAD = 0.3
 _SHEET_PER_INK = math.cos(_SHEET_TURN_RAD) + math.sin(_SHEET_TURN_RAD)
 """How far a turned square reaches along the axes, in halves of its side: its corners stay on the sheet."""
@@ -28,8 +28,8 @@ _SHEET_PER_INK = math.cos(_SHEET_TURN_RAD) + math.sin(_SHEET_TURN_RAD)
 class PaperParameters(NamedTuple):
     """How each of n scenes looks as a picture; float32 `[n]` where nothing else is said.
 
-    Lengths are in scene px, intensities in [0, 1], angles in radians, clockwise as seen. What is not there
-    has a share, depth or strength of 0.
+    Lengths are in scene px, intensities in [0, 1], angles in radians, clockwise as seen. Absent effects have
+    a share, depth or strength of 0.
     """
 
     contrast: Array
@@ -102,12 +102,12 @@ def draw_paper(
     contrast = xp.exp(u(xp.log(faintest), 0.0))
     bright_ink = happens(1 - _DARK_INK)
     ground = xp.where(bright_ink, u(0.0, 0.6), u(0.3, 1.0))
-    # What could be taken for ink stays fainter than the ink: the truth of a picture is what can be seen.
+    # Other marks stay fainter than the ink: the truth of a picture is what can be seen.
     visible = contrast * xp.where(bright_ink, 1 - ground, ground)
     ink_half = xp.minimum(INK_PER_CANVAS * size_px, nothing + side_px / 2)
     least_half = _SHEET_PER_INK * ink_half + 3.0
     slack_x, slack_y = u(0.0, 80.0), u(0.0, 80.0)
-    slack = xp.minimum(slack_x, slack_y)  # so far may a sheet lie off the ink's middle, turned as it may be
+    slack = xp.minimum(slack_x, slack_y)  # how far a sheet may lie off the ink's middle, at any angle
     return PaperParameters(
         contrast=contrast,
         bright_ink=bright_ink,

@@ -1,4 +1,4 @@
-"""Show scenes as pictures of paper: a pure function from ink and parameters to pixels, on any library."""
+"""Render scenes as pictures of paper: a pure function from ink and parameters to pixels, on any library."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scenes.paper import PaperParameters
 from scenes.random import Stream, normal_halves, uniform
 
 _TEXTURE_GRIDS = ((4, 1.0), (11, 0.6), (34, 0.3))
-"""Points along a side at which slow changes are drawn, linear between them, and how strong each is."""
+"""Points along a side at which slow changes are drawn, linear between them, and their strength."""
 _BLOCK = 8
 _JPEG_LUMA = np.array(
     [
@@ -80,7 +80,7 @@ def _inside(distance_px: Array) -> Array:
 
 
 def _light(paper: PaperParameters, place: _Place) -> Array:
-    """How much light falls on each pixel: a gradient, the edge of a shadow, darker corners."""
+    """The light on each pixel: a gradient, the edge of a shadow, darker corners."""
     xp = namespace(paper.gradient)
     middle = place.middle
     slope = place.along(paper.gradient_angle_rad, middle, middle) / middle
@@ -134,7 +134,7 @@ def _lines(paper: PaperParameters, place: _Place) -> Array:
 
 
 def _on_desk(picture: Array, paper: PaperParameters, place: _Place) -> Array:
-    """The picture as a sheet in front of a desk, where it is one."""
+    """The picture as a sheet in front of a desk, where `sheet` says so."""
     xp = namespace(picture)
     across = xp.abs(place.along(paper.sheet_angle_rad, paper.sheet_x_px, paper.sheet_y_px))
     down = xp.abs(place.along(paper.sheet_angle_rad + np.pi / 2, paper.sheet_x_px, paper.sheet_y_px))
@@ -146,7 +146,7 @@ def _on_desk(picture: Array, paper: PaperParameters, place: _Place) -> Array:
 
 
 def _beside_edge(picture: Array, paper: PaperParameters, place: _Place) -> Array:
-    """The picture with something over it, a straight edge away from the digit, where there is something."""
+    """The picture with something over it that ends at a straight edge, where `edge` says so."""
     xp = namespace(picture)
     along = place.along(paper.edge_angle_rad, paper.edge_x_px, paper.edge_y_px)
     beyond = _inside(along - _field(paper.edge_distance_px))
@@ -173,9 +173,9 @@ def _grain(seeds: Array, side: int) -> Array:
 
 
 def _compress(picture: Array, step: Array) -> Array:
-    """What JPEG leaves of pictures: the cosines of blocks of 8×8 px rounded to multiples of table · step.
+    """Pictures after JPEG: the cosines of blocks of 8×8 px rounded to multiples of table · step.
 
-    Cosines are of whole numbers, 0 to 255, so that they are rounded alike on every library.
+    Cosines are of whole numbers, 0 to 255, so that every library rounds them to the same values.
     """
     xp = namespace(picture)
     n, side, _ = picture.shape

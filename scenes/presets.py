@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
 
 CANVAS_SIDE = 28
 """MNIST's canvas: the side, in its own pixels, that `size` scales."""
@@ -94,7 +98,16 @@ def find_preset(name: str) -> Preset:
     Raises:
         ValueError: there is none; the message names those that there are.
     """
+    return find_by_name("scene preset", PRESETS, name)
+
+
+def find_by_name(kind: str, presets: Mapping[str, T], name: str) -> T:
+    """The preset of a name, of scenes or of training.
+
+    Raises:
+        ValueError: there is none. The message names the `kind` and the presets that there are.
+    """
     try:
-        return PRESETS[name]
+        return presets[name]
     except KeyError:
-        raise ValueError(f"scene preset: expected one of {', '.join(PRESETS)}, got {name!r}") from None
+        raise ValueError(f"{kind}: expected one of {', '.join(presets)}, got {name!r}") from None

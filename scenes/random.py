@@ -22,7 +22,7 @@ _NORMAL_BITS = 16
 
 
 class Stream(IntEnum):
-    """What a number is drawn for: a given parameter must not shift the numbers behind it."""
+    """The purpose of a number. Each has its own stream, so a given parameter does not shift others."""
 
     DIGIT = 1
     SIZE = 2
@@ -46,7 +46,7 @@ class Stream(IntEnum):
     PAPER = 20
     PAPER_TEXTURE = 21
     PAPER_GRAIN = 22
-    OTHER = 23
+    NON_DIGIT = 23
 
 
 def random_bits(seeds: Array, stream: int, count: int) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scenes.backend import Array, add_at, clip, look_up, namespace, span, works_ahead
+from scenes.backend import Array, add_at, clip, is_asynchronous, look_up, namespace, span
 from scenes.digits import Digits
 from scenes.draw import SceneParameters
 from scenes.paper_render import on_paper
@@ -13,12 +13,12 @@ _CLUTTER_WINDOW_PX = 22
 """MNIST's ink stays within 16 canvas px of the centre, the filter adds 1.4: 9.9 px on a canvas of 16 px."""
 
 _FAINTEST_RIDGE = 0.15
-"""What is fainter, smoothed, is no stroke."""
+"""After smoothing, fainter values are no stroke."""
 _RIDGE_SLOPE = 0.3
 """How steeply a ridge falls at its edge, per canvas px."""
 
 _FIXED_BITS = 16
-"""Clutter is sampled in fixed-point canvas coordinates: whole numbers round alike on every device."""
+"""Clutter is sampled in fixed-point canvas coordinates, since every device rounds whole numbers alike."""
 
 
 def render(parameters: SceneParameters, digits: Digits) -> Array:
@@ -65,10 +65,10 @@ def place_target(parameters: SceneParameters, canvas: Array) -> Array:
 
 
 def _redraw(parameters: SceneParameters, canvas: Array, scenes: Array) -> Array:
-    """Targets with their strokes redrawn where that was drawn: thinner or thicker than written, and sharp.
+    """Targets whose strokes are redrawn, thinner or thicker than written and sharp, where drawn so.
 
-    A canvas, smoothed and divided by its highest value nearby, has ridges of height 1 along its strokes.
-    Placed into the scene, what lies higher than the stroke's level is ink; edges are about a scene px soft.
+    A canvas, smoothed and divided by the highest value nearby, has ridges of height 1 along its strokes.
+    In the scene, ridges above the stroke's level are ink. Edges are about one scene px soft.
     """
     xp = namespace(canvas)
     if parameters.stroke_level is None:
@@ -201,7 +201,7 @@ def _clutter_slots(parameters: SceneParameters) -> tuple[Array, Array, Array | N
     xp = namespace(parameters.seed)
     scenes, slots = parameters.clutter_index.shape
     occupied = span(parameters.seed, slots, "int64")[None, :] < parameters.clutter_count[:, None]
-    if not works_ahead(parameters.seed):
+    if not is_asynchronous(parameters.seed):
         return *xp.nonzero(occupied), None
     every = span(parameters.seed, scenes * slots, "int64")
     return every // slots, every % slots, xp.reshape(occupied, (-1,))

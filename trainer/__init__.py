@@ -5,5 +5,5 @@ Reads digits through `scenes`; writes runs (checkpoints, metrics) and `models/gl
 
 import os
 
-# From 1.29 on, onnxruntime tells its maker about every start, unless this is set before it is imported.
+# From 1.29 on, onnxruntime reports every start to its maker, unless this is set before the import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

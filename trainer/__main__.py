@@ -1,4 +1,4 @@
-"""`python -m trainer`: train a model, look at the run, evaluate it, export it."""
+"""`python -m trainer`: train a model, report on the run, evaluate it, export it."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 
 def _report(options: argparse.Namespace) -> None:
-    # Here, not above: matplotlib takes a second to load, and no other command needs it.
+    # Imported here: matplotlib takes a second to load, and no other command needs it.
     from trainer.evaluation.report import write_report  # noqa: PLC0415
 
     page = write_report(

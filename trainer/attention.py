@@ -1,4 +1,4 @@
-"""The Gaussian attention: its parameters, its box, its map, and the glimpse that it reads.
+"""The Gaussian attention: its parameters, its box, its map, and its glimpse.
 
 One frame for everything: scene px, x to the right, y down, pixel (i, j) covering [j, j + 1) × [i, i + 1).
 """
@@ -18,17 +18,17 @@ filled box with the same variance. No box was looked at to find this."""
 INK_FROM = 1 / 4
 """What counts as ink, in heights of a stroke: the evaluation's definition."""
 FAINT_EDGE_PER_SIDE = (1 / 2 - INK_FROM) / 20
-"""How far ink reaches beyond the Gaussian's box, in longer sides of it. Training ends that box about where
-the ink's profile has half of its mean inside (`trainer.losses`). Scenes are interpolated linearly between a
-canvas's pixels, so that beyond a pixel of full ink a quarter lies ½ − ¼ canvas px further out than a half,
-beyond a fainter one more; and MNIST's digits are 20 canvas px long (LeCun et al. 1998). No box went into this
-number."""
+"""How far ink reaches beyond the Gaussian's box, in longer sides of the box. In training the box ends about
+where the ink's profile has half of its mean inside (`trainer.losses`). Scenes are interpolated linearly
+between a canvas's pixels. So beyond a pixel of full ink, a quarter of it is ½ − ¼ canvas px further out than
+a half; beyond a fainter pixel it is further. MNIST's digits are 20 canvas px long (LeCun et al. 1998). No box
+was used for this number."""
 
 _NARROWEST_FILTER_PX = 0.5
 """A Gaussian filter narrower than half a pixel falls between pixels; this keeps its sum within 2 % of 1."""
 
 _LOWEST_EXPONENT = -30.0
-"""exp(−30) is nothing beside 1, but not a denormal number, on which processors are many times slower."""
+"""exp(−30) is negligible beside 1, but no denormal number, with which processors are many times slower."""
 
 
 class Gaussian(NamedTuple):
@@ -55,7 +55,7 @@ class Gaussian(NamedTuple):
         return torch.maximum(self.width_px, self.height_px)
 
     def detach(self) -> Gaussian:
-        """The same numbers, cut off from the gradient."""
+        """The same numbers without a gradient."""
         return Gaussian(*(field.detach() for field in self))
 
 
@@ -92,9 +92,9 @@ def read_glimpse(
 
     glimpse = F_y · scene · F_xᵀ. Filter i along x is a Gaussian at
     μ_i = centre + (i + ½ − side / 2) · stride, stride = width / side, whose standard deviation is
-    `filter_per_stride` strides, sampled at the pixels' centres. It is scaled by its density rather than by
-    its sum over the pixels, so that what lies outside of the scene reads as dark. Also under autocast the
-    products stay in the precision of the scenes.
+    `filter_per_stride` strides, sampled at the pixels' centres. It is scaled by its density, not by its
+    sum over the pixels, so that pixels outside of the scene are dark. Under autocast, too, the products keep
+    the precision of the scenes.
 
     Args:
         scenes: `[batch, height, width]`.

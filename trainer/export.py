@@ -1,4 +1,4 @@
-"""From a run to `models/glimpse.onnx` and its sidecar: exported, cleaned, compared with torch, described."""
+"""Export a run to `models/glimpse.onnx` with its sidecar, and compare the file with torch."""
 
 from __future__ import annotations
 
@@ -66,11 +66,11 @@ class _Graph(nn.Module):
 def export(run: Path, out: Path, digits: Digits) -> Parity:
     """Export a run's averaged weights to `out` and write the sidecar beside it.
 
-    The file appears only once it has been compared with torch on 1,000 scenes of `digits`.
+    The file is written only if it agrees with torch on 1,000 scenes of `digits`.
 
     Raises:
         FileNotFoundError: there is no such run.
-        ValueError: the run is of another method, or has not come to its end and so is not calibrated.
+        ValueError: the run is of another method, or is unfinished and so not calibrated.
         ParityError: onnxruntime differs from torch by more than 1e-4 in a probability or 0.05 px in a box.
     """
     model, state = load_trained_model(run), load_checkpoint(run)
@@ -106,13 +106,13 @@ def check_parity(exported: Predict, trained: Predict, pictures: npt.NDArray[np.u
 
 
 def differences(exported: Predict, trained: Predict, pictures: npt.NDArray[np.uint8]) -> Parity:
-    """How far two models are apart on the same pictures at batches of 1, 2, 7 and 64."""
+    """The largest differences of two models on the same pictures at batches of 1, 2, 7 and 64."""
     worst = Parity(0.0, 0.0)
     for batch in PARITY_BATCHES:
         for start in range(0, len(pictures), batch):
             ours, theirs = (model(pictures[start : start + batch]) for model in (exported, trained))
             probability, box_px, present = (np.abs(a - b).max() for a, b in zip(ours, theirs, strict=True))
-            # np.maximum, for `max` would pass over what is not a number.
+            # np.maximum, since `max` would ignore NaN.
             worst = Parity(
                 float(np.maximum(worst.probability, np.maximum(probability, present))),
                 float(np.maximum(worst.box_px, box_px)),
@@ -127,7 +127,7 @@ def count_mflops(model: GlimpseModel) -> float:
 
 
 def _write_graph(model: GlimpseModel, path: Path) -> None:
-    # A batch of 2: the exporter would take a batch of 1 for a constant.
+    # A batch of 2: the exporter would treat a batch of 1 as a constant.
     example = torch.zeros(2, 1, SCENE_SIDE_PX, SCENE_SIDE_PX, dtype=torch.uint8)
     # The exporter warns of operators of torchvision, which nothing here uses, and of its own deprecations.
     logging.getLogger("torch.onnx._internal.exporter").setLevel(logging.ERROR)
@@ -151,7 +151,7 @@ def _write_graph(model: GlimpseModel, path: Path) -> None:
 
 
 def _strip_paths(proto: onnx.ModelProto) -> None:
-    """Remove what the exporter notes of local files: metadata and documentation strings of every part."""
+    """Remove the local paths that the exporter writes into metadata and documentation strings."""
     for part in (proto, proto.graph):
         part.doc_string = ""
         del part.metadata_props[:]

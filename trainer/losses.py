@@ -1,10 +1,11 @@
-"""Every term that training minimises. Each needs the scene and its label, nothing else.
+"""Every term that training minimises. Each needs the scene and its label, and nothing else.
 
-The box is made tight by two terms that pull against each other. The variance penalty (Kosiorek 2017) alone
-shrinks the attention until the classifier complains, which is far too late or never. Against it stands the
-ink that the box keeps. With ½ of the one and 1 of the other, a box of width w gains by growing as long as the
-ink profile at its edge is higher than half of the mean profile inside: the box ends about at half maximum,
-the usual edge of a peak (FWHM). Their ratio follows from that; no box was looked at to set it.
+Two terms with opposite gradients make the box tight. The variance penalty (Kosiorek 2017) shrinks the
+attention. Alone it would do so until the classifier makes errors, which is far too late or never. Foreground
+retention works against it: it keeps ink inside the box. With ½ of the first and 1 of the second, a box of
+width w gains by growing while the ink profile at its edge is higher than half of the mean profile inside. So
+the box ends about at half maximum, the usual edge of a peak (FWHM). The ratio follows from that; no box was
+looked at to set it.
 
 Two priors enter here: ink is brighter than its surroundings, and a digit's strokes touch.
 """
@@ -19,28 +20,28 @@ from torch import Tensor
 from torch.nn import functional
 
 from trainer.attention import Gaussian, read_glimpse
-from trainer.model import NO_DIGIT, Looks
+from trainer.model import NO_DIGIT, ForwardOutput
 
 VARIANCE_PER_INK = 0.5
 """The ½ above: it puts the edge of the box about at half maximum."""
 _INK_SIDE = 64
-"""A box of a third of the frame is measured pixel by pixel. Coarser samples blur thin strokes: boxes grow."""
+"""A box of a third of the frame has one sample per pixel. Coarser ones blur thin strokes, and boxes grow."""
 _INK_WINDOW = 2.0
 _NARROWEST_INK_WINDOW_PX = 16.0
-"""A quarter of a pixel for each sample: there is nothing to be seen between pixels."""
+"""A quarter of a pixel for each sample. Finer samples would show nothing more."""
 _FAINTEST_INK = 0.1
 _FEWEST_SAMPLES = 0.1
 """Added to a count of samples, whose mean stays finite where there are none."""
 _LEAST_SHARE = 0.05
-"""Bounds the pull of a box that keeps almost no ink; where it keeps most, this changes next to nothing."""
+"""Bounds the gradient of a box with almost no ink; for other boxes it changes almost nothing."""
 
 
 @dataclass(frozen=True)
 class LossWeights:
-    """What each term counts beside the cross entropy of the second glimpse, whose weight is 1."""
+    """Weights of the terms; the cross entropy of the second glimpse has the weight 1."""
 
     refiner_label: float = 0.3
-    gathered_label: float = 0.3
+    pooled_label: float = 0.3
     presence: float = 0.3
     tightness: float = 0.5
     distillation: float = 0.5
@@ -53,68 +54,76 @@ class Losses(NamedTuple):
     total: Tensor
     label: Tensor
     refiner_label: Tensor
-    gathered_label: Tensor
+    pooled_label: Tensor
     presence: Tensor
     variance: Tensor
-    kept_ink: Tensor
+    foreground_retention: Tensor
     distillation: Tensor
     heat_spread: Tensor
 
 
 def compute_losses(
-    looks: Looks,
+    output: ForwardOutput,
     scenes: Tensor,
     labels: Tensor,
     weights: LossWeights,
     ramp: float | Tensor,
     present: Tensor | None = None,
 ) -> Losses:
-    """All terms for one batch. Where there is no digit, only the term of its presence counts.
+    """All terms for one batch. For a scene without a digit only the presence term counts.
 
     Args:
-        looks: the model's pass.
-        scenes: intensities in [0, 1], `[batch, 1, 100, 100]`: the pictures whose ink the boxes are to fit,
-            those that the model saw or the same before clutter was pasted in.
+        output: the model's output.
+        scenes: intensities in [0, 1], `[batch, 1, 100, 100]`, whose ink the boxes are fitted to: the plain
+            scenes in training.
         labels: classes, int64 `[batch]`; `NO_DIGIT` where there is none.
-        weights: what each term counts.
-        ramp: 0 to 1, how far the terms that shape the attention are switched on. Before it has found a digit
-            there is no ink to fit a box to: on bare noise the box would grow without end.
-        present: how many scenes with a digit each of several processes has on average (see
-            `mean_where_present`); none where there is but one process.
+        weights: of the terms.
+        ramp: 0 to 1, how far the terms that shape the attention are switched on. Before the attention has
+            found a digit there is no ink to fit a box to: on noise alone the box would grow without end.
+        present: the mean number of scenes with a digit in a process's share (see `mean_where_present`); None
+            for one process.
     """
-    variance, kept_ink = tightness_losses(looks.gaussian, scenes)
-    label, refiner_label, gathered_label, variance, kept_ink, distillation, heat_spread = (
+    variance, foreground_retention = tightness_losses(output.gaussian, scenes)
+    label, refiner_label, pooled_label, variance, foreground_retention, distillation, heat_spread = (
         mean_where_present(term, labels, present)
         for term in (
-            label_loss(looks.logits, labels),
-            label_loss(looks.refiner_logits, labels),
-            label_loss(looks.gathered_logits, labels),
+            label_loss(output.logits, labels),
+            label_loss(output.refiner_logits, labels),
+            label_loss(output.pooled_logits, labels),
             variance,
-            kept_ink,
-            distillation_loss(looks.coarse, looks.gaussian),
-            heat_spread_penalty(looks.heat),
+            foreground_retention,
+            distillation_loss(output.coarse, output.gaussian),
+            heat_spread_penalty(output.heat),
         )
     )
-    presence = presence_loss(looks.presence_logit, labels)
+    presence = presence_loss(output.presence_logit, labels)
     total = (
         label
         + weights.refiner_label * refiner_label
-        + weights.gathered_label * gathered_label
+        + weights.pooled_label * pooled_label
         + weights.presence * presence
         + ramp
         * (
-            weights.tightness * (VARIANCE_PER_INK * variance + kept_ink)
+            weights.tightness * (VARIANCE_PER_INK * variance + foreground_retention)
             + weights.distillation * distillation
             + weights.heat_spread * heat_spread
         )
     )
     return Losses(
-        total, label, refiner_label, gathered_label, presence, variance, kept_ink, distillation, heat_spread
+        total,
+        label,
+        refiner_label,
+        pooled_label,
+        presence,
+        variance,
+        foreground_retention,
+        distillation,
+        heat_spread,
     )
 
 
 def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross entropy, `[batch]`; where there is no digit, 0."""
+    """Cross entropy, `[batch]`; 0 for a scene without a digit."""
     return functional.cross_entropy(logits, labels, ignore_index=NO_DIGIT, reduction="none")
 
 
@@ -126,27 +135,27 @@ def presence_loss(logit: Tensor, labels: Tensor) -> Tensor:
 def mean_where_present(term: Tensor, labels: Tensor, present: Tensor | None = None) -> Tensor:
     """The mean of a term, `[batch]`, over the scenes with a digit; 0 where there are none.
 
-    Processes that share a batch have different numbers of scenes with a digit, and the mean of their means is
-    not the mean over the batch. So all divide by the same `present`, what a process has on average.
+    Processes that share a batch have different numbers of scenes with a digit, so the mean of their means is
+    not the mean over the batch. So all divide by the same `present`, the mean number in a process's share.
     """
     here = (labels != NO_DIGIT).to(term.dtype)
     return (term * here).sum() / (here.sum().clamp(min=1.0) if present is None else present)
 
 
-class Ink(NamedTuple):
-    """The ink around boxes: its profile and how far the box reaches, along one axis; both `[batch, 64]`."""
+class InkProfile(NamedTuple):
+    """The ink around boxes along one axis: its profile, and the share of each sample inside the box."""
 
     profile: Tensor
     inside: Tensor
 
 
 def tightness_losses(gaussian: Gaussian, scenes: Tensor) -> tuple[Tensor, Tensor]:
-    """The variance penalty and the loss of ink, each `[batch]`.
+    """The variance penalty and the foreground retention, each `[batch]`.
 
-    The penalty is log σ_x + log σ_y (Kosiorek 2017 penalises the variance; the logarithm makes the pull the
-    same in proportion for small and large digits). The other is −log of the share of the surrounding ink that
-    the box keeps, along x plus along y. Where there is no ink, there is nothing to be tight around: neither
-    counts there, or the penalty would shrink such boxes to nothing.
+    The penalty is log σ_x + log σ_y (Kosiorek 2017 penalises the variance; with the logarithm small and large
+    digits have the same relative gradient). Foreground retention is −log of the share of the surrounding ink
+    that is inside the box, along x plus along y. Both are 0 where there is no ink; otherwise the penalty
+    would shrink such boxes to nothing.
     """
     along_x, along_y = surrounding_ink(gaussian, scenes)
     kept = _minus_log_share(along_x) + _minus_log_share(along_y)
@@ -155,13 +164,13 @@ def tightness_losses(gaussian: Gaussian, scenes: Tensor) -> tuple[Tensor, Tensor
     return spread * found, kept * found
 
 
-def surrounding_ink(gaussian: Gaussian, scenes: Tensor) -> tuple[Ink, Ink]:
+def surrounding_ink(gaussian: Gaussian, scenes: Tensor) -> tuple[InkProfile, InkProfile]:
     """The ink along x and along y, in a window of twice the box's width and height.
 
     Ink is the brightness above the scene's mean. The window is in proportion to the box along each axis, so
     that a narrow 1 is measured as finely as a wide 0. The profile along x is the maximum over the box's own
-    rows: a sum would count a stroke's length, not its place, and all rows would count clutter above and
-    below. Likewise along y. Of a profile counts what is connected with the box's middle.
+    rows: a sum would measure a stroke's length instead of its place, and all rows would include clutter above
+    and below. Likewise along y. Only the part of a profile that is connected with the box's middle counts.
 
     Args:
         gaussian: the boxes; gradients flow into them through `inside` alone.
@@ -181,7 +190,7 @@ def surrounding_ink(gaussian: Gaussian, scenes: Tensor) -> tuple[Ink, Ink]:
     with torch.no_grad():
         profile_x = _connected((ink * rows_inside[:, :, None]).amax(1), columns_inside)
         profile_y = _connected((ink * columns_inside[:, None, :]).amax(2), rows_inside)
-    return Ink(profile_x, columns_inside), Ink(profile_y, rows_inside)
+    return InkProfile(profile_x, columns_inside), InkProfile(profile_y, rows_inside)
 
 
 def _soft_inside(places: Tensor, centre: Tensor, extent: Tensor, window: Tensor) -> Tensor:
@@ -194,8 +203,8 @@ def _soft_inside(places: Tensor, centre: Tensor, extent: Tensor, window: Tensor)
 def _connected(profile: Tensor, inside: Tensor) -> Tensor:
     """The profile, faded beyond every gap as seen from its middle: `[batch, 64]`.
 
-    A digit's strokes touch, so its profile has no gaps; what lies beyond one is a neighbour. A gap is where
-    the profile is lower than half of its mean inside the box; the lower, the less counts beyond it.
+    A digit's strokes touch, so its profile has no gaps, and ink beyond a gap is a neighbour's. A gap is where
+    the profile is lower than half of its mean inside the box. The lower it is, the less counts beyond it.
     """
     mean_inside = (profile * inside).sum(1, keepdim=True) / (inside.sum(1, keepdim=True) + _FEWEST_SAMPLES)
     bridge = (profile / (0.5 * mean_inside + 1e-4)).clamp(max=1.0)
@@ -204,8 +213,8 @@ def _connected(profile: Tensor, inside: Tensor) -> Tensor:
     return profile * reached
 
 
-def _minus_log_share(ink: Ink) -> Tensor:
-    """−log of the share of the profile that lies inside, `[batch]`; bounded where next to nothing does."""
+def _minus_log_share(ink: InkProfile) -> Tensor:
+    """−log of the share of the profile inside the box, `[batch]`; bounded where that is almost nothing."""
     everything = ink.profile.sum(1)
     kept = (ink.profile * ink.inside).sum(1)
     least = _LEAST_SHARE * everything + 1e-4
@@ -215,7 +224,7 @@ def _minus_log_share(ink: Ink) -> Tensor:
 def distillation_loss(coarse: Gaussian, refined: Gaussian) -> Tensor:
     """How far the coarse Gaussian is from the refined one, `[batch]`, in the refined box's lengths.
 
-    The refiner sees more closely; the attention network learns from it to look at the right place at once.
+    The refiner sees more detail. From it the attention network learns to find the right place at once.
     """
     target = refined.detach()
     differences = torch.stack(
@@ -231,7 +240,7 @@ def distillation_loss(coarse: Gaussian, refined: Gaussian) -> Tensor:
 
 
 def heat_spread_penalty(heat: Tensor) -> Tensor:
-    """log(1 + variance of the heat map, in cells²), `[batch]`: one place, not the middle between two."""
+    """log(1 + variance of the heat map in cells²), `[batch]`: favours one place over the middle of two."""
     side = round(heat.shape[1] ** 0.5)
     cells = torch.arange(side, device=heat.device, dtype=heat.dtype)
     place = heat.view(-1, side, side)

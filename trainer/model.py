@@ -1,12 +1,12 @@
-"""The whole model, read from top to bottom: scene → where → look → correct → look again → label.
+"""The whole model, read from top to bottom: scene → attention → refiner → classifier.
 
-1. The attention network turns the scene into a heat map; its spatial softmax is the digit's place, and
-   features gathered by the same softmax give the size and a small shift. Both make a Gaussian.
+1. The attention network turns the scene into a heat map. The heat map's spatial softmax gives the digit's
+   place. Features pooled by the same softmax give the size and a small shift. Together they make a Gaussian.
 2. The first glimpse, wider than the Gaussian's box, goes to the refiner, which corrects the Gaussian.
 3. The second glimpse, read through the corrected Gaussian, goes to the classifier.
 
-Nothing here knows a box: gradients of the label's cross entropy reach the Gaussian's centre through the
-glimpses, its sides are fitted to the ink (`trainer.losses`).
+Nothing here knows a box. The gradient of the label's cross entropy reaches the Gaussian's centre through the
+glimpses; the Gaussian's sides are fitted to the ink (`trainer.losses`).
 """
 
 from __future__ import annotations
@@ -22,31 +22,33 @@ from models.contract import CLASSES, GLIMPSE_SIDE_PX, SCENE_SIDE_PX
 from trainer.attention import Gaussian, attention_maps, gaussian_of_box, read_glimpse, reported_boxes
 
 FIRST_WINDOW = 1.8
-"""Side of the first glimpse in longer sides of the box: room to see that the box is off."""
+"""Side of the first glimpse in longer sides of the box: wide enough to see that the box is wrong."""
 SECOND_WINDOW = 1.4
 """Side of the second glimpse: MNIST's own margin, 28 px of canvas around 20 px of ink."""
 FIRST_GLIMPSE_SIDE = 32
 NARROWEST_WINDOW_PX = 20.0
-"""No glimpse is narrower than a small canvas: it shows no more, and a box that shrank could not grow."""
+"""No glimpse is narrower than a small canvas. It would show nothing more, and a box that had shrunk could not
+grow."""
 GLIMPSE_GRADIENT = 0.1
-"""How much of the glimpses' gradient reaches their windows' places. A pixel of shift changes a glimpse a lot:
-at full strength this noise drowns what the refiner could learn from the labels (its loss stays at chance).
-Nothing of it reaches the windows' sides: a box tells the digit's size, not what suits the classifier."""
+"""Share of the glimpses' gradient that reaches the centres of their windows. A shift of one pixel changes a
+glimpse a lot. At full strength this noise hides what the refiner could learn from the labels: its loss stays
+at chance. No gradient reaches the windows' sides, so that a box shows the digit's size, not what suits the
+classifier."""
 
 
-class Votes(NamedTuple):
-    """What other guesses count beside the second glimpse's, whose vote is 1; shares of their logits."""
+class EnsembleWeights(NamedTuple):
+    """Weights of the other logits, which are added to those of the second glimpse (weight 1)."""
 
     first_glimpse: float
-    gathered: float
+    pooled: float
 
 
-VOTES_IN_TRAINING = Votes(first_glimpse=0.3, gathered=0.0)
-"""The first glimpse is wider, so it errs on other scenes; and the classifier learns what the refiner does not
+TRAINING_ENSEMBLE = EnsembleWeights(first_glimpse=0.3, pooled=0.0)
+"""The first glimpse is wider, so it is wrong on other scenes. The classifier learns what the refiner does not
 know yet."""
-VOTES = Votes(first_glimpse=0.5, gathered=0.1)
-"""Once all have learnt, others than in training serve best: chosen by label errors alone, on scenes of
-held-out training digits; `docs/decisions/votes.md` says how neighbouring choices do."""
+ENSEMBLE = EnsembleWeights(first_glimpse=0.5, pooled=0.1)
+"""After training, other weights are best. They were chosen by label errors alone, on scenes of held-out
+training digits; `docs/decisions/votes.md` has the errors of other weights."""
 NO_DIGIT = -1
 """The label of a scene without a digit."""
 
@@ -57,17 +59,18 @@ HEADS = (
     "refiner.head",
     "classifier.head",
 )
-"""The layers whose outputs have a meaning each: an optimiser must not treat them as one matrix."""
+"""Layers whose outputs each have a meaning of their own: Muon must not treat them as one matrix."""
 
 _TYPICAL_SIDE_PX = 28.0
 """Where sizes start: MNIST's own canvas."""
 _SIDE_RANGE = 2.2
-"""exp(± 2.2): sides from 3 to 250 px, 9 times shorter or longer than where they start. A soft bound: its
+"""exp(± 2.2): sides from 3 to 250 px, 9 times shorter or longer than at the start. A soft bound, whose
 gradient never vanishes."""
-CORRECTIONS_PACE = 0.1
-"""Slows down how the first Gaussian's shifts and sides are learnt, whose layer takes steps of one length
-however small its gradient is. They move the window that the refiner sees, and are learnt from what it says of
-that window: too quick a pupil takes the window along, until there is nothing to be seen in it."""
+CORRECTIONS_SCALE = 0.1
+"""Output scale of the layer that shifts and sizes the first Gaussian; it slows the layer's learning. The
+optimiser takes steps of one length, however small the gradient. This layer moves the refiner's window and
+learns from what the refiner finds in that window. If it learns too fast, the two drift away together until
+the window shows nothing."""
 _HEAT_SIDE = 25
 _HEAT_STRIDE_PX = SCENE_SIDE_PX / _HEAT_SIDE
 
@@ -84,20 +87,20 @@ class Prediction(NamedTuple):
 
 
 class Windows(NamedTuple):
-    """Random changes of a glimpse's window in training, each `[batch]`: shifts in sides, log of a scale."""
+    """Random changes of a window in training, each `[batch]`: shifts in window sides, log of a scale."""
 
     shift_x: Tensor
     shift_y: Tensor
     log_scale: Tensor
 
 
-class Looks(NamedTuple):
-    """What one pass found: the label guesses, and how the Gaussian and its glimpse came about."""
+class ForwardOutput(NamedTuple):
+    """The output of one forward pass: logits, and the steps from heat map to glimpse."""
 
-    logits: Tensor  # [batch, 10], of the second glimpse and shares of the others
+    logits: Tensor  # [batch, 10], of the second glimpse, plus the others by `EnsembleWeights`
     refiner_logits: Tensor  # [batch, 10], of the first glimpse
-    gathered_logits: Tensor  # [batch, 10], of the features that the heat map gathers
-    presence_logit: Tensor  # [batch], that there is a digit at all
+    pooled_logits: Tensor  # [batch, 10], of the features pooled by the heat map
+    presence_logit: Tensor  # [batch], that there is a digit
     heat: Tensor  # [batch, 25 · 25], sums to 1
     coarse: Gaussian
     gaussian: Gaussian
@@ -130,7 +133,7 @@ class Residual(nn.Module):
 
 
 class AttentionNetwork(nn.Module):
-    """Where the digit is and how large: a heat map on a 25×25 grid and the features that it gathers."""
+    """Where the digit is and how large: a heat map on a 25×25 grid and the features pooled by it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -155,10 +158,10 @@ class AttentionNetwork(nn.Module):
         upward = functional.interpolate(self.upward(self.coarse(fine)), scale_factor=2.0, mode="nearest")
         merged = functional.relu(self.lateral(fine) + upward[:, :, :_HEAT_SIDE, :_HEAT_SIDE])
         heat = torch.softmax(self.heat(merged).flatten(1), dim=1)  # [batch, 625]
-        gathered = (merged.flatten(2) @ heat[:, :, None])[:, :, 0]  # [batch, 32]
+        pooled = (merged.flatten(2) @ heat[:, :, None])[:, :, 0]  # [batch, 32]
         place = heat.view(-1, _HEAT_SIDE, _HEAT_SIDE)
         cell_px = (torch.arange(_HEAT_SIDE, device=heat.device, dtype=heat.dtype) + 0.5) * _HEAT_STRIDE_PX
-        corrections = torch.tanh(CORRECTIONS_PACE * self.corrections(self.geometry(gathered)))  # [batch, 4]
+        corrections = torch.tanh(CORRECTIONS_SCALE * self.corrections(self.geometry(pooled)))  # [batch, 4]
         shift_x, shift_y, log_width, log_height = corrections.unbind(1)
         gaussian = gaussian_of_box(
             place.sum(1) @ cell_px + shift_x * _HEAT_STRIDE_PX,
@@ -166,7 +169,7 @@ class AttentionNetwork(nn.Module):
             _TYPICAL_SIDE_PX * torch.exp(_SIDE_RANGE * log_width),
             _TYPICAL_SIDE_PX * torch.exp(_SIDE_RANGE * log_height),
         )
-        return heat, gaussian, self.classes(gathered)
+        return heat, gaussian, self.classes(pooled)
 
 
 class GlimpseNetwork(nn.Module):
@@ -198,7 +201,7 @@ class GlimpseNetwork(nn.Module):
 
 
 class Calibration(nn.Module):
-    """From logits to probabilities that mean what they say: fitted after training (`training.calibrate`)."""
+    """From logits to calibrated probabilities; fitted after training (`training.calibrate`)."""
 
     label_temperature: Tensor
     presence_temperature: Tensor
@@ -231,17 +234,19 @@ class GlimpseModel(nn.Module):
         nn.init.zeros_(self.refiner.head.bias[:4])
         self.calibration = Calibration()
 
-    def look(self, scenes: Tensor, first: Windows | None = None, second: Windows | None = None) -> Looks:
-        """Find, look, correct, look again.
+    def forward(
+        self, scenes: Tensor, first: Windows | None = None, second: Windows | None = None
+    ) -> ForwardOutput:
+        """Find the digit, look, correct the Gaussian, look again, name the digit.
 
         Args:
             scenes: intensities in [0, 1], `[batch, 1, 100, 100]`.
-            first: changes of the first glimpse's window; none outside of training.
+            first: changes of the first glimpse's window; None outside of training.
             second: changes of the second glimpse's window.
         """
-        votes = VOTES_IN_TRAINING if self.training else VOTES
+        weights = TRAINING_ENSEMBLE if self.training else ENSEMBLE
         with torch.autocast(scenes.device.type, enabled=False):  # in bfloat16 small digits are missed
-            heat, coarse, gathered_logits = self.attention_network(scenes)
+            heat, coarse, pooled_logits = self.attention_network(scenes)
         ground = border_mean(scenes)
         first_window = square_window(coarse, FIRST_WINDOW, GLIMPSE_GRADIENT, first)
         refined = self.refiner(read_square(scenes, first_window, FIRST_GLIMPSE_SIDE, ground))
@@ -249,15 +254,15 @@ class GlimpseModel(nn.Module):
         second_window = square_window(gaussian, SECOND_WINDOW, GLIMPSE_GRADIENT, second)
         glimpse = read_square(scenes, second_window, GLIMPSE_SIDE_PX, ground)
         glimpse_logits = self.classifier(glimpse)
-        return Looks(
-            # Those that are asked beside the second glimpse learn by their own label losses alone.
+        return ForwardOutput(
+            # The refiner and the attention network learn by their own label losses, hence `detach`.
             logits=glimpse_logits[:, :-1]
-            + votes.first_glimpse * refined[:, 4:].detach()
-            + votes.gathered * gathered_logits[:, :-1].detach(),
+            + weights.first_glimpse * refined[:, 4:].detach()
+            + weights.pooled * pooled_logits[:, :-1].detach(),
             refiner_logits=refined[:, 4:],
-            gathered_logits=gathered_logits[:, :-1],
-            # A glimpse shows a small clutter digit as large as a true one: the gathered features know sizes.
-            presence_logit=glimpse_logits[:, -1] + gathered_logits[:, -1],
+            pooled_logits=pooled_logits[:, :-1],
+            # A glimpse shows small clutter as large as a digit; the pooled features know sizes.
+            presence_logit=glimpse_logits[:, -1] + pooled_logits[:, -1],
             heat=heat,
             coarse=coarse,
             gaussian=gaussian,
@@ -265,20 +270,16 @@ class GlimpseModel(nn.Module):
             glimpse=glimpse,
         )
 
-    def forward(self, scenes: Tensor, first: Windows | None = None, second: Windows | None = None) -> Looks:
-        """As `look`; what data-parallel training calls."""
-        return self.look(scenes, first, second)
-
     def predict(self, scene: Tensor) -> Prediction:
         """The exported graph: uint8 scenes `[batch, 1, 100, 100]` to a `Prediction`."""
-        looks = self.look(scene.float() / 255)
+        output = self.forward(scene.float() / 255)
         return Prediction(
-            probabilities=self.calibration.probabilities(looks.logits),
-            box=reported_boxes(looks.gaussian),
-            attention=torch.stack(list(looks.gaussian), dim=1),
-            attention_map=attention_maps(looks.gaussian, SCENE_SIDE_PX),
-            glimpse=looks.glimpse.clamp(0.0, 1.0),
-            digit_present=self.calibration.digit_present(looks.presence_logit),
+            probabilities=self.calibration.probabilities(output.logits),
+            box=reported_boxes(output.gaussian),
+            attention=torch.stack(list(output.gaussian), dim=1),
+            attention_map=attention_maps(output.gaussian, SCENE_SIDE_PX),
+            glimpse=output.glimpse.clamp(0.0, 1.0),
+            digit_present=self.calibration.digit_present(output.presence_logit),
         )
 
 
@@ -310,7 +311,7 @@ def _damp(value: Tensor, share: float) -> Tensor:
 
 
 def border_mean(scenes: Tensor) -> Tensor:
-    """The mean of the outermost pixels, `[batch]`, of scenes `[batch, 1, h, w]`: what goes on beyond them."""
+    """The mean of the outermost pixels, `[batch]`, of scenes `[batch, 1, h, w]`: the level beyond them."""
     rows, columns = scenes[:, 0, [0, -1], :], scenes[:, 0, :, [0, -1]]
     return (rows.mean(dim=(1, 2)) + columns.mean(dim=(1, 2))) / 2
 
@@ -318,7 +319,7 @@ def border_mean(scenes: Tensor) -> Tensor:
 def read_square(scenes: Tensor, window: Tensor, side: int, beyond: Tensor) -> Tensor:
     """The glimpses `[batch, side, side]` of windows `[batch, 3]` of scenes `[batch, 1, h, w]`.
 
-    Beyond a scene lies the intensity `beyond`, `[batch]`: a page goes on as a page, the dark as the dark.
+    Beyond a scene the intensity is `beyond`, `[batch]`, so that paper continues as paper, dark as dark.
     """
     x, y, extent = window.unbind(1)
     level = beyond[:, None, None]
@@ -326,7 +327,7 @@ def read_square(scenes: Tensor, window: Tensor, side: int, beyond: Tensor) -> Te
 
 
 def _correct(window: Tensor, corrections: Tensor) -> Gaussian:
-    """The refiner's Gaussian, told in its window's frame: it knows nothing but what the window shows."""
+    """The refiner's Gaussian, from corrections relative to its window, which is all that the refiner sees."""
     move_x, move_y, log_width, log_height = torch.tanh(corrections).unbind(1)
     x, y, side = window.unbind(1)
     expected_side = side / FIRST_WINDOW

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import torch
 from torch import nn
@@ -51,7 +51,7 @@ def recipe(name: str, steps: int, precision: Precision = "float32") -> TrainingP
 
 
 def trained(
-    method: Method, preset: TrainingPreset, run: Path, seed: int, digits: TrainingDigits
+    method: Method[Any], preset: TrainingPreset, run: Path, seed: int, digits: TrainingDigits
 ) -> nn.Module:
     """The method's averaged model, trained by that recipe; a finished run is loaded, a killed one goes on.
 
@@ -87,7 +87,9 @@ def cost(model: nn.Module) -> dict[str, float]:
     }
 
 
-def _finished(method: Method, preset: TrainingPreset, run: Path, seed: int, digits: dict[str, str]) -> bool:
+def _finished(
+    method: Method[Any], preset: TrainingPreset, run: Path, seed: int, digits: dict[str, str]
+) -> bool:
     if not (run / CHECKPOINT_NAME).is_file():
         return False
     state = load_checkpoint(run)

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from trainer.losses import VARIANCE_PER_INK, Losses, LossWeights, compute_losses
-from trainer.model import HEADS, GlimpseModel, Looks
+from trainer.model import HEADS, ForwardOutput, GlimpseModel
 from trainer.training.method import OWN_METHOD, Method
 from trainer.training.presets import TrainingPreset
 
@@ -41,7 +41,7 @@ class Variant:
     muon: bool = True
 
     @property
-    def method(self) -> Method:
+    def method(self) -> Method[ForwardOutput]:
         """How it is trained; the name tells of all that differs, but for the recipe, which runs tell of."""
         weights = {"variance": (self.variance, VARIANCE_PER_INK), "kept ink": (self.kept_ink, 1.0)}
         changed = [f"{key} {here:g}" for key, (here, own) in weights.items() if here != own]
@@ -50,7 +50,7 @@ class Variant:
 
     def _losses(
         self,
-        looks: Looks,
+        output: ForwardOutput,
         scenes: Tensor,
         labels: Tensor,
         weights: LossWeights,
@@ -58,10 +58,11 @@ class Variant:
         present: Tensor | None = None,
     ) -> Losses:
         """Our losses, their sum with this variant's weights of the two terms that pull at the box."""
-        losses = compute_losses(looks, scenes, labels, weights, ramp, present)
+        losses = compute_losses(output, scenes, labels, weights, ramp, present)
         if (self.variance, self.kept_ink) == (VARIANCE_PER_INK, 1.0):
             return losses
-        more = (self.variance - VARIANCE_PER_INK) * losses.variance + (self.kept_ink - 1) * losses.kept_ink
+        kept = (self.kept_ink - 1) * losses.foreground_retention
+        more = (self.variance - VARIANCE_PER_INK) * losses.variance + kept
         return losses._replace(total=losses.total + ramp * weights.tightness * more)
 
 
@@ -85,7 +86,7 @@ VARIANTS = {
         Variant("no-refiner-label", TERMS, "without the label of the first glimpse",
                 _weights(refiner_label=0.0)),
         Variant("no-gathered-label", TERMS, "without the label of the gathered features",
-                _weights(gathered_label=0.0)),
+                _weights(pooled_label=0.0)),
         Variant("no-presence", TERMS, "without the presence of a digit", _weights(presence=0.0)),
         Variant("no-variance", TERMS, "without the variance penalty", variance=0.0),
         Variant("no-kept-ink", TERMS, "without the kept ink", kept_ink=0.0),
@@ -95,8 +96,8 @@ VARIANTS = {
         Variant("variance-1-4", VARIANCE, "¼", variance=0.25),
         Variant("variance-2-3", VARIANCE, "⅔", variance=2 / 3),
         Variant("variance-1", VARIANCE, "1", variance=1.0),
-        Variant("not-pasted", TRAINING, "no clutter pasted in", _recipe(pasted=0.0)),
-        Variant("not-warped", TRAINING, "handwriting as it is", _recipe(warped=False)),
+        Variant("not-pasted", TRAINING, "no clutter pasted in", _recipe(copy_paste=0.0)),
+        Variant("not-warped", TRAINING, "handwriting as it is", _recipe(elastic=False)),
         Variant("adamw", TRAINING, "AdamW for all layers instead of Muon", muon=False),
     )
 }  # fmt: skip

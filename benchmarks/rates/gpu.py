@@ -33,7 +33,7 @@ from models.contract import MODEL_PATH
 from scenes.digits import Digits
 from scenes.mnist import load_digits
 from scenes.presets import PRESETS
-from trainer.data.training_scenes import SCENES_PER_HANDWRITING
+from trainer.data.training_scenes import SCENES_PER_AUGMENTATION
 from trainer.evaluation.evaluate import COLUMNS, evaluate, summarise, torch_predict
 from trainer.export import count_mflops, export
 from trainer.model import GlimpseModel
@@ -93,12 +93,12 @@ def measure_training(preset: TrainingPreset, run: Path, device: torch.device) ->
     train(preset, run, device=device.type)
     seconds = time.perf_counter() - start
     ways = {
-        "kernel by kernel": _rate_steps(preset, digits, device, recorded=False),
-        "recorded": _rate_steps(preset, digits, device, recorded=True),
+        "kernel by kernel": _rate_steps(preset, digits, device, cuda_graphs=False),
+        "recorded": _rate_steps(preset, digits, device, cuda_graphs=True),
     }
     if device.type == "cuda":
         compiled = dataclasses.replace(preset, compiled=True)
-        ways["compiled and recorded"] = _rate_steps(compiled, digits, device, recorded=True)
+        ways["compiled and recorded"] = _rate_steps(compiled, digits, device, cuda_graphs=True)
     flops = 3e6 * count_mflops(GlimpseModel()) * preset.batch_size  # backward costs twice the pass
     floor_s = flops / peak_flops(device, getattr(torch, preset.precision))
     return {
@@ -112,13 +112,13 @@ def measure_training(preset: TrainingPreset, run: Path, device: torch.device) ->
 
 
 def _rate_steps(
-    preset: TrainingPreset, digits: Digits, device: torch.device, *, recorded: bool
+    preset: TrainingPreset, digits: Digits, device: torch.device, *, cuda_graphs: bool
 ) -> dict[str, float]:
     """Steps per second once all is warm, and the seconds until it is."""
     start = time.perf_counter()
-    trainer = Trainer(preset, digits, seed=0, processes=Processes(0, 1, device), recorded=recorded)
+    trainer = Trainer(preset, digits, seed=0, processes=Processes(0, 1, device), cuda_graphs=cuda_graphs)
     # As many as one handwriting lasts, so that each way varies it once; what is recorded is so by then.
-    steps = min(SCENES_PER_HANDWRITING // preset.batch_size, preset.steps)
+    steps = min(SCENES_PER_AUGMENTATION // preset.batch_size, preset.steps)
     for _ in range(steps):
         trainer.advance()
     wait(device)

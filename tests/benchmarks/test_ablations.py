@@ -26,7 +26,7 @@ def train_two_steps(name: str) -> tuple[Losses, dict[str, torch.Tensor]]:
     variant = VARIANTS[name]
     torch.set_num_threads(1)  # a fixture of the module comes before `one_thread`
     learner = Trainer(variant.change(SMALL), bar_digits(), seed=0, processes=ALONE, method=variant.method)
-    losses = [learner.advance()[0] for _ in range(2)][-1]
+    losses = [Losses(*learner.advance()[0]) for _ in range(2)][-1]
     return losses, learner.model.state_dict()
 
 
@@ -59,9 +59,10 @@ def test_the_weights_of_the_two_terms_are_what_their_names_say() -> None:
     torch.manual_seed(0)
     model = GlimpseModel()
     scenes, labels = torch.rand(4, 1, 100, 100), torch.tensor([1, 2, 3, 4])
-    looks = model(scenes)
-    found: dict[str, Losses] = {
-        name: VARIANTS[name].method.losses(looks, scenes, labels, TINY.weights, 1.0)
+    output = model(scenes)
+    ramp = torch.tensor(1.0)
+    found = {
+        name: Losses(*VARIANTS[name].method.losses(output, scenes, labels, TINY.weights, ramp, None))
         for name in (OURS, "no-variance", "no-kept-ink", "variance-1")
     }
     totals = {name: losses.total.item() for name, losses in found.items()}
@@ -69,7 +70,7 @@ def test_the_weights_of_the_two_terms_are_what_their_names_say() -> None:
     half = TINY.weights.tightness * losses.variance.item() / 2
     assert totals[OURS] - totals["no-variance"] == pytest.approx(half, abs=1e-5)
     assert totals["variance-1"] - totals[OURS] == pytest.approx(half, abs=1e-5)
-    kept = TINY.weights.tightness * losses.kept_ink.item()
+    kept = TINY.weights.tightness * losses.foreground_retention.item()
     assert totals[OURS] - totals["no-kept-ink"] == pytest.approx(kept, abs=1e-5)
 
 

@@ -24,7 +24,7 @@ from tests.support.imports import TRUTH, reachable
 from tests.trainer.tiny import ROOT, TINY, bar_digits
 from trainer.attention import gaussian_of_box
 from trainer.data.digits import TrainingDigits, mnist_digits
-from trainer.model import CORRECTIONS_PACE, NO_DIGIT, Calibration
+from trainer.model import CORRECTIONS_SCALE, NO_DIGIT, Calibration
 from trainer.training.checkpoint import load_checkpoint, load_trained_model, save_checkpoint
 from trainer.training.method import OWN_METHOD
 from trainer.training.step import Trainer
@@ -102,7 +102,7 @@ def test_a_finished_run_of_an_earlier_model_is_loaded(tmp_path: Path, bars: None
     state = load_checkpoint(tmp_path / "run")
     for name in ("weight", "bias"):
         now = state["averaged"].pop(f"attention_network.corrections.{name}")
-        state["averaged"][f"attention_network.geometry.2.{name}"] = CORRECTIONS_PACE * now
+        state["averaged"][f"attention_network.geometry.2.{name}"] = CORRECTIONS_SCALE * now
     save_checkpoint(state, tmp_path / "run")
     found = trained(method, RECIPE, tmp_path / "run", seed=0, digits=mnist_digits()).state_dict()
     for name, values in expected.items():

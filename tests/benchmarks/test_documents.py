@@ -15,8 +15,8 @@ from benchmarks.rates import gpu, inference_rate
 from benchmarks.results import FOLDER
 from trainer.data.elastic import INTERPOLATION
 from trainer.model import GlimpseModel
+from trainer.training.method import own_method
 from trainer.training.presets import find_training_preset
-from trainer.training.step import own_method
 
 DECIDED = ROOT / "docs" / "decisions" / "results"
 

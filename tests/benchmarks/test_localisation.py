@@ -22,7 +22,7 @@ from scenes.presets import find_preset
 from tests.trainer.tiny import bar_digits
 from trainer.evaluation.evaluate import evaluate, torch_predict
 from trainer.model import GlimpseModel
-from trainer.training.step import own_method
+from trainer.training.method import own_method
 
 DIGITS = bar_digits()
 

@@ -26,8 +26,8 @@ from trainer.evaluation.report_data import (
     Answers,
     ask,
     figures_by,
-    looks_over_time,
     read_metrics,
+    watched_over_time,
     what_went_wrong,
     worst,
 )
@@ -97,11 +97,11 @@ def test_metrics_are_read_up_to_the_last_whole_line(run: Path) -> None:
 
 
 def test_the_watched_scenes_are_found_again_and_every_look_follows_from_its_gaussian(run: Path) -> None:
-    looks = looks_over_time(run, bar_digits("validation"))
+    looks = watched_over_time(run, bar_digits("validation"))
     assert [step[0].step for step in looks] == [1, 2, 3, 4, 5, 6]
     scenes = watched_scenes(bar_digits("validation"), device=torch.device("cpu"))
     with torch.inference_mode():
-        said = load_trained_model(run).look(scenes)
+        said = load_trained_model(run)(scenes)
     for i, look in enumerate(looks[-1]):
         np.testing.assert_allclose(look.picture / 255, scenes[i, 0], atol=0.51 / 255)
         np.testing.assert_allclose(look.glimpse, said.glimpse[i].clamp(0, 1), atol=0.02)
@@ -199,3 +199,9 @@ def test_answers_are_set_against_the_truth_in_the_models_frame(run: Path) -> Non
     answers = ask(load_trained_model(run), preset, bar_digits(), 20)
     inside = ink_boxes(answers.parameters, bar_digits())
     np.testing.assert_array_equal(answers.true_boxes, inside + np.array([20, 20, 0, 0], np.float32))
+
+
+def test_metrics_under_former_names_are_the_same_curve(tmp_path: Path) -> None:
+    lines = ('{"step": 1, "kept_ink": 0.5}', '{"step": 2, "foreground_retention": 0.25}')
+    (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert read_metrics(tmp_path) == {"foreground_retention": ([1, 2], [0.5, 0.25])}

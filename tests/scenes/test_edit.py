@@ -11,7 +11,7 @@ import torch
 
 from scenes.digits import Digits, digits_like
 from scenes.draw import SceneParameters, draw
-from scenes.edit import remove_target, thin_out
+from scenes.edit import remove_clutter, remove_target
 from scenes.presets import PRESETS, Preset
 from scenes.render import render, render_ink
 from scenes.truth import ink_boxes
@@ -44,7 +44,7 @@ def assert_same_but_for(found: SceneParameters, before: SceneParameters, *names:
 def test_pieces_go_from_the_end_of_the_list(as_array: Callable[[np.ndarray], Any]) -> None:
     digits = digits_like(as_array(SEEDS), SPECKLED)
     drawn = draw(LISTED, as_array(SEEDS), digits)
-    thinned = thin_out(drawn, 3)
+    thinned = remove_clutter(drawn, 3)
     # 2 to 6 digits less 3, but never fewer than none; of 5 crops the first two.
     counts = np.asarray(drawn.clutter_count).tolist()
     assert set(counts) == {2, 3, 4, 5, 6}
@@ -58,14 +58,14 @@ def test_pieces_go_from_the_end_of_the_list(as_array: Callable[[np.ndarray], Any
 
 def test_taking_none_away_changes_nothing(as_array: Callable[[np.ndarray], Any]) -> None:
     drawn = draw(LISTED, as_array(SEEDS), digits_like(as_array(SEEDS), SPECKLED))
-    assert_same_but_for(thin_out(drawn, 0), drawn)
+    assert_same_but_for(remove_clutter(drawn, 0), drawn)
     assert_same_but_for(remove_target(drawn, as_array(np.zeros(40, np.bool_))), drawn)
 
 
 def test_where_there_are_fewer_than_are_taken_none_is_left(as_array: Callable[[np.ndarray], Any]) -> None:
     digits = digits_like(as_array(SEEDS), SPECKLED)
     drawn = draw(LISTED, as_array(SEEDS), digits)
-    thinned = thin_out(drawn, 7)
+    thinned = remove_clutter(drawn, 7)
     assert not np.asarray(thinned.clutter_count).any()
     assert [getattr(thinned, name).shape for name in CROPS] == [(40, 0)] * 5
     bare = draw(Preset("bare", "the same without clutter"), as_array(SEEDS), digits)
@@ -90,10 +90,10 @@ def test_the_last_crop_is_not_in_the_picture_of_one_less() -> None:
     placed, digits = scene_of_crops()
     expected = np.zeros((1, 100, 100), np.float32)
     expected[0, 20:28, 10:18] = np.float32(51) / 255
-    assert np.array_equal(render(thin_out(placed, 1), digits), expected)
+    assert np.array_equal(render(remove_clutter(placed, 1), digits), expected)
     expected[0, 70:78, 60:68] = 1
     assert np.array_equal(render(placed, digits), expected)
-    assert not render(thin_out(placed, 2), digits).any()
+    assert not render(remove_clutter(placed, 2), digits).any()
 
 
 def test_the_last_digit_is_not_in_the_picture_of_one_less() -> None:
@@ -112,13 +112,13 @@ def test_the_last_digit_is_not_in_the_picture_of_one_less() -> None:
         return [bool(scene[30, 20] > 0.9), bool(scene[60, 70] > 0.9)]
 
     assert lit(placed) == [True, True]
-    assert lit(thin_out(placed, 1)) == [True, False]
+    assert lit(remove_clutter(placed, 1)) == [True, False]
     # The second digit, 6 px wide and softened, is all that goes.
-    gone = render(placed, digits)[0] - render(thin_out(placed, 1), digits)[0]
+    gone = render(placed, digits)[0] - render(remove_clutter(placed, 1), digits)[0]
     rows, columns = np.nonzero(gone)
     assert 56 <= rows.min() <= rows.max() <= 63
     assert 66 <= columns.min() <= columns.max() <= 73
-    assert not render(thin_out(placed, 2), digits).any()
+    assert not render(remove_clutter(placed, 2), digits).any()
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -155,9 +155,9 @@ def test_numpy_and_torch_take_the_same_away(name: str) -> None:
     preset = LISTED if name == "listed" else PRESETS[name]
     tensors = digits_like(torch.zeros(0), SPECKLED)
     chosen = SEEDS % 2 == 0
-    ours = remove_target(thin_out(draw(preset, SEEDS, SPECKLED), 2), chosen)
+    ours = remove_target(remove_clutter(draw(preset, SEEDS, SPECKLED), 2), chosen)
     theirs = remove_target(
-        thin_out(draw(preset, torch.from_numpy(SEEDS), tensors), 2), torch.from_numpy(chosen)
+        remove_clutter(draw(preset, torch.from_numpy(SEEDS), tensors), 2), torch.from_numpy(chosen)
     )
     expected, found = as_numpy(ours), as_numpy(theirs)
     assert all(found[field].dtype == expected[field].dtype for field in expected)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scenes.digits import Digits, with_others
+from scenes.digits import Digits, with_non_digits
 from scenes.draw import SceneParameters, draw
-from scenes.edit import replace_by_others
+from scenes.edit import replace_by_non_digits
 from scenes.paper import PaperParameters
 from scenes.paper_render import on_paper
 from scenes.presets import PRESETS, Preset
@@ -182,11 +182,11 @@ def test_the_article_s_scenes_can_be_shown_on_paper_with_the_same_truth() -> Non
 def test_others_replace_target_and_clutter_where_they_are_chosen() -> None:
     digits: Digits = speckled_bank()
     others = np.full((3, 28, 28), 200, np.uint8)
-    more = with_others(digits, others)
+    more = with_non_digits(digits, others)
     drawn = draw(PRESETS["paper"], SEEDS, more)
     assert (drawn.digit_index < len(digits.labels)).all()
     chosen = SEEDS % 2 == 0
-    replaced = replace_by_others(drawn, chosen, more)
+    replaced = replace_by_non_digits(drawn, chosen, more)
     assert (replaced.digit_index[chosen] >= len(digits.labels)).all()
     assert (replaced.clutter_index[chosen] >= len(digits.labels)).all()
     assert set(replaced.digit_index[chosen].tolist()) == {60, 61, 62}

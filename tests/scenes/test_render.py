@@ -322,5 +322,5 @@ def test_a_gpus_way_of_leaving_no_slot_out_makes_the_same_pixels(
     parameters = draw(PRESETS["wide"], seeds, digits)
     assert len(set(parameters.clutter_count.tolist())) > 5  # some slots are empty, not the same everywhere
     expected = render(parameters, digits)
-    monkeypatch.setattr("scenes.render.works_ahead", lambda _array: True)
+    monkeypatch.setattr("scenes.render.is_asynchronous", lambda _array: True)
     assert bool((render(parameters, digits) == expected).all())

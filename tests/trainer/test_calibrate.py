@@ -150,12 +150,12 @@ def test_it_looks_at_scenes_and_at_paper_that_nothing_else_sees(
     for (_, digits), options in made:
         assert digits is held_out
         assert options["seed"] == 1  # validation's scenes are of seed 0
-        assert "pasted" not in options
+        assert "copy_paste" not in options
     expected = streams({"article": 1.0}, held_out, batch_size=25, seed=1, device=ALONE.device).batch(7)
     with torch.no_grad():
         assert torch.equal(
             calibrating._look(model, held_out, without_digit=0.0, device=ALONE.device)[0][175:200],
-            model.look(expected.scenes).logits,
+            model(expected.scenes).logits,
         )
 
 

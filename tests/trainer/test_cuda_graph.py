@@ -9,7 +9,7 @@ import torch
 
 from tests.trainer.tiny import TINY, bar_digits
 from trainer.losses import Losses
-from trainer.runtime.cuda_graph import Recorded
+from trainer.runtime.cuda_graph import CudaGraphCallable
 from trainer.runtime.distributed import Processes
 from trainer.training.step import Trainer
 
@@ -27,11 +27,11 @@ RECIPE = dataclasses.replace(
 """It learns slowly: atomic additions come in any order, and what that changes must stay small."""
 
 
-def train(*, recorded: bool) -> tuple[list[Losses], torch.Tensor]:
+def train(*, cuda_graphs: bool) -> tuple[list[Losses], torch.Tensor]:
     """The losses of all steps, and how far the averaged weights have moved in the end."""
     processes = Processes(0, 1, torch.device("cuda"))
-    learner = Trainer(RECIPE, bar_digits(), seed=0, processes=processes, recorded=recorded)
-    assert isinstance(learner._learn, Recorded) == recorded
+    learner = Trainer(RECIPE, bar_digits(), seed=0, processes=processes, cuda_graphs=cuda_graphs)
+    assert isinstance(learner._learn, CudaGraphCallable) == cuda_graphs
 
     def weights() -> torch.Tensor:
         return torch.cat([values.detach().flatten() for values in learner.averaged.parameters()])
@@ -43,7 +43,7 @@ def train(*, recorded: bool) -> tuple[list[Losses], torch.Tensor]:
 
 def test_recorded_steps_are_the_same_steps() -> None:
     """Pace, ramp, windows, scenes and the average go on changing, although kernels alone are replayed."""
-    (expected, change), (found, recorded_change) = train(recorded=False), train(recorded=True)
+    (expected, change), (found, recorded_change) = train(cuda_graphs=False), train(cuda_graphs=True)
     for step, (one, other) in enumerate(zip(found, expected, strict=True)):
         for name, value in one._asdict().items():
             expected_value = getattr(other, name).item()
@@ -55,10 +55,10 @@ def test_recorded_steps_are_the_same_steps() -> None:
 def test_scenes_and_windows_are_the_same_recorded_or_not() -> None:
     """In six blocks of eight steps: the fourth is replayed, in the fifth the handwriting changes."""
 
-    def make(*, recorded: bool) -> list[torch.Tensor]:
+    def make(*, cuda_graphs: bool) -> list[torch.Tensor]:
         recipe = dataclasses.replace(RECIPE, mixture={"article": 0.5, "cluttered-60": 0.5}, batch_size=2048)
         processes = Processes(0, 1, torch.device("cuda"))
-        scenes = Trainer(recipe, bar_digits(), seed=0, processes=processes, recorded=recorded).scenes
+        scenes = Trainer(recipe, bar_digits(), seed=0, processes=processes, cuda_graphs=cuda_graphs).scenes
         made = []
         for step in (0, 8, 17, 24, 39, 40):
             batch, windows = scenes.batch(step), scenes.windows(step)
@@ -67,14 +67,14 @@ def test_scenes_and_windows_are_the_same_recorded_or_not() -> None:
             )
         return made
 
-    for found, expected in zip(make(recorded=True), make(recorded=False), strict=True):
+    for found, expected in zip(make(cuda_graphs=True), make(cuda_graphs=False), strict=True):
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
 def test_nothing_in_a_step_waits_for_the_gpu() -> None:
     """Kernel by kernel, scenes included: what waits could not be recorded."""
     processes = Processes(0, 1, torch.device("cuda"))
-    learner = Trainer(RECIPE, bar_digits(), seed=0, processes=processes, recorded=False)
+    learner = Trainer(RECIPE, bar_digits(), seed=0, processes=processes, cuda_graphs=False)
     learner.advance()
     torch.cuda.set_sync_debug_mode("error")
     try:
@@ -91,7 +91,7 @@ def test_what_is_given_anew_counts_and_what_is_returned_is_overwritten() -> None
         total.add_(values[0].sum() * factor)
         return {"total": total * 1}
 
-    call = Recorded(add)
+    call = CudaGraphCallable(add)
     expected = 0.0
     for step in range(8):
         values = torch.full((3,), float(step), device="cuda")

@@ -27,7 +27,8 @@ from tests.trainer.tiny import ALONE, TINY, bar_digits, run_script, train_in_dou
 from trainer.data.training_scenes import TrainingScenes
 from trainer.losses import mean_where_present
 from trainer.model import NO_DIGIT
-from trainer.runtime.distributed import Processes, agree_on_a_name
+from trainer.runtime.distributed import Processes
+from trainer.runtime.torch_workarounds import agree_on_a_name
 from trainer.training.checkpoint import CHECKPOINT_NAME, load_checkpoint
 from trainer.training.loop import train
 from trainer.training.normalisation import SharedBatchNorm, share_normalisation

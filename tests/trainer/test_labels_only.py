@@ -18,17 +18,17 @@ import pytest
 import torch
 
 import trainer.data.training_scenes
-import trainer.training.step
-from scenes.digits import Digits, with_others
+import trainer.training.method
+from scenes.digits import Digits, with_non_digits
 from scenes.draw import SceneParameters
 from scenes.draw import draw as draw_scenes
-from scenes.edit import remove_target, replace_by_others, take_off_paper, thin_out
+from scenes.edit import remove_clutter, remove_paper, remove_target, replace_by_non_digits
 from scenes.render import render as render_scenes
 from tests.support.imports import TRUTH, imported_modules, reachable, source_of
 from tests.trainer.tiny import ALONE, ROOT, TINY, bar_digits
 from trainer.data.training_scenes import LabelledBatch, TrainingScenes
 from trainer.losses import LossWeights, compute_losses
-from trainer.model import NO_DIGIT, Looks
+from trainer.model import NO_DIGIT, ForwardOutput
 from trainer.training.loop import train
 from trainer.training.step import Trainer
 
@@ -139,9 +139,9 @@ def test_training_and_validation_run_where_the_truth_cannot_be_asked_for(
 
 
 def test_a_batch_is_two_pictures_of_each_scene_and_its_label() -> None:
-    assert LabelledBatch._fields == ("scenes", "before_pasting", "labels")
+    assert LabelledBatch._fields == ("scenes", "plain_scenes", "labels")
     batch = TrainingScenes(
-        {"article": 1.0}, bar_digits(), batch_size=8, seed=0, device=ALONE.device, pasted=0.5
+        {"article": 1.0}, bar_digits(), batch_size=8, seed=0, device=ALONE.device, copy_paste=0.5
     ).batch(0)
     assert [tuple(values.shape) for values in batch] == [(8, 1, 100, 100), (8, 1, 100, 100), (8,)]
     assert [values.dtype for values in batch] == [torch.float32, torch.float32, torch.int64]
@@ -157,30 +157,31 @@ def test_the_loss_is_given_pictures_labels_and_what_the_model_made_of_the_pictur
         seen.append(args)
         return original(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(trainer.training.step, "compute_losses", record)
+    monkeypatch.setattr(trainer.training.method, "compute_losses", record)
     made: list[tuple[object, ...]] = []
     learner = Trainer(TINY, bar_digits(), seed=0, processes=ALONE)
     learner.model.register_forward_pre_hook(lambda _module, args: made.append(args))
     for _ in range(2):
         learner.advance()
     assert len(seen) == len(made) == 2
-    for step, ((looks, before_pasting, labels, weights, ramp), (pixels, *windows)) in enumerate(
+    for step, ((output, plain_scenes, labels, weights, ramp, present), (pixels, *windows)) in enumerate(
         zip(seen, made, strict=True)
     ):
         batch = learner.scenes.batch(step)
-        assert isinstance(before_pasting, torch.Tensor)
+        assert isinstance(plain_scenes, torch.Tensor)
         assert isinstance(labels, torch.Tensor)
         assert isinstance(pixels, torch.Tensor)
-        assert tuple(before_pasting.shape) == (8, 1, 100, 100)
+        assert tuple(plain_scenes.shape) == (8, 1, 100, 100)
         assert (tuple(labels.shape), labels.dtype) == ((8,), torch.int64)
-        assert torch.equal(before_pasting, batch.before_pasting)
+        assert torch.equal(plain_scenes, batch.plain_scenes)
         assert torch.equal(labels, batch.labels)
         assert torch.equal(pixels, batch.scenes)
-        assert not torch.equal(pixels, before_pasting)  # the recipe does paste
-        assert isinstance(looks, Looks)
+        assert not torch.equal(pixels, plain_scenes)  # the recipe does paste
+        assert isinstance(output, ForwardOutput)
         assert isinstance(weights, LossWeights)
         assert isinstance(ramp, torch.Tensor)
         assert ramp.shape == ()
+        assert present is None
         # The windows are random and know nothing of what lies in the scene.
         other = TrainingScenes(
             {"clean": 1.0}, bar_digits("validation"), batch_size=8, seed=0, device=ALONE.device
@@ -233,19 +234,19 @@ class Curtain:
         self.calls["remove_target"] += 1
         return self.hide(remove_target(self.behind(garbled), chosen))
 
-    def thin_out(self, garbled: SceneParameters, pieces: int) -> SceneParameters:
-        self.calls["thin_out"] += 1
-        return self.hide(thin_out(self.behind(garbled), pieces))
+    def remove_clutter(self, garbled: SceneParameters, pieces: int) -> SceneParameters:
+        self.calls["remove_clutter"] += 1
+        return self.hide(remove_clutter(self.behind(garbled), pieces))
 
-    def replace_by_others(
+    def replace_by_non_digits(
         self, garbled: SceneParameters, chosen: torch.Tensor, digits: Digits
     ) -> SceneParameters:
-        self.calls["replace_by_others"] += 1
-        return self.hide(replace_by_others(self.behind(garbled), chosen, digits))
+        self.calls["replace_by_non_digits"] += 1
+        return self.hide(replace_by_non_digits(self.behind(garbled), chosen, digits))
 
-    def take_off_paper(self, garbled: SceneParameters) -> SceneParameters:
-        self.calls["take_off_paper"] += 1
-        return self.hide(take_off_paper(self.behind(garbled)))
+    def remove_paper(self, garbled: SceneParameters) -> SceneParameters:
+        self.calls["remove_paper"] += 1
+        return self.hide(remove_paper(self.behind(garbled)))
 
     def render(self, garbled: SceneParameters, digits: Digits) -> object:
         self.calls["render"] += 1
@@ -260,7 +261,7 @@ def test_pictures_with_other_parameters_behind_them_train_the_same_model(
     recipe = dataclasses.replace(TINY, without_digit=0.25)
 
     others = np.random.default_rng(5).integers(0, 256, (4, 28, 28), np.uint8)
-    digits = with_others(bar_digits(), others)
+    digits = with_non_digits(bar_digits(), others)
 
     def losses_and_weights() -> tuple[list[tuple[torch.Tensor, ...]], dict[str, torch.Tensor]]:
         learner = Trainer(recipe, digits, seed=0, processes=ALONE)
@@ -270,7 +271,14 @@ def test_pictures_with_other_parameters_behind_them_train_the_same_model(
 
     expected = losses_and_weights()
     curtain = Curtain()
-    for name in ("draw", "remove_target", "replace_by_others", "take_off_paper", "thin_out", "render"):
+    for name in (
+        "draw",
+        "remove_target",
+        "replace_by_non_digits",
+        "remove_paper",
+        "remove_clutter",
+        "render",
+    ):
         monkeypatch.setattr(trainer.data.training_scenes, name, getattr(curtain, name))
     losses, weights = losses_and_weights()
     # One block of steps, made in six parts: one is crowded, two are on paper, and these are rendered twice.
@@ -278,9 +286,9 @@ def test_pictures_with_other_parameters_behind_them_train_the_same_model(
     assert curtain.calls == {
         "draw": 6,
         "remove_target": 6,
-        "replace_by_others": 2,
-        "take_off_paper": 2,
-        "thin_out": 1,
+        "replace_by_non_digits": 2,
+        "remove_paper": 2,
+        "remove_clutter": 1,
         "render": 8,
     }
     assert losses == expected[0]

@@ -20,7 +20,7 @@ from trainer.losses import (
     heat_spread_penalty,
     tightness_losses,
 )
-from trainer.model import GlimpseModel, Looks
+from trainer.model import ForwardOutput, GlimpseModel
 
 
 def numbers(*values: float) -> Tensor:
@@ -75,17 +75,19 @@ def test_the_variance_penalty_is_the_log_of_both_sigmas_where_there_is_ink() -> 
     e = math.e
     gaussian = Gaussian(numbers(60, 60, 60), numbers(28, 28, 28), numbers(e * e, e, e), numbers(e, e, e))
     scenes = torch.cat([rectangle(50, 22, 20, 12), rectangle(50, 22, 20, 12), torch.zeros(1, 1, 100, 100)])
-    variance, kept_ink = tightness_losses(gaussian, scenes)
+    variance, foreground_retention = tightness_losses(gaussian, scenes)
     assert variance.tolist() == pytest.approx([3, 2, 0], abs=1e-5)
-    assert (kept_ink[:2] > 0).all()
-    assert kept_ink[2] == 0
+    assert (foreground_retention[:2] > 0).all()
+    assert foreground_retention[2] == 0
 
 
 def test_where_there_is_no_ink_nothing_pulls() -> None:
     numbers_of = [numbers(value).requires_grad_() for value in (60.0, 28.0, 5.0, 4.0)]
-    variance, kept_ink = tightness_losses(Gaussian(*numbers_of), torch.full((1, 1, 100, 100), 0.3))
-    assert (variance.item(), kept_ink.item()) == (0, 0)
-    (variance + kept_ink).backward()
+    variance, foreground_retention = tightness_losses(
+        Gaussian(*numbers_of), torch.full((1, 1, 100, 100), 0.3)
+    )
+    assert (variance.item(), foreground_retention.item()) == (0, 0)
+    (variance + foreground_retention).backward()
     assert [value.grad is None or value.grad.item() == 0 for value in numbers_of] == [True] * 4
 
 
@@ -120,36 +122,36 @@ def test_the_variance_against_the_kept_ink_comes_to_rest_at_the_edges(
 
     for _ in range(250):
         descent.zero_grad()
-        variance, kept_ink = tightness_losses(gaussian(), scene)
-        (VARIANCE_PER_INK * variance + kept_ink).backward()
+        variance, foreground_retention = tightness_losses(gaussian(), scene)
+        (VARIANCE_PER_INK * variance + foreground_retention).backward()
         descent.step()
         schedule.step()
     x, y, across, down = boxes(gaussian())[0].tolist()
     assert [x, y, x + across, y + down] == pytest.approx([left, top, left + width, top + height], abs=1.0)
 
 
-def pass_over(scenes: Tensor) -> Looks:
+def pass_over(scenes: Tensor) -> ForwardOutput:
     """What an untrained model finds, as numbers that gradients end in."""
     torch.manual_seed(0)
 
     model = GlimpseModel().eval()
     torch.nn.init.normal_(model.refiner.head.weight, std=0.5)  # not nought: it does correct
-    return each(model.look(scenes), lambda values: values.detach().requires_grad_())
+    return each(model(scenes), lambda values: values.detach().requires_grad_())
 
 
-def each(looks: Looks, change: Callable[[Tensor], Tensor]) -> Looks:
+def each(output: ForwardOutput, change: Callable[[Tensor], Tensor]) -> ForwardOutput:
     """The pass with every tensor changed."""
     changed: dict[str, Any] = {
         name: Gaussian(*map(change, value)) if isinstance(value, Gaussian) else change(value)
-        for name, value in looks._asdict().items()
+        for name, value in output._asdict().items()
     }
-    return Looks(**changed)
+    return ForwardOutput(**changed)
 
 
-def tensors_of(looks: Looks) -> dict[str, Tensor]:
+def tensors_of(output: ForwardOutput) -> dict[str, Tensor]:
     """The tensors of a pass by name, those of its Gaussians each by itself."""
     found: dict[str, Tensor] = {}
-    for name, value in looks._asdict().items():
+    for name, value in output._asdict().items():
         if isinstance(value, Gaussian):
             found |= {f"{name}.{part}": tensor for part, tensor in value._asdict().items()}
         else:
@@ -158,7 +160,7 @@ def tensors_of(looks: Looks) -> dict[str, Tensor]:
 
 
 WEIGHTS = LossWeights(
-    refiner_label=2, gathered_label=3, presence=13, tightness=5, distillation=7, heat_spread=11
+    refiner_label=2, pooled_label=3, presence=13, tightness=5, distillation=7, heat_spread=11
 )
 SOME_ABSENT = torch.tensor([3, -1, 4, 1, -1])
 
@@ -187,8 +189,8 @@ def test_a_box_rests_within_a_third_of_a_canvas_px_of_where_soft_edges_have_half
     height = (torch.linspace(18, 22, 401) * px).requires_grad_()
     place, width = torch.full((401,), 50.0), torch.full((401,), 12 * px)
     boxed = gaussian_of_box(place, place, width, height)
-    variance, kept_ink = tightness_losses(boxed, scene.expand(401, -1, -1, -1))
-    (pull,) = torch.autograd.grad((VARIANCE_PER_INK * variance + kept_ink).sum(), height)
+    variance, foreground_retention = tightness_losses(boxed, scene.expand(401, -1, -1, -1))
+    (pull,) = torch.autograd.grad((VARIANCE_PER_INK * variance + foreground_retention).sum(), height)
     assert pull[0] < 0  # it grows
     assert pull[-1] > 0  # it shrinks
     rest = height[(pull < 0).nonzero().max()].item() / px
@@ -196,28 +198,30 @@ def test_a_box_rests_within_a_third_of_a_canvas_px_of_where_soft_edges_have_half
 
 
 def test_the_total_is_the_weighted_sum_and_the_ramp_switches_the_shaping_terms(scenes: Tensor) -> None:
-    looks, labels = pass_over(scenes), torch.tensor([3, 1, 4, 1, 5])
-    off, half = (detached(compute_losses(looks, scenes, labels, WEIGHTS, ramp)) for ramp in (0.0, 0.5))
-    no_shaping = off.label + 2 * off.refiner_label + 3 * off.gathered_label + 13 * off.presence
+    output, labels = pass_over(scenes), torch.tensor([3, 1, 4, 1, 5])
+    off, half = (detached(compute_losses(output, scenes, labels, WEIGHTS, ramp)) for ramp in (0.0, 0.5))
+    no_shaping = off.label + 2 * off.refiner_label + 3 * off.pooled_label + 13 * off.presence
     torch.testing.assert_close(off.total, no_shaping)
     shaping = (
-        5 * (VARIANCE_PER_INK * half.variance + half.kept_ink) + 7 * half.distillation + 11 * half.heat_spread
+        5 * (VARIANCE_PER_INK * half.variance + half.foreground_retention)
+        + 7 * half.distillation
+        + 11 * half.heat_spread
     )
     torch.testing.assert_close(half.total, no_shaping + 0.5 * shaping)
     for found, logits in (
-        (off.label, looks.logits),
-        (off.refiner_label, looks.refiner_logits),
-        (off.gathered_label, looks.gathered_logits),
+        (off.label, output.logits),
+        (off.refiner_label, output.refiner_logits),
+        (off.pooled_label, output.pooled_logits),
     ):
         expected = -torch.log_softmax(logits, 1)[torch.arange(5), labels].mean()
         torch.testing.assert_close(found, expected.detach())
-    with_tensor = detached(compute_losses(looks, scenes, labels, WEIGHTS, torch.tensor(0.5)))
+    with_tensor = detached(compute_losses(output, scenes, labels, WEIGHTS, torch.tensor(0.5)))
     assert with_tensor == half
 
 
 def test_presence_is_asked_of_every_scene(scenes: Tensor) -> None:
-    looks = pass_over(scenes)._replace(presence_logit=numbers(0, 0, math.log(3), -math.log(3), math.log(4)))
-    found = compute_losses(looks, scenes, SOME_ABSENT, WEIGHTS, 1.0).presence
+    output = pass_over(scenes)._replace(presence_logit=numbers(0, 0, math.log(3), -math.log(3), math.log(4)))
+    found = compute_losses(output, scenes, SOME_ABSENT, WEIGHTS, 1.0).presence
     # Chances of a digit: ½, ½, ¾, ¼, ⅘, where there is one, none, one, one, none.
     expected = -(math.log(1 / 2) * 2 + math.log(3 / 4) + math.log(1 / 4) + math.log(1 / 5)) / 5
     assert found.item() == pytest.approx(expected, rel=1e-5)
@@ -225,9 +229,9 @@ def test_presence_is_asked_of_every_scene(scenes: Tensor) -> None:
 
 def test_scenes_without_a_digit_count_in_no_other_term(scenes: Tensor) -> None:
     """All terms but presence are those of the scenes with a digit, as if the others had not been there."""
-    looks, present = pass_over(scenes), SOME_ABSENT >= 0
-    rest = each(looks, lambda values: values[present])
-    found = detached(compute_losses(looks, scenes, SOME_ABSENT, WEIGHTS, 1.0))
+    output, present = pass_over(scenes), SOME_ABSENT >= 0
+    rest = each(output, lambda values: values[present])
+    found = detached(compute_losses(output, scenes, SOME_ABSENT, WEIGHTS, 1.0))
     alone = detached(compute_losses(rest, scenes[present], SOME_ABSENT[present], WEIGHTS, 1.0))
     for name in set(Losses._fields) - {"total", "presence"}:
         torch.testing.assert_close(getattr(found, name), getattr(alone, name))
@@ -236,11 +240,11 @@ def test_scenes_without_a_digit_count_in_no_other_term(scenes: Tensor) -> None:
 
 
 def test_nothing_pulls_at_the_attention_where_there_is_no_digit(scenes: Tensor) -> None:
-    looks = pass_over(scenes)
-    compute_losses(looks, scenes, SOME_ABSENT, WEIGHTS, 1.0).total.backward()
-    pulled = {name: tensor.grad for name, tensor in tensors_of(looks).items() if tensor.grad is not None}
+    output = pass_over(scenes)
+    compute_losses(output, scenes, SOME_ABSENT, WEIGHTS, 1.0).total.backward()
+    pulled = {name: tensor.grad for name, tensor in tensors_of(output).items() if tensor.grad is not None}
     assert set(pulled) == {
-        *("logits", "refiner_logits", "gathered_logits", "presence_logit", "heat"),
+        *("logits", "refiner_logits", "pooled_logits", "presence_logit", "heat"),
         *(f"{which}.{part}" for which in ("coarse", "gaussian") for part in Gaussian._fields),
     }
     for name, gradient in pulled.items():
@@ -250,14 +254,14 @@ def test_nothing_pulls_at_the_attention_where_there_is_no_digit(scenes: Tensor) 
 
 
 def test_a_batch_without_any_digit_teaches_presence_alone(scenes: Tensor) -> None:
-    looks = pass_over(scenes)
-    losses = compute_losses(looks, scenes, torch.full((5,), -1), WEIGHTS, 1.0)
+    output = pass_over(scenes)
+    losses = compute_losses(output, scenes, torch.full((5,), -1), WEIGHTS, 1.0)
     losses.total.backward()
     assert losses.presence > 0
     torch.testing.assert_close(losses.total, 13 * losses.presence)
     others = [value for name, value in losses._asdict().items() if name not in ("total", "presence")]
     assert not any(others)
-    for name, tensor in tensors_of(looks).items():
+    for name, tensor in tensors_of(output).items():
         if tensor.grad is not None:
             assert tensor.grad.isfinite().all()
             assert bool(tensor.grad.any()) == (name == "presence_logit"), name
@@ -266,7 +270,7 @@ def test_a_batch_without_any_digit_teaches_presence_alone(scenes: Tensor) -> Non
 def test_the_box_is_fitted_to_the_picture_that_is_given_and_not_to_what_was_seen() -> None:
     """With clutter pasted beside the digit the terms ask for the digit's own edges, as without it."""
     plain = rectangle(40, 30, 20, 24)
-    looks = pass_over(plain)._replace(
+    output = pass_over(plain)._replace(
         gaussian=Gaussian(
             *(part.requires_grad_() for part in gaussian_of_box(*map(numbers, (50, 42, 20, 24))))
         )
@@ -274,7 +278,7 @@ def test_the_box_is_fitted_to_the_picture_that_is_given_and_not_to_what_was_seen
     pasted = plain.clone()
     pasted[:, :, 34:50, 60:70] = 0.9  # touches the digit on its right
     labels = torch.tensor([0])
-    before, seen = (compute_losses(looks, picture, labels, WEIGHTS, 1.0) for picture in (plain, pasted))
-    assert seen.kept_ink > before.kept_ink + 0.1
-    torch.testing.assert_close(before.kept_ink, tightness_losses(looks.gaussian, plain)[1].sum())
+    before, seen = (compute_losses(output, picture, labels, WEIGHTS, 1.0) for picture in (plain, pasted))
+    assert seen.foreground_retention > before.foreground_retention + 0.1
+    torch.testing.assert_close(before.foreground_retention, tightness_losses(output.gaussian, plain)[1].sum())
     assert before.label == seen.label

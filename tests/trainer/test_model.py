@@ -18,9 +18,9 @@ from trainer.attention import read_glimpse
 from trainer.evaluation.evaluate import make_pictures
 from trainer.export import count_mflops
 from trainer.model import (
+    ENSEMBLE,
     SECOND_WINDOW,
-    VOTES,
-    VOTES_IN_TRAINING,
+    TRAINING_ENSEMBLE,
     Calibration,
     GlimpseModel,
     Prediction,
@@ -90,20 +90,20 @@ def test_beyond_a_scene_a_glimpse_goes_on_with_the_mean_of_its_border() -> None:
 
 def test_the_last_of_a_prediction_is_that_there_is_a_digit(model: GlimpseModel, scenes: Tensor) -> None:
     assert Prediction._fields[-1] == "digit_present"
-    looks = model.eval().look(scenes.float() / 255)
+    output = model.eval()(scenes.float() / 255)
     present = model.predict(scenes).digit_present
     assert tuple(present.shape) == (6,)
-    torch.testing.assert_close(present, torch.sigmoid(looks.presence_logit))
+    torch.testing.assert_close(present, torch.sigmoid(output.presence_logit))
     assert present.unique().numel() == 6
     # Both the glimpse and the features that the heat map gathers have a say in it, neither in the labels.
     for head in (model.classifier.head, model.attention_network.classes):
         with torch.no_grad():
             head.bias[-1] += 1
-        raised = model.look(scenes.float() / 255)
-        torch.testing.assert_close(raised.presence_logit, looks.presence_logit + 1)
-        for name in ("logits", "refiner_logits", "gathered_logits"):
-            assert torch.equal(getattr(raised, name), getattr(looks, name))
-        looks = raised
+        raised = model(scenes.float() / 255)
+        torch.testing.assert_close(raised.presence_logit, output.presence_logit + 1)
+        for name in ("logits", "refiner_logits", "pooled_logits"):
+            assert torch.equal(getattr(raised, name), getattr(output, name))
+        output = raised
 
 
 def test_calibration_is_nothing_until_it_is_fitted_and_then_what_it_says() -> None:
@@ -124,8 +124,8 @@ def test_calibration_travels_with_the_weights_and_is_not_trained(model: GlimpseM
     model.eval().calibration.label_temperature.fill_(3.0)
     copy = GlimpseModel().eval()
     copy.load_state_dict(model.state_dict())
-    looks = copy.look(scenes.float() / 255)
-    torch.testing.assert_close(copy.predict(scenes).probabilities, torch.softmax(looks.logits / 3, 1))
+    output = copy(scenes.float() / 255)
+    torch.testing.assert_close(copy.predict(scenes).probabilities, torch.softmax(output.logits / 3, 1))
 
 
 def test_scenes_of_a_batch_do_not_know_of_each_other(model: GlimpseModel, scenes: Tensor) -> None:
@@ -146,8 +146,8 @@ def test_it_stays_small(model: GlimpseModel) -> None:
 
 def gradients_of_the_labels(model: GlimpseModel, scenes: Tensor, glimpse: str) -> dict[str, float]:
     """Largest gradient in each parameter of the attention network from one glimpse's cross entropy alone."""
-    looks = model.look(scenes.float() / 255)
-    logits = {"second": looks.logits, "first": looks.refiner_logits}[glimpse]
+    output = model(scenes.float() / 255)
+    logits = {"second": output.logits, "first": output.refiner_logits}[glimpse]
     functional.cross_entropy(logits, torch.arange(6)).backward()
     return {
         name: 0.0 if parameter.grad is None else parameter.grad.abs().max().item()
@@ -172,14 +172,14 @@ def test_the_labels_gradient_reaches_the_heat_map_through_the_glimpse(
 def test_windows_change_in_training_as_they_are_told(model: GlimpseModel, scenes: Tensor) -> None:
     model.eval()
     pixels = scenes.float() / 255
-    plain = model.look(pixels)
+    plain = model(pixels)
     change = Windows(torch.full((6,), 0.1), torch.full((6,), -0.2), torch.full((6,), math.log(1.5)))
-    x, y, side = model.look(pixels, change).first_window.unbind(1)
+    x, y, side = model(pixels, change).first_window.unbind(1)
     before_x, before_y, before = plain.first_window.unbind(1)
     torch.testing.assert_close(side, 1.5 * before)
     torch.testing.assert_close(x, before_x + 0.1 * side)
     torch.testing.assert_close(y, before_y - 0.2 * side)
-    second = model.look(pixels, None, change)
+    second = model(pixels, None, change)
     torch.testing.assert_close(second.first_window, plain.first_window)
     assert not torch.equal(second.glimpse, plain.glimpse)
 
@@ -190,14 +190,16 @@ def test_each_glimpse_has_its_vote_and_other_votes_in_training(scenes: Tensor) -
     pictures = scenes.float() / 255
     guesses: list[Tensor] = []
     model.classifier.register_forward_hook(lambda _, __, found: guesses.append(found[:, :-1]))
-    for training, votes in ((False, VOTES), (True, VOTES_IN_TRAINING)):
-        looks = model.train(training).look(pictures)
+    for training, weights in ((False, ENSEMBLE), (True, TRAINING_ENSEMBLE)):
+        output = model.train(training)(pictures)
         expected = (
-            guesses[-1] + votes.first_glimpse * looks.refiner_logits + votes.gathered * looks.gathered_logits
+            guesses[-1]
+            + weights.first_glimpse * output.refiner_logits
+            + weights.pooled * output.pooled_logits
         )
-        torch.testing.assert_close(looks.logits, expected)
-        assert looks.refiner_logits.requires_grad
-    assert VOTES != VOTES_IN_TRAINING
+        torch.testing.assert_close(output.logits, expected)
+        assert output.refiner_logits.requires_grad
+    assert ENSEMBLE != TRAINING_ENSEMBLE
 
 
 def test_in_bfloat16_what_finds_the_digit_and_what_reads_it_stay_in_float32(
@@ -208,11 +210,11 @@ def test_in_bfloat16_what_finds_the_digit_and_what_reads_it_stay_in_float32(
     for name in ("attention_network.fine.1.0", "refiner.features.1.0", "classifier.features.1.0"):
         convolution = model.get_submodule(name)
         convolution.register_forward_hook(lambda *call: of_convolutions.append(call[-1].dtype))
-    expected = model.eval().look(pixels)
+    expected = model.eval()(pixels)
     of_convolutions.clear()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = model.look(pixels)
+        found = model(pixels)
     assert of_convolutions == [torch.float32, torch.bfloat16, torch.bfloat16]
     assert {values.dtype for values in (found.logits, found.refiner_logits, found.glimpse)} == {torch.float32}
-    for name in ("heat", "coarse", "gathered_logits", "first_window"):
+    for name in ("heat", "coarse", "pooled_logits", "first_window"):
         torch.testing.assert_close(getattr(found, name), getattr(expected, name), rtol=0, atol=0)

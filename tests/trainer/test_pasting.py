@@ -30,7 +30,7 @@ CROPS = ("crop_index", "crop_source_x", "crop_source_y", "crop_x_px", "crop_y_px
 def pasting(preset: str, scenes: int) -> LabelledBatch:
     """A batch of one preset, clutter pasted into every scene."""
     stream = TrainingScenes(
-        {preset: 1.0}, bar_digits(), batch_size=scenes, seed=0, device=ALONE.device, pasted=1.0
+        {preset: 1.0}, bar_digits(), batch_size=scenes, seed=0, device=ALONE.device, copy_paste=1.0
     )
     return stream.batch(0)
 
@@ -61,7 +61,7 @@ def test_before_pasting_a_scene_is_the_one_that_its_preset_draws(preset: str) ->
     plain = draw_scenes(find_preset(preset), torch.arange(40), DIGITS)
     assert plain.clutter_count.unique().numel() >= 8
     batch = pasting(preset, 40)
-    assert torch.equal(batch.before_pasting, frame(render_scenes(plain, DIGITS)))
+    assert torch.equal(batch.plain_scenes, frame(render_scenes(plain, DIGITS)))
     assert torch.equal(batch.labels, plain.label)
     # And the scene is drawn as others are, with four pieces more.
     drawn = crowded(preset, 40)
@@ -76,11 +76,11 @@ def test_before_pasting_a_scene_has_as_many_crops_as_its_preset(preset: str, own
     first = {name: getattr(drawn, name)[:, :own] for name in CROPS}
     batch = pasting(preset, 200)
     assert torch.equal(batch.scenes, frame(render_scenes(drawn, digits)))
-    assert torch.equal(batch.before_pasting, frame(render_scenes(drawn._replace(**first), digits)))
+    assert torch.equal(batch.plain_scenes, frame(render_scenes(drawn._replace(**first), digits)))
     # As bright as the preset's own scenes, within 5 standard errors of the mean.
     plain = frame(render_scenes(draw_scenes(find_preset(preset), torch.arange(200), digits), digits))
     found, expected, more = (
-        pictures.sum(dim=(1, 2, 3)) for pictures in (batch.before_pasting, plain, batch.scenes)
+        pictures.sum(dim=(1, 2, 3)) for pictures in (batch.plain_scenes, plain, batch.scenes)
     )
     error = 5 * expected.std() * (2 / 200) ** 0.5
     assert (found.mean() - expected.mean()).abs() < error

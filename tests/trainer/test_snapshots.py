@@ -12,7 +12,7 @@ import torch
 from scenes.digits import Digits
 from tests.trainer.tiny import ALONE, bar_digits
 from trainer.model import GlimpseModel
-from trainer.training.snapshots import FOLDER_NAME, MOMENTS, keep_moment, learning_scenes, moments
+from trainer.training.snapshots import FOLDER_NAME, SNAPSHOTS, save_snapshot, snapshot_scenes, snapshot_steps
 
 
 @pytest.fixture
@@ -21,20 +21,20 @@ def held_out() -> Digits:
 
 
 def test_moments_are_spread_by_their_logarithm_from_the_first_step_to_the_last() -> None:
-    steps = sorted(moments(36_000))
+    steps = sorted(snapshot_steps(36_000))
     assert (steps[0], steps[-1]) == (1, 36_000)
-    assert 40 <= len(steps) <= MOMENTS
+    assert 40 <= len(steps) <= SNAPSHOTS
     ratios = [later / earlier for earlier, later in itertools.pairwise(steps) if earlier > 50]
     assert max(ratios) / min(ratios) < 1.1
-    assert sorted(moments(3)) == [1, 2, 3]
+    assert sorted(snapshot_steps(3)) == [1, 2, 3]
 
 
 def test_a_moment_holds_what_the_model_makes_of_a_dozen_scenes(tmp_path: Path, held_out: Digits) -> None:
-    scenes = learning_scenes(held_out, device=ALONE.device)
+    scenes = snapshot_scenes(held_out, device=ALONE.device)
     assert tuple(scenes.shape) == (12, 1, 100, 100)
-    assert torch.equal(scenes, learning_scenes(held_out, device=ALONE.device))
+    assert torch.equal(scenes, snapshot_scenes(held_out, device=ALONE.device))
     model = GlimpseModel().eval()
-    keep_moment(tmp_path, 7, model, scenes)
+    save_snapshot(tmp_path, 7, model, scenes)
     with np.load(tmp_path / FOLDER_NAME / "000007.npz") as kept:
         shapes = {name: kept[name].shape for name in kept.files}
         assert shapes == {
@@ -45,7 +45,7 @@ def test_a_moment_holds_what_the_model_makes_of_a_dozen_scenes(tmp_path: Path, h
             "glimpse": (12, 28, 28),
             "scene": (12, 100, 100),
         }
-        looks = model.look(scenes)
-        expected = torch.stack(list(looks.gaussian), dim=1).detach().numpy()
+        output = model(scenes)
+        expected = torch.stack(list(output.gaussian), dim=1).detach().numpy()
         np.testing.assert_allclose(kept["attention"], expected, rtol=2e-3)
         np.testing.assert_array_equal(kept["scene"], np.rint(scenes[:, 0].numpy() * 255))

@@ -43,7 +43,7 @@ def test_its_normalisations_have_the_statistics_of_what_comes_in(scenes: torch.T
     model = GlimpseModel().eval()
     load_start(model, MODEL_PATH, scenes)
     with torch.inference_mode():
-        kept = model.look(scenes)
+        kept = model(scenes)
         unshuffle, block = model.attention_network.fine
         convolution, norm, _ = block.children()
         before = convolution(unshuffle(scenes))

@@ -22,7 +22,7 @@ from trainer.model import GlimpseModel
 from trainer.runtime import provenance
 from trainer.training.checkpoint import CHECKPOINT_NAME, load_checkpoint, load_trained_model, save_checkpoint
 from trainer.training.loop import train
-from trainer.training.presets import PRESETS, find_training_preset
+from trainer.training.presets import PRESETS, TrainingPreset, find_training_preset
 from trainer.training.step import Trainer
 from trainer.training.validation import label_errors
 
@@ -223,7 +223,8 @@ def test_a_run_names_the_digits_that_it_learns_from(tmp_path: Path, bars: None) 
 def test_a_checkpoint_that_could_not_be_written_leaves_the_former(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save_checkpoint({"step": 1}, tmp_path)
+    former = {"step": 1, "about": {"recipe": {"steps": 6}}}
+    save_checkpoint(former, tmp_path)
 
     def fail(state: dict[str, Any], path: Path) -> None:
         path.write_bytes(b"half")
@@ -232,7 +233,16 @@ def test_a_checkpoint_that_could_not_be_written_leaves_the_former(
     monkeypatch.setattr("trainer.training.checkpoint.torch.save", fail)
     with pytest.raises(OSError, match="no space left"):
         save_checkpoint({"step": 2}, tmp_path)
-    assert load_checkpoint(tmp_path) == {"step": 1}
+    assert load_checkpoint(tmp_path) == former
+
+
+def test_a_recipe_of_before_is_read_under_todays_names(tmp_path: Path) -> None:
+    before = {"pasted": 0.5, "warped": True, "weights": {"gathered_label": 0.3, "presence": 0.2}}
+    save_checkpoint({"step": 1, "about": {"seed": 3, "recipe": before}}, tmp_path)
+    now = {"copy_paste": 0.5, "elastic": True, "weights": {"pooled_label": 0.3, "presence": 0.2}}
+    assert load_checkpoint(tmp_path) == {"step": 1, "about": {"seed": 3, "recipe": now}}
+    names = {field.name for field in dataclasses.fields(TrainingPreset)}
+    assert names >= now.keys()
 
 
 def test_a_run_that_is_not_there_is_named(tmp_path: Path) -> None:
@@ -301,10 +311,10 @@ def test_a_step_lowers_the_loss_of_the_batch_that_it_was_made_on() -> None:
     batch, windows = learner.scenes.batch(0), learner.scenes.windows(0)
     first, _ = learner.advance()
     with torch.no_grad():
-        looks = learner.model.train()(batch.scenes, *windows)
-        again = compute_losses(looks, batch.before_pasting, batch.labels, recipe.weights, 0.0)
+        output = learner.model.train()(batch.scenes, *windows)
+        again = compute_losses(output, batch.plain_scenes, batch.labels, recipe.weights, 0.0)
     assert again.total < first.total
-    assert boxes(looks.gaussian).isfinite().all()
+    assert boxes(output.gaussian).isfinite().all()
 
 
 @pytest.mark.parametrize(

@@ -35,13 +35,13 @@ def same(one: LabelledBatch, other: LabelledBatch) -> bool:
 
 def differ(batch: LabelledBatch) -> list[bool]:
     """Of each scene, whether it was another before clutter was pasted in."""
-    changed: list[bool] = (batch.scenes != batch.before_pasting).flatten(1).any(1).tolist()
+    changed: list[bool] = (batch.scenes != batch.plain_scenes).flatten(1).any(1).tolist()
     return changed
 
 
 def test_a_batch_has_the_models_shape_and_range() -> None:
-    batch = stream(pasted=0.5).batch(0)
-    for scenes in (batch.scenes, batch.before_pasting):
+    batch = stream(copy_paste=0.5).batch(0)
+    for scenes in (batch.scenes, batch.plain_scenes):
         assert (tuple(scenes.shape), scenes.dtype) == ((20, 1, 100, 100), torch.float32)
         assert scenes.min() >= 0
         assert scenes.max() <= 1
@@ -49,7 +49,7 @@ def test_a_batch_has_the_models_shape_and_range() -> None:
 
 
 def test_the_order_in_which_batches_are_asked_for_changes_nothing() -> None:
-    changes = {"pasted": 0.5, "without_digit": 0.2}
+    changes = {"copy_paste": 0.5, "without_digit": 0.2}
     forwards, backwards = stream(**changes), stream(**changes)
     steps = [0, 1, 7, 8, 9, 23]  # on both sides of where scenes are made several steps at once
     expected = {step: forwards.batch(step) for step in steps}
@@ -68,17 +68,17 @@ def test_another_seed_makes_other_scenes_and_windows() -> None:
 def test_a_batch_shows_what_the_scene_stage_makes_of_its_seeds() -> None:
     # Run 3 begins at seed 3 · 2⁴⁰; step 9 of 20 scenes at 180 more.
     seeds = torch.arange(3 * 2**40 + 180, 3 * 2**40 + 200)
-    digits = stream()._as_written
+    digits = stream()._original_digits
     parameters = draw(find_preset("article"), seeds, digits)
     batch = stream(mixture={"article": 1.0}).batch(9)
     assert torch.equal(batch.scenes[:, 0], render(parameters, digits))
-    assert torch.equal(batch.before_pasting, batch.scenes)
+    assert torch.equal(batch.plain_scenes, batch.scenes)
     assert torch.equal(batch.labels, parameters.label)
 
 
 def test_a_share_of_each_cluttered_presets_scenes_has_more_clutter_than_before() -> None:
     mixture = {"article": 0.4, "clean": 0.2, "cluttered-100": 0.4}
-    batch = stream(mixture=mixture, pasted=0.75, batch_size=40).batch(0)
+    batch = stream(mixture=mixture, copy_paste=0.75, batch_size=40).batch(0)
     # Of 16 scenes of the first preset 4 are as they were, then 12 are crowded; of 8 without clutter none.
     crowded = differ(batch)
     assert crowded[:16] == [False] * 4 + [True] * 12
@@ -86,7 +86,7 @@ def test_a_share_of_each_cluttered_presets_scenes_has_more_clutter_than_before()
     assert crowded[24:28] == [False] * 4
     # Four crops of a digit may all be of its dark corners: that one of twelve is, no more.
     assert sum(crowded[28:]) >= 11
-    assert (batch.scenes >= batch.before_pasting).all()
+    assert (batch.scenes >= batch.plain_scenes).all()
     assert differ(stream(mixture=mixture, batch_size=40).batch(0)) == [False] * 40
     # What is not crowded is what it would be without pasting.
     plain = stream(mixture=mixture, batch_size=40).batch(0)
@@ -96,15 +96,15 @@ def test_a_share_of_each_cluttered_presets_scenes_has_more_clutter_than_before()
 
 
 def test_some_scenes_have_no_digit_and_the_others_are_as_they_were() -> None:
-    plain = stream(mixture={"article": 1.0}, batch_size=40, pasted=0.5).batch(0)
-    batch = stream(mixture={"article": 1.0}, batch_size=40, pasted=0.5, without_digit=0.3).batch(0)
+    plain = stream(mixture={"article": 1.0}, batch_size=40, copy_paste=0.5).batch(0)
+    batch = stream(mixture={"article": 1.0}, batch_size=40, copy_paste=0.5, without_digit=0.3).batch(0)
     absent = batch.labels == NO_DIGIT
     assert 4 <= absent.sum() <= 20
     assert NO_DIGIT == -1
     for found, expected in zip(batch, plain, strict=True):
         assert torch.equal(found[~absent], expected[~absent])
     # In a picture and in the one before pasting it is gone alike: where the digit was it is darker.
-    for found, expected in ((batch.scenes, plain.scenes), (batch.before_pasting, plain.before_pasting)):
+    for found, expected in ((batch.scenes, plain.scenes), (batch.plain_scenes, plain.plain_scenes)):
         gone = (expected - found)[absent]
         assert gone.flatten(1).amax(1).min() > 0.2
         assert gone.min() >= -1e-6
@@ -141,7 +141,7 @@ def test_smaller_scenes_lie_in_the_middle_of_the_frame() -> None:
 @pytest.mark.parametrize("batch_size", [20, 6])
 @pytest.mark.parametrize("step", [0, 11])
 def test_two_processes_share_the_scenes_of_one(batch_size: int, step: int) -> None:
-    changes = {"batch_size": batch_size, "pasted": 0.5, "without_digit": 0.2}
+    changes = {"batch_size": batch_size, "copy_paste": 0.5, "without_digit": 0.2}
     whole = stream(**changes)
     shares = [stream(**changes, rank=rank, world=2) for rank in (0, 1)]
     together = [pictures(share.batch(step)) for share in shares]

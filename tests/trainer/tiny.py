@@ -19,8 +19,8 @@ from scenes.digits import Digits, make_digits
 from trainer.data.training_scenes import LabelledBatch, TrainingScenes
 from trainer.model import GlimpseModel
 from trainer.runtime.distributed import Processes
+from trainer.training.method import own_method
 from trainer.training.presets import PRESETS, TrainingPreset
-from trainer.training.step import own_method
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 300
@@ -28,7 +28,7 @@ Pictures = npt.NDArray[np.uint8]
 ALONE = Processes(0, 1, torch.device("cpu"))
 
 TINY = dataclasses.replace(
-    PRESETS["smoke"], steps=6, batch_size=8, warped=True, ramp=(1, 4), checkpoint_every=3, log_every=1
+    PRESETS["smoke"], steps=6, batch_size=8, elastic=True, ramp=(1, 4), checkpoint_every=3, log_every=1
 )
 
 
@@ -71,8 +71,8 @@ def train_in_double(patch: pytest.MonkeyPatch) -> None:
     batch = TrainingScenes.batch
 
     def double_batch(self: TrainingScenes, step: int) -> LabelledBatch:
-        scenes, before_pasting, labels = batch(self, step)
-        return LabelledBatch(scenes.double(), before_pasting.double(), labels)
+        scenes, plain_scenes, labels = batch(self, step)
+        return LabelledBatch(scenes.double(), plain_scenes.double(), labels)
 
     method = dataclasses.replace(own_method(), build=lambda: GlimpseModel().double())
     patch.setattr(TrainingScenes, "batch", double_batch)

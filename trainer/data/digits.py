@@ -1,4 +1,4 @@
-"""What a run's scenes are made of, and how the run's files name it."""
+"""The digits of a run's scenes, and how the run's files name them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from scenes.digits import Digits, with_others
+from scenes.digits import Digits, with_non_digits
 from scenes.mnist import load_digits
 from trainer.data.non_digits import non_digits
 
@@ -15,9 +15,9 @@ HELD_OUT_NON_DIGITS = 1_000
 
 
 class TrainingDigits(NamedTuple):
-    """Digits of `train` to learn from, of `held_out` to watch a run and to calibrate; non-digits behind both.
+    """Digits of `train` to learn from, and of `held_out` to watch a run and to calibrate.
 
-    `source` says in words what those of `train` are; the model's sidecar has it from there.
+    Both have non-digits behind their digits. `source` describes those of `train`, for the model's sidecar.
     """
 
     train: Digits
@@ -34,8 +34,8 @@ def mnist_digits() -> TrainingDigits:
     train = load_digits("train")
     mnist = f"MNIST training digits 0 to {len(train.labels) - 1:,} (CC BY-SA 3.0)"
     return TrainingDigits(
-        with_others(train, non_digits(NON_DIGITS, seed=0)),
-        with_others(load_digits("validation"), non_digits(HELD_OUT_NON_DIGITS, seed=1)),
+        with_non_digits(train, non_digits(NON_DIGITS, seed=0)),
+        with_non_digits(load_digits("validation"), non_digits(HELD_OUT_NON_DIGITS, seed=1)),
         f"{mnist}, drawn letters, doodles and shapes",
     )
 

@@ -1,7 +1,7 @@
-"""Draw things that are no digits: signs, words, doodles, figures of lines, filled shapes.
+"""Draw things that are no digits: signs, words, doodles, line figures, filled shapes.
 
 Each function draws one thing, bright on dark, into a picture of 320×320 px, from a random generator alone.
-Left out is what a hand also writes as a digit: a plain circle is a 0, a straight line a 1, an angle a 7.
+Things that could be a written digit are left out: a plain circle is a 0, a straight line a 1, an angle a 7.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ DRAWINGS: tuple[Callable[[Random], Image.Image], ...] = (
     shape,
     word,
 )
-"""In equal numbers: signs, doodles and shapes are twice in it."""
+"""Drawn in equal numbers; signs, doodles and shapes are in the list twice."""
 
 
 def _empty() -> tuple[Image.Image, ImageDraw.ImageDraw]:

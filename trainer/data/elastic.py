@@ -1,13 +1,13 @@
-"""Handwriting varied: digits turned, stretched, slanted and bent a little, so that none is learnt by heart.
+"""Elastic augmentation: digits are turned, stretched, slanted and bent a little, so that none is memorised.
 
 After Simard, Steinkraus and Platt, *Best Practices for Convolutional Neural Networks Applied to Visual
-Document Analysis*, ICDAR 2003: affine and elastic changes that leave the class as it is.
+Document Analysis*, ICDAR 2003: affine and elastic changes that keep the class.
 
-Digits are varied before a scene is made, so that the clutter in it is of varied digits as well, and none is
-told by its make rather than by its shape. They are sampled cubically between their pixels, which keeps
-strokes sharp: label errors of whole runs are lower so than with linear sampling (`trainer/README.md`).
+Digits are augmented before a scene is made, so that targets and clutter are made of the same digits.
+Otherwise the network could tell them apart by their augmentation. Bicubic sampling keeps strokes sharp; with
+it, label errors of whole runs are lower than with linear sampling (`docs/decisions/recipe-choices.md`).
 
-They are stretched along x alone, while most are taller than wide, so that they are about as large as before.
+Digits are stretched along x only. Most are taller than wide, so they stay about as large as before.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from scenes.digits import Digits, soften
 from scenes.random import uniform
 
 INTERPOLATION = "bicubic"
-"""How written digits are sampled where their handwriting is varied (`docs/decisions/recipe-choices.md`)."""
+"""How the canvases are sampled between their pixels (`docs/decisions/recipe-choices.md`)."""
 
 MOST_TURN_RAD = 0.3
 MOST_LOG_WIDENING = 0.15
@@ -30,11 +30,11 @@ _BEND_POINTS = 4
 """Bends are drawn at 4×4 points of the canvas and are smooth between them."""
 _STREAM = 104
 _AT_ONCE = 5_000
-"""Digits varied together: bounds the memory, 60 MB, at any number of digits."""
+"""Digits augmented together: bounds the memory to 60 MB for any number of digits."""
 
 
-def vary_handwriting(digits: Digits, seeds: Tensor) -> Digits:
-    """The digits as other hands might have written them, as targets, as crops and as whole clutter digits.
+def augment_digits(digits: Digits, seeds: Tensor) -> Digits:
+    """Augmented digits, for targets, crops and whole clutter digits alike.
 
     Args:
         digits: on torch.
@@ -42,7 +42,7 @@ def vary_handwriting(digits: Digits, seeds: Tensor) -> Digits:
     """
     images = torch.cat(
         [
-            torch.round(255 * warp(some.float() / 255, of_some)).to(torch.uint8)
+            torch.round(255 * deform(some.float() / 255, of_some)).to(torch.uint8)
             for some, of_some in zip(
                 torch.split(digits.images, _AT_ONCE), torch.split(seeds, _AT_ONCE), strict=True
             )
@@ -52,10 +52,10 @@ def vary_handwriting(digits: Digits, seeds: Tensor) -> Digits:
     return digits._replace(images=images, softened=softened)
 
 
-def warp(canvases: Tensor, seeds: Tensor) -> Tensor:
-    """Digits as other hands might have written them.
+def deform(canvases: Tensor, seeds: Tensor) -> Tensor:
+    """Deform canvases as another handwriting would.
 
-    Each is changed by a share, from nothing to all, of a turn by up to 0.3 rad, a widening by up to 16 % or
+    Each is changed by a share, from 0 to 1, of a turn by up to 0.3 rad, a widening by up to 16 % or
     a narrowing by up to 14 %, a slant by up to 0.25, and bends, cubic between points that move by up to 1.8
     canvas px: a function of the seed.
 

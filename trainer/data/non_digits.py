@@ -1,6 +1,6 @@
-"""Canvases that show no digit, so that more than blank paper has none: letters, words, doodles, shapes.
+"""Canvases that show no digit: letters, words, doodles, shapes. Pictures without a digit are not all blank.
 
-They are drawn by `trainer.data.drawings` from a seed, and later varied like handwriting.
+`trainer.data.drawings` draws them from a seed. Later they are augmented like digits.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def non_digits(count: int, *, seed: int) -> npt.NDArray[np.uint8]:
 
 
 def _in_canvas(picture: Image.Image) -> npt.NDArray[np.uint8]:
-    """The ink as MNIST has it: 20 px long, in the middle of a canvas."""
+    """The ink as in MNIST: 20 px long, in the middle of a canvas."""
     box = picture.getbbox()
     if box is None:
         raise ValueError("picture: expected ink, got none")

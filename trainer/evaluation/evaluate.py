@@ -1,4 +1,4 @@
-"""The figures of a model on scenes of digits that it never saw, by their true labels and boxes."""
+"""Metrics of a model on scenes of unseen digits, from true labels and boxes."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ from trainer.training.checkpoint import load_trained_model
 
 BATCH = 250
 DRAW_SEEDS = 2**32
-"""Draw d has the seeds from d · 2³² on."""
+"""The seeds of draw d start at d · 2³²."""
 _SCENES_WITHOUT_DIGIT = 2000
 
 
 class Column(NamedTuple):
-    """How a figure of `summarise` is shown."""
+    """How a metric of `summarise` is shown."""
 
     title: str
     name: str
     percent: bool
 
     def show(self, summary: dict[str, float]) -> str:
-        """Mean ± standard deviation over draws; of a single draw there is no deviation."""
+        """Mean ± standard deviation over draws; the mean alone for a single draw."""
         values = [summary[name] for name in (self.name, f"{self.name}_sd") if name in summary]
         return " ± ".join(
             f"{value:.2%}".replace("%", " %") if self.percent else f"{value:.3f}" for value in values
@@ -63,7 +63,7 @@ COLUMNS = (
 
 
 class Answer(NamedTuple):
-    """What a model says of n scenes, float32.
+    """A model's answers for n scenes, float32.
 
     Probabilities `[n, 10]`, boxes `[n, 4]` in scene px, and the probability that there is a digit, `[n]`.
     """
@@ -78,9 +78,9 @@ Predict = Callable[[npt.NDArray[np.uint8]], Answer]
 
 
 class DrawFigures(NamedTuple):
-    """Figures of one draw: localisation by the ink's box, and what else is measured on the same scenes.
+    """Metrics of one draw: localisation by the ink's box, and others on the same scenes.
 
-    `presence_auroc` sets them against as many scenes, or 2,000 if those are fewer, without their digit.
+    `presence_auroc` compares them with as many scenes without their digit, at most 2,000.
     """
 
     ink: Figures
@@ -125,7 +125,7 @@ def summarise(draws: list[DrawFigures]) -> dict[str, float]:
 
 
 def make_pictures(parameters: SceneParameters, digits: Digits) -> npt.NDArray[np.uint8]:
-    """Scenes as the model's input: uint8 `[n, 1, 100, 100]`, smaller ones centred on the dark."""
+    """Scenes as the model's input: uint8 `[n, 1, 100, 100]`; smaller ones are centred on a dark ground."""
     pictures = np.rint(render(parameters, digits) * 255).astype(np.uint8)
     framed: npt.NDArray[np.uint8] = centre_in_frame(pictures, SCENE_SIDE_PX)[:, None]
     return framed

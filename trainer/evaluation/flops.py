@@ -1,4 +1,4 @@
-"""What a pass of a model costs."""
+"""Floating-point operations of a model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The figures of weakly supervised localisation. They look at true boxes: no training may import this."""
+"""The metrics of weakly supervised localisation. They use true boxes, so no training may import this."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAX_BOX_ACC_V2_THRESHOLDS = (0.3, 0.5, 0.7)
 
 
 class Figures(NamedTuple):
-    """Figures of one draw of scenes, each a share of 1 but for the mean IoU, which is one by itself."""
+    """Metrics of one draw of scenes, each in [0, 1]."""
 
     error: float
     mean_iou: float
@@ -28,7 +28,7 @@ def intersection_over_union(boxes: Floats, truth: Floats) -> Floats:
     high = np.minimum(boxes[:, :2] + boxes[:, 2:], truth[:, :2] + truth[:, 2:])
     common = np.prod(np.clip(high - low, 0, None), axis=1)
     areas = np.prod(boxes[:, 2:], axis=1) + np.prod(truth[:, 2:], axis=1)
-    # Two boxes without area have nothing in common.
+    # Two boxes without area would divide 0 by 0; their IoU is 0.
     iou: Floats = common / np.maximum(areas - common, np.finfo(areas.dtype).tiny)
     return iou
 
@@ -61,7 +61,7 @@ def localisation_figures(
 
 
 def expected_calibration_error(confidence: Floats, right: npt.NDArray[np.bool_]) -> float:
-    """How far confidence is from the share of right answers, averaged over scenes (Naeini et al. 2015).
+    """The difference between confidence and the share of right answers, averaged (Naeini et al. 2015).
 
     Scenes are put into 15 bins of equal width by their confidence, as Guo et al. 2017 do.
 
@@ -75,11 +75,11 @@ def expected_calibration_error(confidence: Floats, right: npt.NDArray[np.bool_])
 
 
 def area_under_roc(positive: Floats, negative: Floats) -> float:
-    """The chance that a positive scores higher than a negative, ties counting half (Hanley & McNeil 1982).
+    """The probability that a positive scores higher than a negative; ties count half (Hanley & McNeil 1982).
 
     Args:
-        positive: scores of what has the property, `[n]`.
-        negative: scores of what has it not, `[m]`.
+        positive: scores of the positives, `[n]`.
+        negative: scores of the negatives, `[m]`.
     """
     ordered = np.sort(negative)
     lower = np.searchsorted(ordered, positive, side="left")

@@ -1,4 +1,4 @@
-"""A run's report: one HTML page that holds all it shows, and its pictures as PNG files beside it."""
+"""A run's report: one self-contained HTML page, and its pictures as PNG files beside it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from scenes.digits import Digits
 from scenes.presets import Preset
 from trainer.evaluation.report_data import (
     Answers,
-    Look,
+    WatchedScene,
     ask,
     figures_by,
-    looks_over_time,
     read_metrics,
+    watched_over_time,
     what_went_wrong,
     worst,
 )
@@ -44,10 +44,10 @@ def write_report(run: Path, preset: Preset, digits: Digits, held_out: Digits, *,
 
     Args:
         run: a run's folder, finished or not.
-        preset: what scenes the figures are of.
-        digits: whose scenes the figures are of.
-        held_out: the digits of the scenes that the run watched while it trained.
-        scenes: how many scenes the figures are of.
+        preset: the scenes to measure.
+        digits: the digits of these scenes.
+        held_out: the digits of the scenes that the run watched.
+        scenes: how many scenes to measure.
 
     Raises:
         FileNotFoundError: there is no such run.
@@ -56,7 +56,7 @@ def write_report(run: Path, preset: Preset, digits: Digits, held_out: Digits, *,
     model, state = load_trained_model(run), load_checkpoint(run)
     curves = read_metrics(run)
     answers = ask(model, preset, digits, scenes)
-    watched = looks_over_time(run, held_out)
+    watched = watched_over_time(run, held_out)
     folder = run / "report"
     folder.mkdir(exist_ok=True)
     parts = [_summary(state, answers, preset)]
@@ -124,7 +124,7 @@ def _summary(state: dict[str, Any], answers: Answers, preset: Preset) -> str:
 
 
 def _save(figure: Figure, path: Path) -> str:
-    """Write a figure as a PNG file; returns it as an image that needs no file."""
+    """Write a figure as a PNG file; returns it as an image tag with the data inside."""
     with io.BytesIO() as buffer:
         figure.savefig(buffer, dpi=100)
         content = buffer.getvalue()
@@ -150,12 +150,12 @@ def _curves(curves: dict[str, tuple[list[int], list[float]]]) -> Figure:
     return figure
 
 
-def _watched(looks: list[list[Look]]) -> Figure:
+def _watched(watched: list[list[WatchedScene]]) -> Figure:
     """Two rows for each step, scene with boxes and attention, then glimpse; a column for each scene."""
-    columns = len(looks[0])
-    figure = Figure(figsize=(1.7 * columns, 3.5 * len(looks)), layout="constrained")
-    axes = figure.subplots(2 * len(looks), columns, squeeze=False)
-    for row, step in enumerate(looks):
+    columns = len(watched[0])
+    figure = Figure(figsize=(1.7 * columns, 3.5 * len(watched)), layout="constrained")
+    axes = figure.subplots(2 * len(watched), columns, squeeze=False)
+    for row, step in enumerate(watched):
         for column, look in enumerate(step):
             ax, below = axes[2 * row, column], axes[2 * row + 1, column]
             ax.imshow(look.picture, cmap="gray", extent=(0, 100, 100, 0))

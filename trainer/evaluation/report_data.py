@@ -1,6 +1,6 @@
-"""What a report shows of a run: its metrics, its looks, and its answers on scenes that it never saw.
+"""The data of a report: a run's metrics, its attention over time, and its answers on unseen scenes.
 
-Truth is used here, as in `trainer.evaluation.evaluate`; nothing that trains imports this.
+It uses true boxes, as `trainer.evaluation.evaluate` does; no training imports it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from trainer.data.training_scenes import SEEDS_PER_RUN
 from trainer.evaluation.evaluate import BATCH, ink_boxes_in_frame, make_pictures
 from trainer.evaluation.metrics import intersection_over_union
 from trainer.model import SECOND_WINDOW, GlimpseModel, border_mean, read_square, square_window
-from trainer.training.monitor import LOOKS_NAME, METRICS_NAME
+from trainer.training.monitor import ATTENTION_NAME, METRICS_NAME
+from trainer.training.old_names import with_current_names
 from trainer.training.validation import WATCHED_PRESET, WATCHED_SCENES, WATCHED_SEED
 
 Floats = npt.NDArray[np.float32]
@@ -30,7 +31,7 @@ _LOOKED_ELSEWHERE, _BADLY_FRAMED = 0.1, 0.5
 
 
 class Answers(NamedTuple):
-    """What a model said of n scenes, and what was true."""
+    """A model's answers for n scenes, and the truth."""
 
     parameters: SceneParameters
     pictures: npt.NDArray[np.uint8]  # [n, 100, 100]
@@ -53,8 +54,8 @@ class Answers(NamedTuple):
         return right
 
 
-class Look(NamedTuple):
-    """Where the model looked in one scene at some step of its training."""
+class WatchedScene(NamedTuple):
+    """The attention in one scene at one step of the training."""
 
     step: int
     picture: npt.NDArray[np.uint8]  # [100, 100]
@@ -74,7 +75,7 @@ def read_metrics(run: Path) -> dict[str, tuple[list[int], list[float]]]:
     if not path.is_file():
         raise FileNotFoundError(f"expected a run's {METRICS_NAME} in {run}, but there is none")
     curves: dict[str, tuple[list[int], list[float]]] = {}
-    for line in _complete_lines(path):
+    for line in map(with_current_names, _complete_lines(path)):
         for name, value in line.items():
             if name != "step":
                 steps, values = curves.setdefault(name, ([], []))
@@ -98,12 +99,12 @@ def ask(model: GlimpseModel, preset: Preset, digits: Digits, scenes: int) -> Ans
     return Answers(parameters, pictures[:, 0], truth, found, iou, probabilities, glimpses)
 
 
-def looks_over_time(run: Path, held_out: Digits, most: int = 8) -> list[list[Look]]:
+def watched_over_time(run: Path, held_out: Digits, most: int = 8) -> list[list[WatchedScene]]:
     """The watched scenes at up to `most` steps, evenly spread on a logarithmic scale: a list for each step.
 
-    Empty where the run kept none, as runs did before version 0.2.
+    Empty if the run wrote none, as before version 0.2.
     """
-    path = run / LOOKS_NAME
+    path = run / ATTENTION_NAME
     lines = _complete_lines(path) if path.is_file() else []
     if not lines:
         return []
@@ -115,23 +116,23 @@ def looks_over_time(run: Path, held_out: Digits, most: int = 8) -> list[list[Loo
     parameters = draw(preset, seeds, held_out)
     pictures = make_pictures(parameters, held_out)
     truth = ink_boxes_in_frame(parameters, held_out, preset)
-    return [_looks_at(lines[i], pictures, truth) for i in chosen]
+    return [_watched_at(lines[i], pictures, truth) for i in chosen]
 
 
-def _looks_at(line: dict[str, Any], pictures: npt.NDArray[np.uint8], truth: Floats) -> list[Look]:
-    """Everything follows from the Gaussian: the box, the map, and the glimpse."""
+def _watched_at(line: dict[str, Any], pictures: npt.NDArray[np.uint8], truth: Floats) -> list[WatchedScene]:
+    """Box, map and glimpse, which all follow from the Gaussian."""
     gaussian = Gaussian(*torch.tensor(line["attention"]).unbind(1))
     scenes, window = torch.from_numpy(pictures).float() / 255, square_window(gaussian, SECOND_WINDOW)
     glimpses = read_square(scenes, window, GLIMPSE_SIDE_PX, border_mean(scenes)).clamp(0, 1).numpy()
     maps, found = attention_maps(gaussian, pictures.shape[-1]).numpy(), reported_boxes(gaussian).numpy()
     return [
-        Look(line["step"], pictures[i, 0], truth[i], found[i], maps[i], glimpses[i])
+        WatchedScene(line["step"], pictures[i, 0], truth[i], found[i], maps[i], glimpses[i])
         for i in range(len(pictures))
     ]
 
 
 def worst(answers: Answers, count: int) -> list[int]:
-    """Half the wrong labels that the model was surest of, half the lowest IoU among the others."""
+    """Half are the wrong labels of highest confidence, half the lowest IoU among the other scenes."""
     confidence = answers.probabilities.max(axis=1)
     wrong = [int(i) for i in np.argsort(-confidence) if not answers.right[i]][: count // 2]
     by_iou = (int(i) for i in np.argsort(answers.iou) if int(i) not in set(wrong))
@@ -139,7 +140,7 @@ def worst(answers: Answers, count: int) -> list[int]:
 
 
 def what_went_wrong(answers: Answers, i: int) -> str:
-    """In a few words: the label, and how the box differs from the true one."""
+    """A few words: the label, and how the box differs from the true one."""
     x, y, width, height = (float(v) for v in answers.boxes[i])
     true_x, true_y, true_width, true_height = (float(v) for v in answers.true_boxes[i])
     label, predicted = int(answers.parameters.label[i]), int(answers.predicted[i])
@@ -164,7 +165,7 @@ def what_went_wrong(answers: Answers, i: int) -> str:
 def figures_by(values: Floats, answers: Answers, bins: int = 8) -> list[tuple[float, float, float, int]]:
     """Error and mean IoU in bins of `values`, `[n]`: middle, error, mean IoU and scenes of each bin.
 
-    Values that are few get a bin each.
+    If there are few distinct values, each has its own bin.
     """
     kinds = np.unique(values)
     if len(kinds) <= 2 * bins:

@@ -1,7 +1,7 @@
-"""Layers whose sums are exact, so that every machine writes the same digits to the last bit.
+"""Layers whose sums are exact, so that every machine writes the same digits, bit for bit.
 
 A float32 sum depends on the order of its terms, which differs between kernels, processors and batch sizes,
-unless no sum is ever rounded. So the numbers between layers are whole numbers of 8 bits, counting 1/32, and
+unless nothing is rounded. So the numbers between layers are whole numbers of 8 bits, counting 1/32, and
 weights are whole numbers of 8 bits times a power of two for each output. A product is a whole number below
 2¹⁵ of a unit that all terms of an output share, and a sum of at most 512 of them stays within 2²⁴, up to
 where float32 holds every whole number. Rounding and clipping act on single numbers, where IEEE 754 leaves no
@@ -26,7 +26,7 @@ _FINEST_EXPONENT = -14
 
 
 def whole(x: Tensor) -> Tensor:
-    """The nearest whole numbers; the gradient passes as if nothing had happened."""
+    """Round to whole numbers; the gradient passes unchanged."""
     return x + (torch.round(x) - x).detach()
 
 
@@ -36,7 +36,7 @@ def activate(counts: Tensor) -> Tensor:
 
 
 def count(x: Tensor) -> Tensor:
-    """Numbers of either sign, −4 to nearly 4, counted for a layer: −128, −127, …, 127."""
+    """Signed numbers from −4 to almost 4 as a layer's inputs: −128, −127, …, 127."""
     return whole((x * COUNTS).clamp(-128.0, 127.0))
 
 

@@ -1,4 +1,4 @@
-"""From a run to `models/digits.onnx` and its sidecar: written, compared with torch, described."""
+"""Export a run to `models/digits.onnx` with its sidecar, and compare the file with torch."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _PARITY_DIGITS = 1000
 def export(run: Path, out: Path) -> None:
     """Write the file and its sidecar of a run.
 
-    The file appears only once every pixel of 1,000 digits was the same as torch writes in double precision.
+    The file is written only if every pixel of 1,000 digits equals torch's in double precision.
 
     Raises:
         FileNotFoundError: the run has no checkpoint of its last stage.
@@ -44,10 +44,10 @@ def export(run: Path, out: Path) -> None:
 
 
 def load_writer(run: Path) -> tuple[Writer, dict[str, Any]]:
-    """The writer of a run as its last stage left it, and the checkpoint that it comes from.
+    """The writer of a finished run, and its checkpoint.
 
     Raises:
-        FileNotFoundError: there is no such run, or its last stage is still to come.
+        FileNotFoundError: there is no such run, or its last stage is not finished.
     """
     path = run / f"{LAST_STAGE}.pt"
     if not path.is_file():
@@ -59,7 +59,7 @@ def load_writer(run: Path) -> tuple[Writer, dict[str, Any]]:
 
 
 def _check_parity(writer: Writer, path: Path) -> None:
-    """Compare one thousand digits: equal in float32 and float64 can only be what no sum has rounded."""
+    """Compare 1,000 digits: float32 and float64 agree only if no sum was rounded."""
     classes = np.arange(_PARITY_DIGITS) % len(CLASSES)
     latents = style_latents(np.arange(_PARITY_DIGITS), LATENT_SIZE)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])

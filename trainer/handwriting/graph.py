@@ -1,4 +1,4 @@
-"""The writer as an ONNX graph, written node by node, so that its weights lie in the file in 8 bits.
+"""The writer as an ONNX graph, built node by node, so that the file stores its weights in 8 bits.
 
 The arithmetic is that of `trainer.handwriting.exact`: matrix products and convolutions of whole numbers kept
 in float32, which every kernel sums without an error, in whatever order. Weights are stored as int8 with the
@@ -136,7 +136,7 @@ class _Graph:
         return self.node("Gemm", [x, weight, bias], transB=1)
 
     def given_class(self, name: str, layer: ExactLinear, x: str, beyond: int | None = None) -> str:
-        """A layer that also is given the class, and where asked the step: their weights are added as such."""
+        """A layer with the class, and optionally the step, as inputs: their weights are added to the bias."""
         weights, steps = _parts(layer)
         weight = self._weight(name, weights[:, :LATENT_SIZE], steps)
         known = (weights * steps)[:, LATENT_SIZE:].T * COUNTS  # [classes and marks, outputs]

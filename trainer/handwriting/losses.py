@@ -1,4 +1,4 @@
-"""What the two stages minimise."""
+"""Losses of the two stages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from trainer.handwriting.model import Codes, Flow
 def reconstruction(ink: Tensor, pictures: Tensor) -> Tensor:
     """Squared error of a digit, summed over its pixels and averaged over digits.
 
-    The ink is clipped when a digit is written, so beyond black and white there is no error.
+    The writer clips the ink, so values beyond black and white are no error.
     """
     ink = torch.where(pictures == 0, ink.clamp(min=0), ink)
     ink = torch.where(pictures == 1, ink.clamp(max=1), ink)
@@ -28,7 +28,7 @@ def velocity_error(flow: Flow, codes: Tensor, classes: Tensor) -> Tensor:
     """Squared error of the flow's velocity on straight ways from noise to codes (Liu et al. 2022, eq. 1)."""
     n = len(codes)
     noise = torch.randn_like(codes)
-    # Times that are spread evenly over the batch: less noise in the gradient than times drawn one by one.
+    # Times spread evenly over the batch make a less noisy gradient than independent ones.
     times = (torch.arange(n) + torch.rand(1)) / n
     positions = torch.lerp(noise, codes, times[:, None])
     velocities: Tensor = flow(positions, classes, times)

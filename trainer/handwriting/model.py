@@ -1,4 +1,4 @@
-"""The writer: from a class and a latent vector to a digit. All of it is here, from top to bottom."""
+"""The writer, from a class and a latent vector to a digit: the whole model, from top to bottom."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ POSITION_COUNTS = 1024
 INK_COUNTS = 2048
 # Few binary digits each, so that products with counts are exact as well.
 NOISE_SHARE = 61 / 64
-"""Noise is shrunk by this before it becomes codes: less variety, but fewer digits that are nothing."""
+"""Factor of the noise before it becomes codes: less variety, but fewer unreadable digits."""
 CONTRAST = 13 / 8
-"""Squared error leaves strokes softer than MNIST's; ink is stretched by this about the middle."""
+"""Factor of the ink about middle grey, since squared error makes strokes softer than MNIST's."""
 
 
 class Codes(NamedTuple):
@@ -35,7 +35,7 @@ class Codes(NamedTuple):
 
 
 class Encoder(nn.Module):
-    """From a digit to its code; needed for training alone."""
+    """From a digit to its code; used in training only."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -111,7 +111,7 @@ class Flow(nn.Module):
 
 
 class Gaussians(nn.Module):
-    """In the flow's place: one Gaussian for the codes of each class, fitted to them (Ghosh et al. 2020)."""
+    """Instead of the flow: one Gaussian per class, fitted to its codes (Ghosh et al. 2020)."""
 
     mean: Tensor
     root: Tensor
@@ -137,7 +137,7 @@ class Gaussians(nn.Module):
 
 
 class Writer(nn.Module):
-    """What is shipped: from a class and Gaussian noise to a digit."""
+    """The exported model: from a class and Gaussian noise to a digit."""
 
     def __init__(self, prior: Flow | Gaussians) -> None:
         super().__init__()
@@ -153,12 +153,12 @@ class Writer(nn.Module):
 
 
 def _on_grid(positions: Tensor) -> Tensor:
-    """Positions in multiples of 1/1024: finer than a layer sees, coarse enough to be exact."""
+    """Positions in multiples of 1/1024: finer than a layer resolves, coarse enough to be exact."""
     return whole(positions * POSITION_COUNTS) / POSITION_COUNTS
 
 
 def clock(times: Tensor) -> Tensor:
-    """Times as shares of the two marks that they lie between: `[n, FLOW_STEPS + 1]`."""
+    """Times as linear weights of the two nearest marks: `[n, FLOW_STEPS + 1]`."""
     marks = torch.arange(FLOW_STEPS + 1, dtype=times.dtype)
     return (1 - (times[:, None] * FLOW_STEPS - marks).abs()).clamp(min=0)
 

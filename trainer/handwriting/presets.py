@@ -1,8 +1,10 @@
-"""Recipes of the generator: what they cost and what they reach stands beside what they do."""
+"""Training presets of the generator: each recipe with its cost and the figures it reaches."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from scenes.presets import find_by_name
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ PRESETS = {
         WriterPreset(
             name="smoke",
             cost="seconds",
-            reach="nothing: it shows that the road holds, from digits to a file",
+            reach="nothing: it shows that the whole pipeline works, from digits to a file",
             code_steps=6,
             flow_steps=6,
             batch_size=16,
@@ -60,7 +62,4 @@ def find_writer_preset(name: str) -> WriterPreset:
     Raises:
         ValueError: there is none; the message names those that there are.
     """
-    try:
-        return PRESETS[name]
-    except KeyError:
-        raise ValueError(f"generator preset: expected one of {', '.join(PRESETS)}, got {name!r}") from None
+    return find_by_name("generator preset", PRESETS, name)

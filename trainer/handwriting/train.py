@@ -1,6 +1,6 @@
-"""Training in two stages: codes that digits can be written from, then how to draw codes.
+"""Training in two stages: first codes to write digits from, then a prior to draw codes from.
 
-Each stage leaves a checkpoint; a run that was stopped goes on with the first stage that has none.
+Each stage writes a checkpoint. A stopped run continues with the first stage that has none.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ from trainer.handwriting.model import Codes, Encoder, Flow, Gaussians, Writer
 from trainer.handwriting.presets import WriterPreset
 from trainer.runtime import provenance
 from trainer.runtime.memory import keep_freed_memory
+from trainer.runtime.torch_workarounds import backward, use_channels_last
 from trainer.training.ema import average_weight, take_into_average
 
 LAST_STAGE = "2-prior"
 _WARM_UP = 300
 
 
-class Known(NamedTuple):
+class RealDigits(NamedTuple):
     """Real digits: uint8 `[m, 1, 28, 28]`, and their classes, int64 `[m]`."""
 
     pictures: Tensor
@@ -49,21 +50,22 @@ class Known(NamedTuple):
 
 
 class WriterTrainer:
-    """What the stages share: the digits, the encoder and the writer."""
+    """The state that both stages share: digits, encoder and writer."""
 
-    def __init__(self, preset: WriterPreset, known: Known) -> None:
+    def __init__(self, preset: WriterPreset, digits: RealDigits) -> None:
         self.preset = preset
-        self.known = known
-        self.encoder = Encoder().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.digits = digits
+        self.encoder = Encoder()
+        use_channels_last(self.encoder)
         self.writer = Writer(Flow() if preset.flow_steps else Gaussians())
-        self.writer.decoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        use_channels_last(self.writer.decoder)
 
     def learn_codes(self) -> None:
         """Train the encoder and the decoder as a variational autoencoder."""
         preset, decoder = self.preset, self.writer.decoder
         descent = _Descent([self.encoder, decoder], preset.learning_rate, preset.code_steps)
         for pictures, classes in descent.over(
-            self.known.batches(preset.batch_size, preset.code_steps), "codes"
+            self.digits.batches(preset.batch_size, preset.code_steps), "codes"
         ):
             codes = self.encoder(pictures, classes)
             error = reconstruction(decoder(classes, codes.sample()), pictures)
@@ -71,21 +73,21 @@ class WriterTrainer:
             descent.step(error + preset.divergence_weight * far, error=error, divergence=far)
 
     def learn_prior(self) -> None:
-        """Learn how the codes of all digits are spread."""
+        """Learn the distribution of the codes of all digits."""
         codes = self._all_codes()
         if isinstance(self.writer.prior, Flow):
             self._learn_flow(self.writer.prior, codes)
         else:
-            self.writer.prior.fit(codes.sample(), self.known.classes)
+            self.writer.prior.fit(codes.sample(), self.digits.classes)
 
     def _learn_flow(self, flow: Flow, codes: Codes) -> None:
         preset = self.preset
         average = copy.deepcopy(flow)
         descent = _Descent([flow], preset.learning_rate, preset.flow_steps)
         for step in descent.over(range(preset.flow_steps), "flow"):
-            chosen = torch.randint(len(self.known.classes), (preset.flow_batch_size,))
+            chosen = torch.randint(len(self.digits.classes), (preset.flow_batch_size,))
             drawn = Codes(codes.mean[chosen], codes.log_variance[chosen]).sample()
-            error = velocity_error(flow, drawn, self.known.classes[chosen])
+            error = velocity_error(flow, drawn, self.digits.classes[chosen])
             descent.step(error, error=error)
             take_into_average(average, flow, average_weight(step, preset.ema_decay))
         flow.load_state_dict(average.state_dict())
@@ -93,13 +95,13 @@ class WriterTrainer:
     @torch.no_grad()
     def _all_codes(self) -> Codes:
         """The codes of all digits: `[m, CODE_SIZE]`."""
-        pairs = zip(*(torch.split(values, 1000) for values in self.known), strict=True)
+        pairs = zip(*(torch.split(values, 1000) for values in self.digits), strict=True)
         parts = [self.encoder(pictures.float() / 255, classes) for pictures, classes in pairs]
         return Codes(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
 
 class _Descent:
-    """An optimiser with its schedule: a short warm-up, then half a cosine down to nothing."""
+    """An optimiser with its schedule: a short warm-up, then half a cosine down to 0."""
 
     def __init__(self, modules: list[nn.Module], rate: float, steps: int) -> None:
         self._weights = [weight for module in modules for weight in module.parameters()]
@@ -108,17 +110,17 @@ class _Descent:
         self._bar: tqdm[Any] | None = None
 
     def over(self, batches: Any, title: str) -> Iterator[Any]:
-        """The batches, with a bar that shows what `step` is told."""
+        """The batches, with a progress bar that shows the values given to `step`."""
         self._bar = tqdm(batches, desc=title, total=self._steps, unit="step")
         yield from self._bar
 
     def step(self, loss: Tensor, **shown: Tensor) -> None:
-        """Descend the slope of a loss."""
+        """One optimiser step on a loss."""
         warm = min(1.0, (self._done + 1) / _WARM_UP)
         for group in self._optimiser.param_groups:
             group["lr"] = self._rate * warm * 0.5 * (1 + math.cos(math.pi * self._done / self._steps))
         self._optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        backward(loss)
         nn.utils.clip_grad_norm_(self._weights, 5.0)
         self._optimiser.step()
         self._done += 1
@@ -136,7 +138,7 @@ def train(preset: WriterPreset, run: Path, *, seed: int = 0) -> Path:
     torch.set_flush_denormal(True)
     keep_freed_memory()
     torch.manual_seed(seed)
-    trainer = WriterTrainer(preset, load_known())
+    trainer = WriterTrainer(preset, load_real_digits())
     state = {**_describe(preset, seed), "seconds": 0.0}
     stages: dict[str, Callable[[], None]] = {
         "1-codes": trainer.learn_codes,
@@ -155,12 +157,12 @@ def train(preset: WriterPreset, run: Path, *, seed: int = 0) -> Path:
             state["writer"] = trainer.writer.state_dict()
             with atomic_write(path) as temporary:
                 torch.save(state, temporary)
-        torch.manual_seed(seed + number)  # so that a run that goes on here is the same
+        torch.manual_seed(seed + number)  # so that a resumed run is the same
     return run
 
 
 def _resume(trainer: WriterTrainer, path: Path, wanted: dict[str, Any]) -> dict[str, Any]:
-    """The state that a finished stage has left, after loading its weights."""
+    """Load the weights of a finished stage; returns its state."""
     state: dict[str, Any] = torch.load(path, weights_only=True)
     if (state["recipe"], state["about"]["seed"]) != (wanted["recipe"], wanted["about"]["seed"]):
         raise ValueError(f"{path} is of another recipe or seed; choose another --run")
@@ -184,9 +186,9 @@ def _describe(preset: WriterPreset, seed: int) -> dict[str, Any]:
     return {"recipe": recipe, "about": about}
 
 
-def load_known() -> Known:
+def load_real_digits() -> RealDigits:
     """MNIST's 60,000 training digits."""
     parts = [load_digits("train"), load_digits("validation")]
     pictures = np.concatenate([part.images for part in parts])[:, None]
     classes = np.concatenate([part.labels for part in parts])
-    return Known(torch.from_numpy(pictures), torch.from_numpy(classes))
+    return RealDigits(torch.from_numpy(pictures), torch.from_numpy(classes))

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import os
-import time
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 
 import torch
 import torch.distributed
-from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
-_LATEST = timedelta(minutes=10)
-"""How much later than the first process the last one may start."""
-_POLL_S = 0.05
+from trainer.runtime.torch_workarounds import agree_on_a_name
 
 
 @dataclass(frozen=True)
@@ -34,7 +29,7 @@ class Processes:
         return self.rank == 0
 
     def average(self, values: Mapping[str, float]) -> dict[str, float]:
-        """Each value's mean over all processes, which must all ask for it, with the same names."""
+        """Each value's mean over all processes. All must call this, with the same names."""
         if self.world == 1:
             return dict(values)
         table = torch.tensor(list(values.values()), dtype=torch.float64, device=self.device)
@@ -42,7 +37,7 @@ class Processes:
         return dict(zip(values, (table / self.world).tolist(), strict=True))
 
     def gather(self, number: int) -> list[int]:
-        """Each process's number, in the order of their ranks; all must ask for it."""
+        """Each process's number, in the order of their ranks. All must call this."""
         if self.world == 1:
             return [number]
         table = torch.zeros(self.world, dtype=torch.int64, device=self.device)
@@ -53,7 +48,7 @@ class Processes:
 
 @contextmanager
 def join_processes(device: str) -> Iterator[Processes]:
-    """Join the processes that torchrun started, over NCCL on CUDA and gloo on the CPU, or stand alone.
+    """Join the processes that torchrun started, over NCCL on CUDA and gloo on the CPU; or be the only one.
 
     Args:
         device: "auto" (CUDA where there is one), "cpu" or "cuda".
@@ -82,27 +77,3 @@ def join_processes(device: str) -> Iterator[Processes]:
         yield Processes(rank, world, place)
     finally:
         torch.distributed.destroy_process_group()
-
-
-def agree_on_a_name(store: Store, rank: int, world: int) -> str:
-    """A name that all processes of this start have and those of no former one.
-
-    torchrun keeps one store over all its restarts, and what killed processes left there (gloo's addresses,
-    NCCL's ids) would be taken for that of the living: a restarted group would wait for the dead for half an
-    hour (pytorch/pytorch#135712, again so in 2.13). It tells its processes nothing that is the same for all
-    of one start and new with each. So the first one makes up a name, and the others take it once it has
-    answered them in person.
-    """
-    mine = uuid.uuid4().hex
-    if rank == 0:
-        store.set("first", mine)
-        others = [f"{mine}/{other}" for other in range(1, world)]
-        store.wait(others, _LATEST)
-        store.set(f"{mine}/all", " ".join(store.get(other).decode() for other in others))
-        return mine
-    while True:
-        name = store.get("first").decode()  # maybe still that of a former start
-        store.set(f"{name}/{rank}", mine)
-        if store.check([f"{name}/all"]) and mine in store.get(f"{name}/all").decode():
-            return name
-        time.sleep(_POLL_S)

@@ -1,4 +1,4 @@
-"""What glibc does with memory: training on the CPU frees and takes the same large blocks at every step."""
+"""Settings of glibc's malloc: training on the CPU frees and allocates the same large blocks in every step."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _THRESHOLD_BYTES = 2**30
 
 
 def keep_freed_memory() -> None:
-    """Raise malloc's thresholds for giving memory back; where the C library is not glibc, nothing is done.
+    """Raise malloc's thresholds for returning memory to the system; does nothing without glibc.
 
-    Without this every block is handed back to the system and faulted in again, page by page.
+    Otherwise malloc returns every block, and the system maps it again page by page.
     """
     if not sys.platform.startswith("linux"):
         return
@@ -30,11 +30,11 @@ def keep_freed_memory() -> None:
 
 
 def ask_for_huge_pages(system: Path = _HUGE_PAGES) -> None:
-    """Start this program anew with glibc asking for huge pages, where the system gives them on request alone.
+    """Restart this program with glibc requesting huge pages, where the system gives them on request only.
 
-    With pages of 2 MB in place of 4 kB the processor translates fewer addresses. glibc reads its tunables
-    before Python runs: this is to be called before all else, and does not return where it starts anew. Where
-    huge pages come unasked or never, or where GLIBC_TUNABLES names them, it does nothing.
+    With pages of 2 MB instead of 4 kB the processor translates fewer addresses. glibc reads its tunables
+    before Python runs. So call this first; when it restarts the program, it does not return. It does nothing
+    where huge pages are always or never given, or where GLIBC_TUNABLES names them already.
     """
     tunables = os.environ.get("GLIBC_TUNABLES", "")
     try:

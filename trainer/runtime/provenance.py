@@ -1,4 +1,4 @@
-"""What a run was: code, command, machine and versions, so that its figures can be checked."""
+"""The origin of a run: code, command, machine and versions, so that its figures can be checked."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 
 def commit() -> str:
-    """The commit that the code is at, with "+changes" where tracked files differ from it.
+    """The commit of the code, followed by "+changes" if tracked files differ from it.
 
-    Where the code is no git checkout, as in a container, GLIMPSE_COMMIT may name it.
+    Without a git checkout, as in a container, GLIMPSE_COMMIT can name the commit.
     """
     try:
         head = _git("rev-parse", "HEAD")
@@ -28,7 +28,7 @@ def commit() -> str:
 
 
 def command() -> str:
-    """The command line to type again; of absolute paths, which are this machine's, the last part alone."""
+    """The command line, to be typed again. Absolute paths are shortened to their last part."""
     arguments = [Path(part).name if Path(part).is_absolute() else part for part in sys.argv[1:]]
     module = getattr(sys.modules["__main__"], "__spec__", None)  # none where a script was started
     program = ["-m", module.name.removesuffix(".__main__")] if module else [Path(sys.argv[0]).name]
@@ -43,7 +43,7 @@ def hardware(device: torch.device, threads: int) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of what the figures depend on."""
+    """Versions of Python and of the libraries that the figures depend on."""
     # torch itself also names the build, for the CPU or a version of CUDA; its package's data may not.
     others = {name: version(name) for name in ("numpy", "onnx", "onnxscript")}
     return {"python": platform.python_version(), "torch": str(torch.__version__), **others}

@@ -1,4 +1,4 @@
-"""Calibration: probabilities that mean what they say, fitted on held-out training digits and their labels."""
+"""Calibration of the probabilities, fitted on held-out training digits and their labels."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from torch.nn import functional
 
 from scenes.digits import Digits
 from trainer.model import NO_DIGIT, Calibration
+from trainer.runtime.torch_workarounds import backward
 from trainer.training.validation import held_out_batches
 
 PRESETS = ("article", "paper")
-"""A model is to be as sure as it is right on scenes and on pictures of paper alike: both count the same."""
+"""Scenes and pictures of paper count the same, so that the model is calibrated on both."""
 _SCENES = 2500
 _SEED = 1  # not the scenes of `trainer.training.validation`
 
@@ -21,8 +22,8 @@ _SEED = 1  # not the scenes of `trainer.training.validation`
 def calibrate(model: nn.Module, held_out: Digits, *, device: torch.device) -> None:
     """Fit the model's calibration in place, on scenes and on pictures of digits that training never sees.
 
-    One temperature divides the label's logits: it changes no answer, only how sure the model is of it (Guo et
-    al. 2017, "On Calibration of Modern Neural Networks"). Scale and shift of the presence's logit make it a
+    One temperature divides the label's logits. It changes the confidence, not the label (Guo et al. 2017,
+    "On Calibration of Modern Neural Networks"). Scale and shift of the presence's logit make it a
     probability where half of the scenes have a digit (Platt 1999).
     """
     calibration = model.get_submodule("calibration")
@@ -51,9 +52,9 @@ def _look(
         for batch in held_out_batches(
             preset, held_out, seed=_SEED, scenes=_SCENES, device=device, without_digit=without_digit
         ):
-            looks = model(batch.scenes)
-            logits.append(looks.logits)
-            presence.append(looks.presence_logit)
+            output = model(batch.scenes)
+            logits.append(output.logits)
+            presence.append(output.presence_logit)
             labels.append(batch.labels)
     return torch.cat(logits).cpu(), torch.cat(presence).cpu(), torch.cat(labels).cpu()
 
@@ -66,7 +67,7 @@ def _minimise(loss: Callable[..., Tensor], *start: float) -> list[Tensor]:
     def evaluate() -> Tensor:
         optimiser.zero_grad()
         value = loss(*arguments)
-        value.backward()  # type: ignore[no-untyped-call]
+        backward(value)
         return value
 
     optimiser.step(evaluate)  # type: ignore[no-untyped-call]

@@ -9,14 +9,15 @@ import torch
 from torch import Tensor
 
 from models.files import atomic_write
-from trainer.model import CORRECTIONS_PACE, GlimpseModel
+from trainer.model import CORRECTIONS_SCALE, GlimpseModel
 from trainer.training.method import OWN_METHOD, method_of
+from trainer.training.old_names import with_current_names
 
 CHECKPOINT_NAME = "checkpoint.pt"
 
 
 def save_checkpoint(state: dict[str, Any], run: Path) -> None:
-    """Replace the run's checkpoint; a kill in the middle leaves the former one."""
+    """Replace the run's checkpoint. A process that is killed meanwhile leaves the former one."""
     with atomic_write(run / CHECKPOINT_NAME) as temporary:
         torch.save(state, temporary)
 
@@ -32,7 +33,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"expected a checkpoint at {path}, but there is none")
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    return state
+    recipe = with_current_names(state["about"]["recipe"])
+    return {**state, "about": {**state["about"], "recipe": recipe}}
 
 
 def load_trained_model(path: Path) -> GlimpseModel:
@@ -52,12 +54,12 @@ def load_trained_model(path: Path) -> GlimpseModel:
 
 
 def averaged_weights(state: dict[str, Any]) -> dict[str, Tensor]:
-    """The averaged weights of a checkpoint, whose layers are named as they are today.
+    """The averaged weights of a checkpoint, under the names that the layers have today.
 
-    Runs of before model 0.6 had the first Gaussian's corrections in another layer, and not slowed down.
+    Before model 0.6 the first Gaussian's corrections were in another layer, without an output scale.
     """
     weights = dict(state["averaged"])
     for name in ("weight", "bias"):
         if (before := weights.pop(f"attention_network.geometry.2.{name}", None)) is not None:
-            weights[f"attention_network.corrections.{name}"] = before / CORRECTIONS_PACE
+            weights[f"attention_network.corrections.{name}"] = before / CORRECTIONS_SCALE
     return weights

@@ -1,4 +1,4 @@
-"""The running average of a module's weights while it trains: what is exported in the end."""
+"""The exponential moving average of a module's weights while it trains. The average is what is exported."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 
 def average_weight(step: int, decay: float) -> float:
-    """The weight of a step's module in the average, 1 − decay; larger at first.
+    """The weight of the newest module in the average: 1 − decay, larger in the first steps.
 
     Args:
-        step: how many steps were taken in before, from 0.
-        decay: what share of the average stays at each step in the end.
+        step: how many steps the average has, from 0.
+        decay: the share of the average that stays in each step, in the end.
     """
     return 1 - min(decay, (1 + step) / (10 + step))
 
@@ -21,8 +21,8 @@ def take_into_average(average: nn.Module, module: nn.Module, weight: float | Ten
     """Exponential moving average of weights and normalisation statistics, in place.
 
     Args:
-        average: a copy of the module, which becomes the average.
-        module: as it is after the step.
+        average: a copy of the module; becomes the average.
+        module: the module after the step.
         weight: of the module in the average (`average_weight`).
     """
     current = module.state_dict()

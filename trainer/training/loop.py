@@ -1,6 +1,6 @@
-"""A training run: steps from nothing or from its checkpoint to its end, with what it writes down on its way.
+"""A training run: steps from the start or from a checkpoint to the end, with logs and checkpoints.
 
-Nothing in here, nor in what it imports, knows a true box (`tests/trainer/test_labels_only.py`).
+Neither this file nor what it imports knows a true box (`tests/trainer/test_labels_only.py`).
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from tqdm import tqdm
 
 from scenes.digits import Digits
 from trainer.data.digits import TrainingDigits, mnist_digits, name_digits
-from trainer.model import GlimpseModel, Looks
+from trainer.model import ForwardOutput, GlimpseModel
 from trainer.runtime import provenance
 from trainer.runtime.distributed import join_processes
 from trainer.runtime.memory import keep_freed_memory
 from trainer.training.calibrate import calibrate
 from trainer.training.checkpoint import CHECKPOINT_NAME, load_checkpoint, save_checkpoint
-from trainer.training.method import Method, method_of
+from trainer.training.method import LossTerms, Method, ModelOutput, method_of
 from trainer.training.monitor import Monitor
 from trainer.training.presets import TrainingPreset
-from trainer.training.snapshots import keep_moment, learning_scenes, moments
+from trainer.training.snapshots import save_snapshot, snapshot_scenes, snapshot_steps
 from trainer.training.start import describe_start
 from trainer.training.step import Trainer
 from trainer.training.validation import label_errors, watched_scenes
@@ -41,22 +41,22 @@ def train(
     *,
     seed: int = 0,
     device: str = "auto",
-    method: Method | None = None,
+    method: Method[Any] | None = None,
     digits: TrainingDigits | None = None,
     start: Path | None = None,
 ) -> Path:
-    """Train a preset into the folder `run`, going on from its checkpoint where there is one.
+    """Train a preset into the folder `run`, from its checkpoint if there is one.
 
-    A run that has come to its end is left as it is.
+    A finished run stays as it is.
 
     Args:
         preset: the recipe.
         run: the run's folder.
         seed: of the weights' start and of the scenes.
         device: "auto" (CUDA where there is one), "cpu" or "cuda".
-        method: what is trained by that recipe; none is the project's own.
-        digits: what scenes are made of; none are MNIST's training digits, of which the last are held out.
-        start: an exported model or a run whose weights are gone on from; none starts from random ones.
+        method: what is trained by that recipe; None is the project's own.
+        digits: what scenes are made of; None is MNIST's training digits, of which the last are held out.
+        start: an exported model or a run whose weights to start from; None starts from random weights.
 
     Raises:
         FileNotFoundError: there is no such start.
@@ -82,11 +82,11 @@ def train(
 
 
 def _follow(trainer: Trainer) -> None:
-    """Train to the end beside the process that leads and writes."""
+    """Train to the end in a process that writes nothing."""
     while trainer.step < trainer.preset.steps:
-        losses, looks = trainer.advance()
-        if _tells(trainer):
-            trainer.processes.average(_values(losses, looks))
+        losses, output = trainer.advance()
+        if _is_logged(trainer):
+            trainer.processes.average(_values(losses, output))
 
 
 def _lead(trainer: Trainer, run: Path, about: dict[str, Any], held_out: Digits, seconds: float) -> None:
@@ -94,25 +94,25 @@ def _lead(trainer: Trainer, run: Path, about: dict[str, Any], held_out: Digits, 
     preset = trainer.preset
     (run / RUN_NAME).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     watched = watched_scenes(held_out, device=trainer.device)
-    shown, kept = learning_scenes(held_out, device=trainer.device), moments(preset.steps)
+    shown, kept = snapshot_scenes(held_out, device=trainer.device), snapshot_steps(preset.steps)
     began = time.perf_counter() - seconds
     with (
         Monitor(run, trainer.step) as monitor,
         tqdm(total=preset.steps, initial=trainer.step, unit="step", desc=f"train {preset.name}") as bar,
     ):
         while trainer.step < preset.steps:
-            losses, looks = trainer.advance()
+            losses, output = trainer.advance()
             bar.update()
             step, last = trainer.step, trainer.step == preset.steps
-            if _tells(trainer):
-                values = trainer.processes.average(_values(losses, looks))
+            if _is_logged(trainer):
+                values = trainer.processes.average(_values(losses, output))
                 values["scenes_per_second"] = step * preset.batch_size / (time.perf_counter() - began)
                 bar.set_postfix(loss=f"{values['total']:.3f}", label=f"{values['label']:.3f}")
                 monitor.scalars(step, values)
                 if isinstance(trainer.averaged, GlimpseModel):
                     monitor.watch(step, trainer.averaged, watched)
             if step in kept and isinstance(trainer.averaged, GlimpseModel):
-                keep_moment(run, step, trainer.averaged, shown)
+                save_snapshot(run, step, trainer.averaged, shown)
             if last:
                 calibrate(trainer.averaged, held_out, device=trainer.device)
             if step % preset.checkpoint_every == 0 or last:
@@ -120,34 +120,34 @@ def _lead(trainer: Trainer, run: Path, about: dict[str, Any], held_out: Digits, 
                 monitor.scalars(step, {f"validation_error/{name}": e for name, e in errors.items()})
                 if isinstance(trainer.averaged, GlimpseModel):
                     monitor.pictures(step, trainer.averaged, trainer.scenes.batch(step))
-                # Last, so that a kill before it repeats what was told, and a kill after it loses nothing.
+                # Last: after a kill before this line the logs are written again, after it nothing is lost.
                 state = {"about": about, "seconds": time.perf_counter() - began, **trainer.state()}
                 save_checkpoint(state, run)
 
 
-def _tells(trainer: Trainer) -> bool:
-    """Whether the step that was just made is one whose losses are written down."""
+def _is_logged(trainer: Trainer) -> bool:
+    """Whether the losses of the last step are logged."""
     return trainer.step % trainer.preset.log_every == 0 or trainer.step == trainer.preset.steps
 
 
-def _values(losses: Any, looks: Any) -> dict[str, float]:
-    """What is written down of a step, of this process's share of its batch."""
+def _values(losses: LossTerms, output: ModelOutput) -> dict[str, float]:
+    """What is logged of a step, for this process's share of its batch."""
     values = {name: value.item() for name, value in losses._asdict().items()}
-    if isinstance(looks, Looks):
-        values["box_width_px"] = looks.gaussian.width_px.mean().item()
-        values["box_height_px"] = looks.gaussian.height_px.mean().item()
+    if isinstance(output, ForwardOutput):
+        values["box_width_px"] = output.gaussian.width_px.mean().item()
+        values["box_height_px"] = output.gaussian.height_px.mean().item()
     return values
 
 
 class Origin(NamedTuple):
-    """What a run learns from: its digits, as `name_digits` names them, and where its weights started."""
+    """What a run learns from: its digits, as `name_digits` names them, and its first weights."""
 
     digits: dict[str, str]
     start: dict[str, str] | None = None
 
 
 class Earlier(NamedTuple):
-    """What a run was before this start: how often it was started, at which commits, how long it took."""
+    """The former starts of a run: their number, commits and time."""
 
     commits: tuple[str, ...] = ()
     seconds: float = 0.0
@@ -158,7 +158,7 @@ def resume(trainer: Trainer, run: Path, seed: int, origin: Origin) -> Earlier:
     """Load the run's checkpoint where there is one.
 
     Args:
-        trainer: what goes on from there.
+        trainer: what continues from there.
         run: the run's folder.
         seed: of the run.
         origin: what the run learns from.
@@ -213,8 +213,7 @@ def _load(trainer: Trainer, run: Path, seed: int, origin: Origin) -> Earlier:
 def recipe_changes(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
     """What makes a run's recipe another one than the wanted, a sentence for each field that differs.
 
-    What a recipe says of its cost and reach makes no difference; the order of a mixture does, for scenes get
-    their seeds in that order.
+    Cost and reach make no difference. The order of a mixture does: scenes get their seeds in that order.
     """
     return [
         f"{key} was {found.get(key, 'not there')}, expected {wanted.get(key, 'not there')}"
@@ -224,7 +223,7 @@ def recipe_changes(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[
 
 
 def describe(trainer: Trainer, seed: int, earlier: Earlier, origin: Origin) -> dict[str, Any]:
-    """What a run's files say of it: method, recipe, digits, start, code, machine and versions."""
+    """The description of a run in its files: method, recipe, digits, start, code, machine and versions."""
     processes = trainer.processes
     return {
         "method": trainer.method,

@@ -1,38 +1,96 @@
-"""What is trained and by which losses: the project's own method, or another one under the same conditions."""
+"""What is trained and by which losses: the project's own method, or another under the same conditions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
-from torch import nn
+from torch import Tensor, nn
+
+from trainer.losses import LossWeights, compute_losses
+from trainer.model import HEADS, ForwardOutput, GlimpseModel
 
 OWN_METHOD = "glimpse"
 
 
+class ModelOutput(Protocol):
+    """What every method's model returns, at the least: a named tuple with these fields."""
+
+    @property
+    def logits(self) -> Tensor:
+        """Of the classes, `[batch, 10]`."""
+
+    @property
+    def presence_logit(self) -> Tensor:
+        """That there is a digit, `[batch]`."""
+
+
+class LossTerms(Protocol):
+    """What every method's losses return: a named tuple of scalars."""
+
+    def __iter__(self) -> Iterator[Tensor]: ...
+
+    @property
+    def total(self) -> Tensor:
+        """What training minimises."""
+
+    def _asdict(self) -> dict[str, Tensor]: ...
+
+
+Output = TypeVar("Output", bound=ModelOutput)
+Output_contra = TypeVar("Output_contra", bound=ModelOutput, contravariant=True)
+
+
+class LossFunction(Protocol[Output_contra]):
+    """The losses of one batch (see `trainer.losses.compute_losses`)."""
+
+    def __call__(
+        self,
+        output: Output_contra,
+        plain_scenes: Tensor,
+        labels: Tensor,
+        weights: LossWeights,
+        ramp: Tensor,
+        present: Tensor | None,
+        /,
+    ) -> LossTerms:
+        """The terms and their sum.
+
+        Args:
+            output: the model's output.
+            plain_scenes: intensities in [0, 1], `[batch, 1, 100, 100]`, without pasted clutter.
+            labels: classes, int64 `[batch]`; `NO_DIGIT` where there is none.
+            weights: the recipe's.
+            ramp: 0 to 1, how far the terms that shape the attention are switched on.
+            present: the mean number of scenes with a digit in a process's share; None for one process.
+        """
+
+
 @dataclass(frozen=True)
-class Method:
+class Method(Generic[Output]):
     """One way to learn from scenes and their labels.
 
     Args:
         name: what runs and their files call it.
         build: makes the model, a module that takes scenes `[batch, 1, 100, 100]` and, in training, two
-            `Windows`, and returns a named tuple with at least `logits`, `[batch, 10]`, and `presence_logit`,
-            `[batch]`. Its `calibration` is a `Calibration`, which is fitted in the end.
-        losses: from what the model returned, the scenes before pasting, the labels, the recipe's weights and
-            the ramp to a named tuple of scalars, whose `total` is minimised (see `compute_losses`). Where
-            several processes train, it is told as well how many scenes with a digit each has on average.
+            `Windows`, and returns an `Output`. Its `calibration` is a `Calibration`, fitted in the end.
+        losses: what training minimises.
         heads: names of the layers whose outputs have a meaning each (see `Optimiser`).
     """
 
     name: str
     build: Callable[[], nn.Module]
-    losses: Callable[..., Any]
+    losses: LossFunction[Output]
     heads: tuple[str, ...]
 
 
+def own_method() -> Method[ForwardOutput]:
+    """The project's own method, which is trained where no other is asked for."""
+    return Method(OWN_METHOD, GlimpseModel, compute_losses, HEADS)
+
+
 def method_of(about: Mapping[str, Any]) -> str:
-    """The name of the method that a run is of; runs from before there were others do not say it."""
+    """The name of the method that a run is of; the first runs do not name it."""
     name: str = about.get("method", OWN_METHOD)
     return name

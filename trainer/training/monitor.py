@@ -1,4 +1,4 @@
-"""What a run tells while it goes: metrics as JSON lines, TensorBoard scalars and pictures."""
+"""What a run writes while it trains: metrics as JSON lines, TensorBoard scalars and pictures."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from trainer.data.training_scenes import LabelledBatch
 from trainer.model import GlimpseModel
 
 METRICS_NAME = "metrics.jsonl"
-LOOKS_NAME = "looks.jsonl"
+ATTENTION_NAME = "looks.jsonl"
 _ENLARGED = 2
 _BOX_COLOUR = (255, 150, 40)
 
 
 class Monitor:
-    """Writes a run's metrics; lines past `step`, from before a kill, are dropped on resuming."""
+    """Writes a run's metrics. A resumed run drops the lines after `step`, which a killed run left."""
 
     def __init__(self, run: Path, step: int) -> None:
         self._lines = _open_up_to(step, run / METRICS_NAME)
-        self._looks = _open_up_to(step, run / LOOKS_NAME)
+        self._looks = _open_up_to(step, run / ATTENTION_NAME)
         self._board = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
 
     def __enter__(self) -> Self:
@@ -50,9 +50,9 @@ class Monitor:
             self._board.add_scalar(name, value, step)
 
     def watch(self, step: int, model: GlimpseModel, scenes: torch.Tensor) -> None:
-        """Write where the model looks in a few scenes: centre x, centre y, σ_x, σ_y of each, in scene px."""
+        """Write the attention in a few scenes: centre x, centre y, σ_x, σ_y of each, in scene px."""
         with torch.inference_mode():
-            attention = torch.stack(list(model.look(scenes).gaussian), dim=1)
+            attention = torch.stack(list(model(scenes).gaussian), dim=1)
         rounded = [[round(value, 3) for value in row] for row in attention.tolist()]
         self._looks.write(json.dumps({"step": step, "attention": rounded}) + "\n")
         self._looks.flush()
@@ -65,11 +65,11 @@ class Monitor:
 def picture_of(model: GlimpseModel, scenes: torch.Tensor) -> npt.NDArray[np.uint8]:
     """Scenes with the predicted box above the glimpses, side by side: uint8 `[height, width, 3]`."""
     with torch.inference_mode():
-        looks = model.look(scenes)
-    found = reported_boxes(looks.gaussian).cpu().numpy()
+        output = model(scenes)
+    found = reported_boxes(output.gaussian).cpu().numpy()
     columns = []
     for scene, glimpse, (x, y, width, height) in zip(
-        scenes[:, 0].cpu().numpy(), looks.glimpse.cpu().numpy(), found * _ENLARGED, strict=True
+        scenes[:, 0].cpu().numpy(), output.glimpse.cpu().numpy(), found * _ENLARGED, strict=True
     ):
         side = scene.shape[0] * _ENLARGED
         column = Image.new("RGB", (side + 4, 2 * side + 8))
@@ -86,7 +86,7 @@ def _grey(picture: npt.NDArray[np.float32], side: int) -> Image.Image:
 
 
 def _open_up_to(step: int, path: Path) -> TextIO:
-    """A file of lines to go on with, without those past `step`."""
+    """Open a file of JSON lines to append to, without its lines after `step`."""
     kept = []
     if path.is_file():
         kept = [line for line in path.read_text().splitlines() if _step_of(line) <= step]

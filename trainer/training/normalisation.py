@@ -1,7 +1,7 @@
-"""Batch normalisation over the whole batch where several processes have a share of it each.
+"""Batch normalisation over the whole batch when several processes share it.
 
-With statistics of its own, each process would train another network than one process with the whole batch
-does: 16 scenes twice are noisier than 32. `nn.SyncBatchNorm` does the same on CUDA alone.
+With its own statistics, each process would train a different network than one process with the whole batch:
+twice 16 scenes are noisier than 32. `nn.SyncBatchNorm` does the same, but on CUDA alone.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from trainer.runtime.distributed import Processes
 
 
 class SharedBatchNorm(_BatchNorm):
-    """A layer of batch normalisation whose processes, with equal shares of the batch, know each other's.
+    """Batch normalisation with the statistics of all processes, whose shares of the batch are equal.
 
-    Its parameters and buffers have the names of the layer that it stands for.
+    Its parameters and buffers have the names of the layer that it replaces.
     """
 
     def __init__(self, layer: _BatchNorm, processes: Processes) -> None:
@@ -48,8 +48,8 @@ class SharedBatchNorm(_BatchNorm):
     def _of_whole_batch(self, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance of all shares together (Chan et al. 1979, of equal shares).
 
-        Not by the mean of the squares, which loses digits where the mean is large. Each process fills its own
-        row of a table of noughts; the sum over processes is everybody's table.
+        The mean of squares would lose precision where the mean is large. Each process fills its own row of a
+        table of zeros; the sum over processes is the whole table.
         """
         row = torch.stack([mean, variance])[None]
         table = functional.pad(row, (0, 0, 0, 0, self._rank, self._world - 1 - self._rank))
@@ -70,7 +70,7 @@ class SharedBatchNorm(_BatchNorm):
 
 
 def share_normalisation(model: nn.Module, processes: Processes) -> None:
-    """Make each layer of batch normalisation one over all processes, in place; alone, leave all as it is."""
+    """Replace each batch normalisation by a `SharedBatchNorm`, in place; does nothing for one process."""
     if processes.world == 1:
         return
     for parent in list(model.modules()):

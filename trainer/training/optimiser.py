@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from trainer.runtime.torch_workarounds import set_capturable
+
 _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 _NEWTON_SCHULZ_STEPS = 5
 _MOMENTUM = 0.95
@@ -19,8 +21,8 @@ class Muon(torch.optim.Optimizer):
     """Momentum whose steps are orthogonal matrices (Jordan et al. 2024, "Muon").
 
     A kernel `[out, in, height, width]` counts as a matrix `[out, height · width · in]`. `torch.optim.Muon`
-    takes matrices alone and works in bfloat16, which not every processor multiplies. A group's "lr" may be a
-    scalar tensor.
+    takes matrices only and computes in bfloat16, which not every processor multiplies. A group's "lr" may be
+    a scalar tensor.
     """
 
     def __init__(self, params: Iterable[Tensor], *, lr: float, weight_decay: float) -> None:
@@ -58,9 +60,9 @@ class Muon(torch.optim.Optimizer):
 def orthogonalise(matrices: Sequence[Tensor]) -> list[Tensor]:
     """About the nearest matrix with orthonormal rows or columns to each, by Newton and Schulz.
 
-    A step turns x into p(x xᵀ) x, and all of these polynomials are of the same small square, x xᵀ. So they
-    are multiplied among themselves, and the wide matrix is multiplied once, in the end: less than half of the
-    time for this model's kernels. Squares of one size are multiplied together.
+    A step turns x into p(x xᵀ) x, and all of these polynomials are of the same small square matrix, x xᵀ. So
+    the polynomials are multiplied first, and the wide matrix once, in the end. That takes less than half of
+    the time for this model's kernels. Squares of one size are multiplied in one batch.
 
     Args:
         matrices: each `[rows, columns]`, of any size.
@@ -92,8 +94,8 @@ def _polynomials(squares: Tensor) -> Tensor:
 def _polynomial(squares: Tensor) -> Tensor:
     """One step's polynomial of x xᵀ.
 
-    The coefficients are Jordan's: they bring singular values to between 0.7 and 1.2 in five steps rather than
-    exactly to 1 in many.
+    The coefficients are Jordan's. In five steps they bring singular values to between 0.7 and 1.2, where the
+    classical ones would need many steps to reach 1.
     """
     a, b, c = _NEWTON_SCHULZ
     polynomial = torch.baddbmm(squares, squares, squares, beta=b, alpha=c)
@@ -108,15 +110,15 @@ def _is_tall(matrix: Tensor) -> bool:
 class Optimiser:
     """Both optimisers as one.
 
-    Muon gets what maps hidden features to hidden features; the heads, whose outputs have a meaning each,
-    biases and normalisation scales go to AdamW.
+    Muon trains the layers between hidden features. AdamW trains the heads, whose outputs each have a meaning
+    of their own, and biases and normalisation scales.
 
     Args:
         model: what is to be trained.
-        heads: names of the layers whose outputs are the model's own.
+        heads: names of the layers whose outputs each have a meaning of their own.
         learning_rate: of AdamW, at its highest.
         muon_learning_rate: of Muon, likewise; it goes up and down with the other.
-        weight_decay: for matrices and kernels; biases and scales are not meant to vanish.
+        weight_decay: for matrices and kernels; biases and scales have none.
     """
 
     def __init__(
@@ -154,24 +156,23 @@ class Optimiser:
         )
 
     def zero_grad(self) -> None:
-        """Forget the gradients."""
+        """Clear the gradients."""
         for part in self._parts.values():
             part.zero_grad()
 
     def step(self, factor: float | Tensor) -> None:
-        """One step at `factor`, 0 to 1, of the highest learning rates; a scalar tensor in a recorded step."""
+        """One step at `factor`, 0 to 1, of the highest learning rates; a scalar tensor in a CUDA graph."""
         for name, part in self._parts.items():
             for group in part.param_groups:
                 group["lr"] = factor * self._highest[name]
             part.step()
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that it remembers."""
+        """The state of both."""
         return {name: part.state_dict() for name, part in self._parts.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state`."""
+        """Continue from `state`."""
         for name, part in self._parts.items():
             part.load_state_dict(state[name])
-        for group in self._parts["adamw"].param_groups:
-            group["capturable"] = self._on_gpu  # the state may come from another device
+        set_capturable(self._parts["adamw"], self._on_gpu)

@@ -1,4 +1,4 @@
-"""Training presets: what they cost and what they reach stands beside what they do."""
+"""Training presets: each recipe with its cost and the figures it reaches."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from scenes.presets import find_by_name
 from trainer.losses import LossWeights
 
 Precision = Literal["float32", "bfloat16"]
@@ -19,20 +20,19 @@ EVERYTHING = {
     "clean": 0.02,
     "paper": 0.5,
 }
-"""One mixture of all scene presets: a model that serves each of them. Half of it are pictures of paper; among
-the others the shares are those that were chosen without paper (`docs/decisions/recipe-choices.md`), to two
-hundredths."""
+"""One mixture of all scene presets, for a model that serves each of them. Half of it are pictures of paper.
+The other shares were chosen without paper (`docs/decisions/recipe-choices.md`), to two hundredths."""
 
 
 @dataclass(frozen=True)
 class TrainingPreset:
     """One recipe.
 
-    `batch_size` counts scenes over all processes. `ramp` are the steps over which the terms that shape the
-    attention are switched on; before, the labels alone teach it where to look. `pasted` is the share of
-    scenes with clutter pasted in, `without_digit` the share of those without a digit; of pictures of paper it
-    is `paper_without_digit`, since people photograph much else. `warped` varies the handwriting of all
-    digits. `compiled` steps start after a minute and are 7 to 14 % faster on a processor.
+    `batch_size` counts scenes over all processes. The terms that shape the attention are switched on over the
+    steps of `ramp`; before, the labels alone teach the network where to look. `copy_paste` is the share of
+    scenes with pasted clutter, `without_digit` the share of scenes without a digit. Of pictures of paper the
+    latter is `paper_without_digit`, since people photograph many other things. `elastic` augments all digits.
+    `compiled` steps start after a minute and are 7 to 14 % faster on a processor.
     """
 
     name: str
@@ -50,10 +50,10 @@ class TrainingPreset:
     weight_decay: float = 0.01
     gradient_clip: float = 2.0
     ema_decay: float = 0.998
-    pasted: float = 0.5
+    copy_paste: float = 0.5
     without_digit: float = 1 / 16
     paper_without_digit: float = 1 / 3
-    warped: bool = True
+    elastic: bool = True
     compiled: bool = False
     log_every: int = 50
     checkpoint_every: int = 500
@@ -76,10 +76,10 @@ PRESETS = {
         TrainingPreset(
             name="smoke",
             cost="25 seconds on 2 cores of an Intel Xeon with AVX-512",
-            reach="nothing: it shows that the road holds, from digits to a served model",
+            reach="nothing: it shows that the whole pipeline works, from digits to a served model",
             steps=60,
             batch_size=32,
-            warped=False,
+            elastic=False,
             learning_rate=2e-3,
             ramp=(10, 40),
             log_every=10,
@@ -129,7 +129,4 @@ def find_training_preset(name: str) -> TrainingPreset:
     Raises:
         ValueError: there is none; the message names those that there are.
     """
-    try:
-        return PRESETS[name]
-    except KeyError:
-        raise ValueError(f"training preset: expected one of {', '.join(PRESETS)}, got {name!r}") from None
+    return find_by_name("training preset", PRESETS, name)

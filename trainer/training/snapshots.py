@@ -1,4 +1,4 @@
-"""What a model makes of a dozen fixed scenes at moments of its training, to show how it learns."""
+"""The model's output for twelve fixed scenes at several steps of its training, to show how it learns."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from trainer.data.training_scenes import TrainingScenes
 from trainer.model import GlimpseModel
 
 FOLDER_NAME = "learning"
-MOMENTS = 48
+SNAPSHOTS = 48
 _PRESETS = ("article", "cluttered-100", "paper")
 _SCENES_EACH = 4
 _SEED = 3
 
 
-def moments(steps: int) -> set[int]:
-    """Steps, spread by their logarithm from the first to the last; early ones that coincide count once."""
-    return {round(step) for step in np.geomspace(1, steps, MOMENTS)}
+def snapshot_steps(steps: int) -> set[int]:
+    """Steps from the first to the last, evenly spread on a logarithmic scale; equal ones count once."""
+    return {round(step) for step in np.geomspace(1, steps, SNAPSHOTS)}
 
 
-def learning_scenes(held_out: Digits, *, device: torch.device) -> Tensor:
+def snapshot_scenes(held_out: Digits, *, device: torch.device) -> Tensor:
     """The scenes, of held-out digits, always the same: `[12, 1, 100, 100]`."""
     streams = [
         TrainingScenes({name: 1.0}, held_out, batch_size=_SCENES_EACH, seed=_SEED, device=device)
@@ -35,19 +35,19 @@ def learning_scenes(held_out: Digits, *, device: torch.device) -> Tensor:
 
 
 @torch.inference_mode()
-def keep_moment(run: Path, step: int, model: GlimpseModel, scenes: Tensor) -> None:
-    """Write one moment, `learning/STEP.npz`: boxes, Gaussians, heat maps, glimpses, probabilities.
+def save_snapshot(run: Path, step: int, model: GlimpseModel, scenes: Tensor) -> None:
+    """Write `learning/STEP.npz`: boxes, Gaussians, heat maps, glimpses, probabilities.
 
     Arrays are float16 `[12, …]`, lengths in scene px; glimpses and scenes are uint8.
     """
-    looks = model.look(scenes)
+    output = model(scenes)
     arrays = {
-        "box": reported_boxes(looks.gaussian),
-        "attention": torch.stack(list(looks.gaussian), dim=1),
-        "heat": looks.heat,
-        "probabilities": model.calibration.probabilities(looks.logits),
+        "box": reported_boxes(output.gaussian),
+        "attention": torch.stack(list(output.gaussian), dim=1),
+        "heat": output.heat,
+        "probabilities": model.calibration.probabilities(output.logits),
     }
-    pictures = {"glimpse": looks.glimpse, "scene": scenes[:, 0]}
+    pictures = {"glimpse": output.glimpse, "scene": scenes[:, 0]}
     folder = run / FOLDER_NAME
     folder.mkdir(exist_ok=True)
     np.savez_compressed(

@@ -1,8 +1,8 @@
-"""Start a run from weights that were learnt before: of a finished run, or of an exported file.
+"""Start a run from the weights of a finished run or of an exported file.
 
-In an exported file each normalisation is folded into the layer before it. It is unfolded again with the mean
-and the variance that the layer's outputs have on scenes: the model answers as the file does, and goes on
-learning as one whose statistics were kept.
+In an exported file each normalisation is folded into the layer before it. Here it is unfolded, with the mean
+and the variance that the layer's outputs have on scenes. So the model answers as the file does, and learns
+like a model that still has its statistics.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from trainer.training.checkpoint import CHECKPOINT_NAME, averaged_weights, load_
 
 _PREFIX = "model."
 _FOLDED = "_bias"
-"""What the exporter adds to a weight's name for the bias that a normalisation was folded into."""
+"""The exporter's suffix for a bias that holds a folded normalisation."""
 
 
 def load_start(model: nn.Module, path: Path, scenes: Tensor) -> None:
@@ -30,7 +30,7 @@ def load_start(model: nn.Module, path: Path, scenes: Tensor) -> None:
     Args:
         model: of the architecture that the file is of; changed in place.
         path: an .onnx file, a run's folder or its checkpoint.
-        scenes: `[n, 1, 100, 100]`, to find the statistics on that an .onnx file lacks.
+        scenes: `[n, 1, 100, 100]`, for the statistics that an .onnx file lacks.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -82,7 +82,7 @@ def _load(model: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
 
 @torch.no_grad()
 def _unfold(model: nn.Module, folded: dict[str, nn.Module], scenes: Tensor) -> None:
-    """Give each normalisation the statistics of what comes in, and a scale and a shift that undo them."""
+    """Give each normalisation the statistics of its inputs, and a scale and a shift that undo them."""
     seen: dict[str, Tensor] = {}
 
     def keep(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:

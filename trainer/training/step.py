@@ -1,6 +1,6 @@
 """One training step: scenes and labels in, better weights and their average out.
 
-Nothing in here, nor in what it imports, knows a true box (`tests/trainer/test_labels_only.py`).
+Neither this file nor what it imports knows a true box (`tests/trainer/test_labels_only.py`).
 """
 
 from __future__ import annotations
@@ -21,28 +21,23 @@ from torch.utils._pytree import tree_map_only
 from scenes.digits import Digits
 from trainer.data.training_scenes import TrainingScenes
 from trainer.errors import CompilerMissingError
-from trainer.losses import compute_losses
-from trainer.model import HEADS, GlimpseModel, Windows
-from trainer.runtime.cuda_graph import Recorded
+from trainer.model import Windows
+from trainer.runtime.cuda_graph import CudaGraphCallable
 from trainer.runtime.distributed import Processes
+from trainer.runtime.torch_workarounds import backward, use_channels_last
 from trainer.training.ema import average_weight, take_into_average
-from trainer.training.method import OWN_METHOD, Method
+from trainer.training.method import LossFunction, LossTerms, Method, ModelOutput, own_method
 from trainer.training.normalisation import share_normalisation
 from trainer.training.optimiser import Optimiser
 from trainer.training.presets import TrainingPreset
 from trainer.training.start import load_start
 
 
-def own_method() -> Method:
-    """The project's own method, which is trained where no other is asked for."""
-    return Method(OWN_METHOD, GlimpseModel, compute_losses, HEADS)
-
-
-class _Given(NamedTuple):
-    """What a step is given: tensors alone, so that a recorded step can be given others."""
+class _StepInputs(NamedTuple):
+    """What changes from step to step: tensors alone, so that a CUDA graph can read them."""
 
     scenes: Tensor  # [batch, 1, 100, 100]
-    before_pasting: Tensor  # likewise
+    plain_scenes: Tensor  # likewise
     labels: Tensor  # [batch]
     first: Windows
     second: Windows
@@ -53,16 +48,16 @@ class _Given(NamedTuple):
 
 
 class Trainer:
-    """All that changes while training: weights, their average, the optimiser, the step.
+    """The state of a training: weights, their average, the optimiser, the step.
 
     Args:
         preset: the recipe.
         digits: what scenes are made of.
         seed: of the weights' start and of the scenes.
         processes: this process's place and device.
-        method: what is trained; none is the project's own.
-        recorded: whether scenes and steps are recorded as CUDA graphs where one process trains on a GPU.
-        start: a model to start from (`trainer.training.start`); none starts from random weights.
+        method: what is trained; None is the project's own.
+        cuda_graphs: whether scenes and steps run as CUDA graphs where one process trains on a GPU.
+        start: a model to start from (`trainer.training.start`); None starts from random weights.
     """
 
     def __init__(
@@ -72,12 +67,12 @@ class Trainer:
         *,
         seed: int,
         processes: Processes,
-        method: Method | None = None,
-        recorded: bool = True,
+        method: Method[Any] | None = None,
+        cuda_graphs: bool = True,
         start: Path | None = None,
     ) -> None:
         method = method or own_method()
-        recorded = recorded and processes.device.type == "cuda" and processes.world == 1
+        cuda_graphs = cuda_graphs and processes.device.type == "cuda" and processes.world == 1
         torch.manual_seed(seed)
         self.processes = processes
         self.preset = preset
@@ -85,12 +80,12 @@ class Trainer:
         self.device = processes.device
         self.step = 0
         self.model = method.build().to(self.device)
-        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        use_channels_last(self.model)
         if start is not None:
             load_start(self.model, start, self._scenes_to_start_on(digits))
         self.averaged = copy.deepcopy(self.model).eval()
         share_normalisation(self.model, processes)
-        self._look, self._losses = _compile(
+        self._forward, self._losses = _compile(
             _data_parallel(InPrecision(self.model, preset, self.device), processes),
             method.losses,
             preset,
@@ -111,23 +106,23 @@ class Trainer:
             device=self.device,
             rank=processes.rank,
             world=processes.world,
-            pasted=preset.pasted,
+            copy_paste=preset.copy_paste,
             without_digit=preset.without_digit,
             paper_without_digit=preset.paper_without_digit,
-            warped=preset.warped,
-            recorded=recorded,
+            elastic=preset.elastic,
+            cuda_graphs=cuda_graphs,
         )
-        self._learn = Recorded(self._learn_from) if recorded else self._learn_from
+        self._learn = CudaGraphCallable(self._step) if cuda_graphs else self._step
 
-    def advance(self) -> tuple[Any, Any]:
-        """Train on the next batch; returns its losses and the pass that they come from, as the method has it.
+    def advance(self) -> tuple[LossTerms, ModelOutput]:
+        """Train on the next batch; returns its losses and the model's output, detached.
 
-        Of the project's own these are `Losses` and `Looks`.
+        For the project's own method these are `Losses` and `ForwardOutput`.
         """
         batch = self.scenes.batch(self.step)
-        given = _Given(
+        inputs = _StepInputs(
             batch.scenes.contiguous(memory_format=torch.channels_last),
-            batch.before_pasting,
+            batch.plain_scenes,
             batch.labels,
             *self.scenes.windows(self.step),
             learning_rate_factor=self._scalar(self._learning_rate_factor()),
@@ -135,25 +130,24 @@ class Trainer:
             average_weight=self._scalar(average_weight(self.step, self.preset.ema_decay)),
             present=self.scenes.present(self.step),
         )
-        learnt: tuple[Any, Any] = self._learn(given)
+        done = self._learn(inputs)
         self.step += 1
-        return learnt
+        return done
 
-    def _learn_from(self, given: _Given) -> tuple[Any, Any]:
-        """The step itself. It may depend on no number that changes (`trainer.runtime.cuda_graph`)."""
+    def _step(self, inputs: _StepInputs) -> tuple[LossTerms, ModelOutput]:
+        """The step itself. A CUDA graph: it may depend on no number that changes but the inputs."""
         self.model.train()
-        looks = self._look(given.scenes, given.first, given.second)
-        shared = () if given.present is None else (given.present,)
+        output = self._forward(inputs.scenes, inputs.first, inputs.second)
         losses = self._losses(
-            looks, given.before_pasting, given.labels, self.preset.weights, given.ramp, *shared
+            output, inputs.plain_scenes, inputs.labels, self.preset.weights, inputs.ramp, inputs.present
         )
         self._optimiser.zero_grad()
-        losses.total.backward()
+        backward(losses.total)
         nn.utils.clip_grad_norm_(self.model.parameters(), self.preset.gradient_clip)
-        self._optimiser.step(given.learning_rate_factor)
-        take_into_average(self.averaged, self.model, given.average_weight)
-        found: tuple[Any, Any] = tree_map_only(Tensor, Tensor.detach, (losses, looks))
-        return found
+        self._optimiser.step(inputs.learning_rate_factor)
+        take_into_average(self.averaged, self.model, inputs.average_weight)
+        detached: tuple[LossTerms, ModelOutput] = tree_map_only(Tensor, Tensor.detach, (losses, output))
+        return detached
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds of the training itself."""
@@ -165,19 +159,19 @@ class Trainer:
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from `state` exactly as if there had been no stop."""
+        """Continue from `state` exactly as if there had been no stop."""
         self.step = state["step"]
         self.model.load_state_dict(state["model"])
         self.averaged.load_state_dict(state["averaged"])
         self._optimiser.load_state_dict(state["optimiser"])
 
     def _scenes_to_start_on(self, digits: Digits) -> Tensor:
-        """Scenes of the recipe's mixture, alike for all seeds and processes: `[512, 1, 100, 100]`."""
+        """Scenes of the recipe's mixture, the same for all seeds and processes: `[512, 1, 100, 100]`."""
         stream = TrainingScenes(self.preset.mixture, digits, batch_size=512, seed=0, device=self.device)
         return stream.batch(0).scenes
 
     def _learning_rate_factor(self) -> float:
-        """Of the highest learning rates: linear warm-up, then half a cosine down to nothing."""
+        """Factor of the highest learning rates: linear warm-up, then half a cosine down to 0."""
         done = self.step / self.preset.steps
         warm = min(1.0, (self.step + 1) / self.preset.warm_up)
         return warm * 0.5 * (1 + math.cos(math.pi * done))
@@ -188,15 +182,15 @@ class Trainer:
         return min(1.0, max(0.0, (self.step - start) / (stop - start)))
 
     def _scalar(self, value: float) -> Tensor:
-        """A tensor: of a number, a compiled or recorded step would take each new one for a new program."""
+        """A number as a tensor. A compiled step or a CUDA graph would take each new number as a constant."""
         return torch.full((), value, device=self.device)
 
 
 class InPrecision(nn.Module):
-    """The model's pass in the recipe's precision.
+    """The model's forward pass in the recipe's precision.
 
-    Autocast lies within what is compiled. Around it, it would be that of the whole compiled backward pass,
-    also of those parts whose pass the model keeps in float32.
+    Autocast is inside what is compiled. Around it, autocast would also cover the whole compiled backward
+    pass, including the parts whose forward pass the model keeps in float32.
     """
 
     def __init__(self, model: nn.Module, preset: TrainingPreset, device: torch.device) -> None:
@@ -204,24 +198,27 @@ class InPrecision(nn.Module):
         self.model = model
         self._device, self._enabled = device.type, preset.precision == "bfloat16"
 
-    def forward(self, *inputs: Any) -> Any:
+    def forward(
+        self, scenes: Tensor, first: Windows | None = None, second: Windows | None = None
+    ) -> ModelOutput:
         """As the model's own."""
         with torch.autocast(self._device, dtype=torch.bfloat16, enabled=self._enabled):
-            return self.model(*inputs)
+            output: ModelOutput = self.model(scenes, first, second)
+        return output
 
 
 def _data_parallel(model: nn.Module, processes: Processes) -> nn.Module:
     if processes.world == 1:
         return model
     devices = [processes.device] if processes.device.type == "cuda" else None
-    # No buffers are sent about in each step: all processes have the same statistics.
+    # No buffers are synchronised in a step: all processes have the same statistics.
     return DistributedDataParallel(model, device_ids=devices, forward_sync_buffers=False)
 
 
 def _compile(
-    model: nn.Module, losses: Callable[..., Any], preset: TrainingPreset, processes: Processes
-) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """The model's pass and the losses, compiled where the preset asks for it.
+    model: nn.Module, losses: LossFunction[Any], preset: TrainingPreset, processes: Processes
+) -> tuple[Callable[[Tensor, Windows, Windows], ModelOutput], LossFunction[Any]]:
+    """The forward pass and the losses, compiled where the preset asks for it.
 
     Raises:
         CompilerMissingError: there is no C++ compiler, which compiled training on a processor needs.

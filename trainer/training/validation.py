@@ -1,4 +1,4 @@
-"""How often the label is wrong on held-out training digits: the only figure that a run itself looks at."""
+"""The label's error on held-out training digits: the only figure that a run measures of itself."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BATCH = 125
 WATCHED_PRESET = "article"
 WATCHED_SCENES = 6
 WATCHED_SEED = 2
-"""The scenes that a run looks at again and again; `trainer.evaluation.report` finds them again by these."""
+"""These name the scenes that a run watches; `trainer.evaluation.report` draws them again."""
 
 
 @torch.inference_mode()
@@ -29,7 +29,7 @@ def label_errors(
         model: what a run trains.
         held_out: the digits.
         device: where the model is.
-        scenes: how many of each preset, a multiple of 125; without it as many as a run looks at now and then.
+        scenes: how many of each preset, a multiple of 125; None is the number that a run measures.
 
     Raises:
         ValueError: `scenes` is no positive multiple of 125.
@@ -58,7 +58,7 @@ def held_out_batches(
     Args:
         preset: the scene preset's name.
         held_out: the digits.
-        seed: others give other scenes; each look that decides something has its own.
+        seed: each measurement that decides something has its own, and so its own scenes.
         scenes: how many, a multiple of 125.
         device: where they are made.
         without_digit: share of the scenes that have no digit.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -116,7 +116,7 @@ class Baseline:
     """
 
     title: str
-    method: Method
+    method: Method[Any]
     settings: tuple[float, ...]
     setting: str
     answer: Callable[[nn.Module, Pictures], Candidates]

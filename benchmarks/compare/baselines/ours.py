@@ -8,7 +8,7 @@ from torch import nn
 from benchmarks.compare.baselines.common import Baseline, Candidates, Pictures
 from trainer.evaluation.evaluate import torch_predict
 from trainer.model import GlimpseModel
-from trainer.training.step import own_method
+from trainer.training.method import own_method
 
 
 def answer(model: nn.Module, pictures: Pictures) -> Candidates:
