@@ -54,7 +54,7 @@ def test_its_normalisations_have_the_statistics_of_what_comes_in(scenes: torch.T
     trained = model.train()
     with torch.no_grad():
         learning = trained(scenes)
-    torch.testing.assert_close(learning.gaussian.centre_x_px, kept.gaussian.centre_x_px, rtol=0, atol=0.1)
+    torch.testing.assert_close(learning.gaussian.centre_x_px, kept.gaussian.centre_x_px, rtol=0, atol=0.2)
 
 
 def test_a_run_starts_from_another_run(tmp_path: Path, bars: None) -> None:
