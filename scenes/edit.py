@@ -10,7 +10,7 @@ from scenes.draw import SceneParameters
 from scenes.random import Stream, uniform
 
 _LARGEST_OTHER = 4.0
-"""Half of the non-digits are larger than a digit, by up to this factor: often only a part is seen."""
+"""Two in three non-digits are larger than a digit, by up to this factor: often only a part is seen."""
 
 
 def remove_clutter(parameters: SceneParameters, pieces: int) -> SceneParameters:
@@ -46,16 +46,16 @@ def remove_paper(parameters: SceneParameters) -> SceneParameters:
 def replace_by_non_digits(parameters: SceneParameters, chosen: Array, digits: Digits) -> SceneParameters:
     """The same scenes; those `chosen`, bool `[n]`, with non-digits instead of digits.
 
-    Non-digits (`scenes.digits.with_non_digits`) replace the target and the clutter digits. Half of those in
-    the target's place are up to four times as large and reach beyond the picture, as something large does
-    when a part of it is looked at.
+    Non-digits (`scenes.digits.with_non_digits`) replace the target and the clutter digits. Two in three of
+    those in the target's place are up to four times as large and reach beyond the picture, as something large
+    does when a part of it is looked at.
     """
     xp = namespace(parameters.seed)
     count, others = digits.labels.shape[0], digits.images.shape[0] - digits.labels.shape[0]
     pieces = parameters.clutter_index.shape[1]
     u = uniform(parameters.seed, Stream.NON_DIGIT, 2 + pieces)
     index = count + xp.astype(u[:, 1:] * others, xp.int64)
-    larger = xp.exp(math.log(_LARGEST_OTHER) * clip(2 * u[:, 0] - 1, 0.0, 1.0))
+    larger = xp.exp(math.log(_LARGEST_OTHER) * clip(1.5 * u[:, 0] - 0.5, 0.0, 1.0))
     return parameters._replace(
         size_px=xp.where(chosen, larger * parameters.size_px, parameters.size_px),
         digit_index=xp.where(chosen, index[:, 0], parameters.digit_index),

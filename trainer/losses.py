@@ -26,6 +26,10 @@ VARIANCE_PER_INK = 0.5
 """The ½ above: it puts the edge of the box about at half maximum."""
 _INK_SIDE = 64
 """A box of a third of the frame has one sample per pixel. Coarser ones blur thin strokes, and boxes grow."""
+_ACROSS_SAMPLES = 3
+"""A profile looks at the mean of so many samples across its axis: two canvas px of a digit that the box fits.
+So a stray pixel of noise, one canvas px, counts less than a stroke. A mean of more would blur the strokes of
+thin pens: a rectangle of strokes of 1.2 canvas px gets a box 3 % too wide with 3 samples, 6 % with 5."""
 _INK_WINDOW = 2.0
 _NARROWEST_INK_WINDOW_PX = 16.0
 """A quarter of a pixel for each sample. Finer samples would show nothing more."""
@@ -170,7 +174,9 @@ def surrounding_ink(gaussian: Gaussian, scenes: Tensor) -> tuple[InkProfile, Ink
     Ink is the brightness above the scene's mean. The window is in proportion to the box along each axis, so
     that a narrow 1 is measured as finely as a wide 0. The profile along x is the maximum over the box's own
     rows: a sum would measure a stroke's length instead of its place, and all rows would include clutter above
-    and below. Likewise along y. Only the part of a profile that is connected with the box's middle counts.
+    and below. Likewise along y. The maximum is of means of three samples across the axis, so that single
+    bright pixels of noise count less than strokes. Only the part of a profile that is connected with the
+    box's middle counts.
 
     Args:
         gaussian: the boxes; gradients flow into them through `inside` alone.
@@ -188,9 +194,16 @@ def surrounding_ink(gaussian: Gaussian, scenes: Tensor) -> tuple[InkProfile, Ink
     columns_inside = _soft_inside(places_x, x, gaussian.width_px, width)
     rows_inside = _soft_inside(places_y, y, gaussian.height_px, height)
     with torch.no_grad():
-        profile_x = _connected((ink * rows_inside[:, :, None]).amax(1), columns_inside)
-        profile_y = _connected((ink * columns_inside[:, None, :]).amax(2), rows_inside)
+        across_x, across_y = _mean_across(ink, (_ACROSS_SAMPLES, 1)), _mean_across(ink, (1, _ACROSS_SAMPLES))
+        profile_x = _connected((across_x * rows_inside[:, :, None]).amax(1), columns_inside)
+        profile_y = _connected((across_y * columns_inside[:, None, :]).amax(2), rows_inside)
     return InkProfile(profile_x, columns_inside), InkProfile(profile_y, rows_inside)
+
+
+def _mean_across(ink: Tensor, samples: tuple[int, int]) -> Tensor:
+    """The mean of so many rows and columns around each sample, `[batch, 64, 64]`; beyond them is no ink."""
+    padding = (samples[0] // 2, samples[1] // 2)
+    return functional.avg_pool2d(ink[:, None], samples, stride=1, padding=padding)[:, 0]
 
 
 def _soft_inside(places: Tensor, centre: Tensor, extent: Tensor, window: Tensor) -> Tensor:

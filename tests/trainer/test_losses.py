@@ -197,6 +197,38 @@ def test_a_box_rests_within_a_third_of_a_canvas_px_of_where_soft_edges_have_half
     assert rest == pytest.approx(20, abs=2 / 3)
 
 
+@pytest.mark.parametrize(("canvas_px", "thickness"), [(28, 3.0), (48, 3.0), (48, 1.2)])
+def test_bright_specks_around_ink_hardly_widen_its_box(canvas_px: int, thickness: float) -> None:
+    """One in five of the canvas's pixels is replaced, as by `digit_noise`, with strokes as of a pen."""
+    random = torch.Generator().manual_seed(0)
+    count, canvas = 48, torch.arange(28) + 0.5 - 14
+    outer = (7 - canvas.abs() + 0.5).clamp(0, 1), (10 - canvas.abs() + 0.5).clamp(0, 1)
+    inner = (
+        (7 - thickness - canvas.abs() + 0.5).clamp(0, 1),
+        (10 - thickness - canvas.abs() + 0.5).clamp(0, 1),
+    )
+    ring = (outer[1][:, None] * outer[0] - inner[1][:, None] * inner[0]).expand(count, 28, 28)
+    specks = torch.rand(count, 28, 28, generator=random) < 0.2
+    canvases = torch.where(specks, torch.rand(count, 28, 28, generator=random), ring)[:, None]
+    scenes = torch.nn.functional.pad(
+        torch.nn.functional.interpolate(canvases, size=canvas_px, mode="bilinear"),
+        [(100 - canvas_px) // 2] * 4,
+    )
+    true = torch.tensor([14.0, 20.0]) * canvas_px / 28
+    log_sides = (true * 1.15).log().expand(count, 2).clone().requires_grad_()
+    place, descent = torch.full((count,), 50.0), torch.optim.Adam([log_sides], lr=0.02)
+    schedule = torch.optim.lr_scheduler.LinearLR(descent, 1, 0.1, 120)
+    for _ in range(120):
+        descent.zero_grad()
+        variance, kept = tightness_losses(gaussian_of_box(place, place, *log_sides.exp().unbind(1)), scenes)
+        (VARIANCE_PER_INK * variance + kept).sum().backward()
+        descent.step()
+        schedule.step()
+    wider = (log_sides.exp() / true).mean(0)
+    assert (wider > 0.98).all()
+    assert wider.max() < (1.06 if thickness > 2 else 1.25)
+
+
 def test_the_total_is_the_weighted_sum_and_the_ramp_switches_the_shaping_terms(scenes: Tensor) -> None:
     output, labels = pass_over(scenes), torch.tensor([3, 1, 4, 1, 5])
     off, half = (detached(compute_losses(output, scenes, labels, WEIGHTS, ramp)) for ramp in (0.0, 0.5))

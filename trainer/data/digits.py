@@ -10,7 +10,7 @@ from scenes.digits import Digits, with_non_digits
 from scenes.mnist import load_digits
 from trainer.data.non_digits import non_digits
 
-NON_DIGITS = 8_000
+NON_DIGITS = 12_000
 HELD_OUT_NON_DIGITS = 1_000
 
 

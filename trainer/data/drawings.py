@@ -1,4 +1,4 @@
-"""Draw things that are no digits: signs, words, doodles, line figures, filled shapes.
+"""Draw things that are no digits: signs, words, doodles, line figures, outlines, filled shapes.
 
 Each function draws one thing, bright on dark, into a picture of 320×320 px, from a random generator alone.
 Things that could be a written digit are left out: a plain circle is a 0, a straight line a 1, an angle a 7.
@@ -95,6 +95,43 @@ def shape(random: Random) -> Image.Image:
     return picture
 
 
+def compound(random: Random) -> Image.Image:
+    """Three to six outlines and lines that touch or cross: one large outline, the others along it."""
+    picture, pen = _empty()
+    width = int(random.integers(12, 28))
+    outline = _some(random, (_ellipse, _rectangle, _polygon, _blob))(random)
+    (points,) = _turned([np.concatenate([outline, outline[:1]])], random)
+    _stroke(pen, points, width)
+    for _ in range(int(random.integers(2, 6))):
+        part = _some(random, (_ring, _bow, _line))(random) * random.uniform(30, 110)
+        _stroke(pen, part + points[int(random.integers(len(points)))], width)
+    return picture
+
+
+def rings(random: Random) -> Image.Image:
+    """Three to seven rings side by side or around a middle, and up to two lines."""
+    picture, pen = _empty()
+    width, count = int(random.integers(12, 26)), int(random.integers(3, 8))
+    around, radius = random.random() < 0.5, random.uniform(0.2, 0.6)
+    places = 0.6 * _circle(count) if around else np.stack([np.linspace(-1, 1, count)] * 2, axis=1) * [1, 0]
+    parts = [radius * _ring(random) + place for place in places]
+    lines = [_line(random) for _ in range(int(random.integers(0, 3)))]
+    for points in _turned([*parts, *lines], random):
+        _stroke(pen, points, width)
+    return picture
+
+
+def stripes(random: Random) -> Image.Image:
+    """Wavy lines side by side, as of wood, cloth or hair."""
+    picture, pen = _empty()
+    count, along = int(random.integers(4, 13)), np.linspace(-1.3, 1.3, 40)
+    wave = random.uniform(0, 0.2) * np.sin(along * random.uniform(1, 6) + random.uniform(0, 7))
+    lines = [np.stack([along, at + wave], axis=1) for at in np.linspace(-1.2, 1.2, count)]
+    for points in _turned(lines, random):
+        _stroke(pen, points, int(random.integers(8, 15)))
+    return picture
+
+
 DRAWINGS: tuple[Callable[[Random], Image.Image], ...] = (
     sign,
     doodle,
@@ -104,8 +141,12 @@ DRAWINGS: tuple[Callable[[Random], Image.Image], ...] = (
     doodle,
     shape,
     word,
+    compound,
+    rings,
+    compound,
+    stripes,
 )
-"""Drawn in equal numbers; signs, doodles and shapes are in the list twice."""
+"""Drawn in equal numbers; signs, doodles, shapes and compounds are in the list twice."""
 
 
 def _empty() -> tuple[Image.Image, ImageDraw.ImageDraw]:
@@ -212,6 +253,24 @@ def _rectangle(_: Random) -> Points:
 def _polygon(random: Random) -> Points:
     corners = int(random.integers(3, 8))
     return _circle(corners, random.uniform(0.5, 1.0, corners))
+
+
+def _ring(random: Random) -> Points:
+    """A closed oval around 0."""
+    return np.concatenate([(circle := _circle(24) * [1.0, random.uniform(0.5, 1)]), circle[:1]])
+
+
+def _bow(random: Random) -> Points:
+    """A third to two thirds of a circle, through 0."""
+    angles = np.linspace(0, random.uniform(2, 4), 24) + random.uniform(0, 2 * math.pi)
+    arc = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    return np.asarray(arc - arc[0])
+
+
+def _line(random: Random) -> Points:
+    """A straight line from 0."""
+    angle = random.uniform(0, 2 * math.pi)
+    return np.array([[0.0, 0.0], [1.5 * math.cos(angle), 1.5 * math.sin(angle)]])
 
 
 def _blob(random: Random) -> Points:

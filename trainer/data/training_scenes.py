@@ -44,7 +44,7 @@ _FIRST_WINDOW_STREAM = 101
 _SECOND_WINDOW_STREAM = 102
 _NO_DIGIT_STREAM = 103
 _BLANK_STREAM = 105
-_BLANK = 0.3
+_BLANK = 0.2
 """Share of the pictures of paper without a digit that have nothing in its place."""
 COPY_PASTE_PIECES = 4
 """How many clutter digits or crops are pasted into a scene."""
