@@ -6,7 +6,7 @@ preset=${PRESET:-cpu}
 seed=${SEED:-0}
 run=/runs/$preset-seed$seed
 
-# A shell that is process 1 passes no signal on by itself, and would be killed only when patience is over.
+# A shell that is process 1 passes no signal on by itself, so Docker would kill it after its timeout.
 child=
 trap '[ -z "$child" ] || kill -TERM "$child"; exit 143' TERM INT
 follow() {

@@ -27,8 +27,8 @@ class Variant:
         group: what is varied; variants of one group make one table.
         title: the change in words.
         change: what is changed of the recipe.
-        variance: weight of the variance penalty beside the weight 1 of the kept ink.
-        kept_ink: weight of the kept ink.
+        variance: weight of the variance penalty beside the weight 1 of the foreground retention.
+        retention: weight of the foreground retention.
         muon: whether Muon trains all layers but the heads; otherwise AdamW trains all of them.
     """
 
@@ -37,13 +37,16 @@ class Variant:
     title: str
     change: Callable[[TrainingPreset], TrainingPreset] = lambda preset: preset
     variance: float = VARIANCE_PER_INK
-    kept_ink: float = 1.0
+    retention: float = 1.0
     muon: bool = True
 
     @property
     def method(self) -> Method[ForwardOutput]:
         """How it is trained; the name tells of all that differs, but for the recipe, which runs tell of."""
-        weights = {"variance": (self.variance, VARIANCE_PER_INK), "kept ink": (self.kept_ink, 1.0)}
+        weights = {
+            "variance": (self.variance, VARIANCE_PER_INK),
+            "retention": (self.retention, 1.0),
+        }
         changed = [f"{key} {here:g}" for key, (here, own) in weights.items() if here != own]
         name = ", ".join([OWN_METHOD, *([] if self.name == OURS else [self.name]), *changed])
         return Method(name, GlimpseModel, self._losses, HEADS if self.muon else _every_layer())
@@ -59,10 +62,10 @@ class Variant:
     ) -> Losses:
         """Our losses, their sum with this variant's weights of the two terms that pull at the box."""
         losses = compute_losses(output, scenes, labels, weights, ramp, present)
-        if (self.variance, self.kept_ink) == (VARIANCE_PER_INK, 1.0):
+        if (self.variance, self.retention) == (VARIANCE_PER_INK, 1.0):
             return losses
-        kept = (self.kept_ink - 1) * losses.foreground_retention
-        more = (self.variance - VARIANCE_PER_INK) * losses.variance + kept
+        retained = (self.retention - 1) * losses.foreground_retention
+        more = (self.variance - VARIANCE_PER_INK) * losses.variance + retained
         return losses._replace(total=losses.total + ramp * weights.tightness * more)
 
 
@@ -85,19 +88,19 @@ VARIANTS = {
         Variant(OURS, "", "ours"),
         Variant("no-refiner-label", TERMS, "without the label of the first glimpse",
                 _weights(refiner_label=0.0)),
-        Variant("no-gathered-label", TERMS, "without the label of the gathered features",
+        Variant("no-pooled-label", TERMS, "without the label of the pooled features",
                 _weights(pooled_label=0.0)),
         Variant("no-presence", TERMS, "without the presence of a digit", _weights(presence=0.0)),
         Variant("no-variance", TERMS, "without the variance penalty", variance=0.0),
-        Variant("no-kept-ink", TERMS, "without the kept ink", kept_ink=0.0),
+        Variant("no-retention", TERMS, "without the foreground retention", retention=0.0),
         Variant("no-tightness", TERMS, "without both", _weights(tightness=0.0)),
         Variant("no-distillation", TERMS, "without distillation", _weights(distillation=0.0)),
         Variant("no-heat-spread", TERMS, "without the heat map's spread", _weights(heat_spread=0.0)),
         Variant("variance-1-4", VARIANCE, "¼", variance=0.25),
         Variant("variance-2-3", VARIANCE, "⅔", variance=2 / 3),
         Variant("variance-1", VARIANCE, "1", variance=1.0),
-        Variant("not-pasted", TRAINING, "no clutter pasted in", _recipe(copy_paste=0.0)),
-        Variant("not-warped", TRAINING, "handwriting as it is", _recipe(elastic=False)),
+        Variant("no-copy-paste", TRAINING, "without copy-paste augmentation", _recipe(copy_paste=0.0)),
+        Variant("no-elastic", TRAINING, "without elastic augmentation", _recipe(elastic=False)),
         Variant("adamw", TRAINING, "AdamW for all layers instead of Muon", muon=False),
     )
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""A small digit classifier that knows nothing of the generator: its judge, and CAS's pupil.
+"""A small digit classifier that knows nothing of the generator: its judge, and CAS's student.
 
 Trained on real digits it names generated ones and gives the features in which precision and recall are
 measured; trained on generated digits alone it is tested on real ones (Ravuri & Vinyals 2019, "Classification

@@ -38,7 +38,7 @@ DIGITS = 10_000
 CAS_DIGITS = 60_000
 CACHE = Path("runs") / "generator-benchmark"
 SHEET_COLUMNS = 20
-_JUDGE_SEED, _PUPIL_SEED = 0, 1
+_JUDGE_SEED, _STUDENT_SEED = 0, 1
 
 Images = npt.NDArray[np.uint8]
 
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str]) -> None:
         named = name_digits(judge, bank.images)
         likeness = precision_recall(test_features, digit_features(judge, bank.images))
         more = generate_digits(path, CAS_DIGITS, first_style=DIGITS)
-        pupil = train_classifier(more.images, more.labels, seed=_PUPIL_SEED, title=f"pupil of {path}")
+        student = train_classifier(more.images, more.labels, seed=_STUDENT_SEED, title=f"student of {path}")
         return {
             "model_sha256": load_digits_contract(path).sha256,
             "bytes": path.stat().st_size,
@@ -74,7 +74,7 @@ def main(arguments: Sequence[str]) -> None:
             "fidelity_by_class": [
                 round(float(np.mean(named[bank.labels == c] == c)), 4) for c in range(CLASS_COUNT)
             ],
-            "cas": float(np.mean(name_digits(pupil, test.images) == test.labels)),
+            "cas": float(np.mean(name_digits(student, test.images) == test.labels)),
             **likeness._asdict(),
             "no_copy": float(np.mean(nearest_distances(bank.images, images) > threshold)),
         }

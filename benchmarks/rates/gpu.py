@@ -2,7 +2,7 @@
 
 1. Run the committed model on CUDA alone, no node on the processor, and compare it with the CPU's answers.
 2. Train the `cuda` preset from nothing and time it; beside it the rates of steps started kernel by kernel,
-   recorded, and compiled and recorded, with the seconds that each takes to get going.
+   as CUDA graphs, and compiled and as CUDA graphs, with the seconds that each takes to get going.
 3. Figures of what came out, one draw of test digits for each scene preset.
 4. Export it; scenes per second and latency for each batch size: onnxruntime on CUDA and torch, against what
    the GPU's memory and arithmetic allow at best.
@@ -94,11 +94,11 @@ def measure_training(preset: TrainingPreset, run: Path, device: torch.device) ->
     seconds = time.perf_counter() - start
     ways = {
         "kernel by kernel": _rate_steps(preset, digits, device, cuda_graphs=False),
-        "recorded": _rate_steps(preset, digits, device, cuda_graphs=True),
+        "CUDA graph": _rate_steps(preset, digits, device, cuda_graphs=True),
     }
     if device.type == "cuda":
         compiled = dataclasses.replace(preset, compiled=True)
-        ways["compiled and recorded"] = _rate_steps(compiled, digits, device, cuda_graphs=True)
+        ways["compiled, CUDA graph"] = _rate_steps(compiled, digits, device, cuda_graphs=True)
     flops = 3e6 * count_mflops(GlimpseModel()) * preset.batch_size  # backward costs twice the pass
     floor_s = flops / peak_flops(device, getattr(torch, preset.precision))
     return {
@@ -117,7 +117,7 @@ def _rate_steps(
     """Steps per second once all is warm, and the seconds until it is."""
     start = time.perf_counter()
     trainer = Trainer(preset, digits, seed=0, processes=Processes(0, 1, device), cuda_graphs=cuda_graphs)
-    # As many as one handwriting lasts, so that each way varies it once; what is recorded is so by then.
+    # As many as one handwriting lasts, so that each way varies it once; by then all CUDA graphs are captured.
     steps = min(SCENES_PER_AUGMENTATION // preset.batch_size, preset.steps)
     for _ in range(steps):
         trainer.advance()

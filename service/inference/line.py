@@ -38,7 +38,7 @@ class PendingRequest:
     queued_at: float = 0.0
 
     @property
-    def alone(self) -> bool:
+    def isolated(self) -> bool:
         """Whether it gets a batch of its own."""
         return self.exclusive or self.deaths > 0
 

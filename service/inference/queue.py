@@ -162,7 +162,7 @@ class RequestQueue:
         return max(0.0, request.received_at + self._policy.max_wait_s - self._clock.now())
 
     def _line_of(self, request: PendingRequest) -> Line:
-        return self._exclusive if request.alone else self._shared
+        return self._exclusive if request.isolated else self._shared
 
     def _refuse_if_full(self, *, exclusive: bool) -> None:
         if exclusive and self._exclusive.singles >= self._policy.max_waiting_exclusive:

@@ -46,16 +46,16 @@ class WorkerSlot:
     worker: Worker
     batch: Sequence[PendingRequest] = ()
     busy_since: float | None = None
-    last_alone: bool = False
+    last_isolated: bool = False
     trouble: str = ""
     down: bool = False
     deaths: deque[float] = field(default_factory=deque)
     failed_starts: int = 0
 
     @property
-    def alone(self) -> bool:
+    def isolated(self) -> bool:
         """Whether it is busy with a request that has a batch of its own."""
-        return any(request.alone for request in self.batch)
+        return any(request.isolated for request in self.batch)
 
     @property
     def with_part(self) -> bool:
@@ -106,8 +106,8 @@ class Supervisor:
         """Take a batch, run it, give out the results, again."""
         while True:
             batch = await self._next(slot)
-            slot.busy_since, slot.batch, slot.last_alone = self._clock.now(), batch, False
-            slot.last_alone = slot.alone
+            slot.busy_since, slot.batch, slot.last_isolated = self._clock.now(), batch, False
+            slot.last_isolated = slot.isolated
             self._tell_free_places()
             try:
                 await self._run(slot, batch)
@@ -160,13 +160,13 @@ class Supervisor:
         """One worker is always kept for shared requests; where there is only one, it takes turns."""
         alive = sum(not other.down for other in self._slots)
         if alive == 1:
-            return not self._queue.shared_waiting or not slot.last_alone
-        return sum(other.alone for other in self._slots) < alive - 1
+            return not self._queue.shared_waiting or not slot.last_isolated
+        return sum(other.isolated for other in self._slots) < alive - 1
 
     def _may_take_part(self) -> bool:
         """Where there are three workers, another is kept for exclusive requests that are no parts."""
         alive = sum(not other.down for other in self._slots)
-        busy = sum(other.alone and other.with_part for other in self._slots)
+        busy = sum(other.isolated and other.with_part for other in self._slots)
         return busy < max(1, alive - 2)
 
     def _free(self, slot: WorkerSlot) -> None:
@@ -235,4 +235,4 @@ def _for_worker(request: PendingRequest, now: float) -> Job:
     job = request.job
     if not isinstance(job, PictureJob):
         return job
-    return job._replace(exclusive=request.alone, waited_s=now - request.received_at)
+    return job._replace(exclusive=request.isolated, waited_s=now - request.received_at)

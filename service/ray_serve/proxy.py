@@ -1,8 +1,8 @@
 """Middleware for Ray Serve's proxies: no request is lost when the replica that has it dies.
 
 If a replica dies before it takes a request, Ray Serve asks another one. If it dies with a request, the client
-gets a 500. This service may answer any request twice, so this middleware asks again. Ray calls `layers` in
-each proxy if RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH names it when Ray starts on a node.
+gets a 500. This service may answer any request twice, so this middleware asks again. Ray calls the function
+`middleware` in each proxy if RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH names it when Ray starts on a node.
 
 It is for proxies whose only application is this service, at `/`.
 """
@@ -18,8 +18,8 @@ from service.http.headers import completed, security_headers
 from service.http.observe import HEADER, request_id_of
 from service.http.problems import error_body
 
-LAYERS_VARIABLE = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
-LAYERS = "service.ray_serve.proxy:layers"
+MIDDLEWARE_VARIABLE = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
+MIDDLEWARE = "service.ray_serve.proxy:middleware"
 
 _TRIES = 4
 _TIMEOUT = b"x-request-timeout-seconds"  # Ray Serve's
@@ -34,7 +34,7 @@ _HEALTHZ = "/-/healthz"
 _log = logging.getLogger(__name__)
 
 
-def layers() -> list[Middleware]:
+def middleware() -> list[Middleware]:
     """The middleware of Ray Serve's proxies."""
     return [Middleware(AskAgain)]
 

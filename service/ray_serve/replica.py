@@ -21,7 +21,7 @@ from fastapi import FastAPI
 from service.app import create_app
 from service.inference.engine import start_engine
 from service.monitoring.logs import configure_logs
-from service.ray_serve.proxy import LAYERS, LAYERS_VARIABLE
+from service.ray_serve.proxy import MIDDLEWARE, MIDDLEWARE_VARIABLE
 from service.settings import find_log_format, load_settings
 from service.synthesis.generator import OnnxGenerator
 
@@ -43,10 +43,10 @@ class Replica:
         """
         configure_logs(find_log_format())
         settings = load_settings()
-        if os.environ.get(LAYERS_VARIABLE) != LAYERS:
+        if os.environ.get(MIDDLEWARE_VARIABLE) != MIDDLEWARE:
             _log.warning(
                 "%s was not %s as Ray was started on this node: requests that a node dies with are lost",
-                *(LAYERS_VARIABLE, LAYERS),
+                *(MIDDLEWARE_VARIABLE, MIDDLEWARE),
             )
         cpus = int(ray.get_runtime_context().get_assigned_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
         share = {"workers": settings.workers or 1, "threads": settings.threads or max(1, cpus)}

@@ -63,7 +63,7 @@ def test_the_weights_of_the_two_terms_are_what_their_names_say() -> None:
     ramp = torch.tensor(1.0)
     found = {
         name: Losses(*VARIANTS[name].method.losses(output, scenes, labels, TINY.weights, ramp, None))
-        for name in (OURS, "no-variance", "no-kept-ink", "variance-1")
+        for name in (OURS, "no-variance", "no-retention", "variance-1")
     }
     totals = {name: losses.total.item() for name, losses in found.items()}
     losses = found[OURS]
@@ -71,7 +71,7 @@ def test_the_weights_of_the_two_terms_are_what_their_names_say() -> None:
     assert totals[OURS] - totals["no-variance"] == pytest.approx(half, abs=1e-5)
     assert totals["variance-1"] - totals[OURS] == pytest.approx(half, abs=1e-5)
     kept = TINY.weights.tightness * losses.foreground_retention.item()
-    assert totals[OURS] - totals["no-kept-ink"] == pytest.approx(kept, abs=1e-5)
+    assert totals[OURS] - totals["no-retention"] == pytest.approx(kept, abs=1e-5)
 
 
 def test_no_two_variants_share_a_run() -> None:
@@ -84,7 +84,7 @@ def test_a_run_of_a_variant_with_another_number_is_not_taken_for_it() -> None:
     lighter = dataclasses.replace(VARIANTS["variance-1-4"], variance=0.2)
     assert VARIANTS["variance-1-4"].method.name == "glimpse, variance-1-4, variance 0.25"
     assert lighter.method.name == "glimpse, variance-1-4, variance 0.2"
-    assert VARIANTS["no-kept-ink"].method.name == "glimpse, no-kept-ink, kept ink 0"
+    assert VARIANTS["no-retention"].method.name == "glimpse, no-retention, retention 0"
 
 
 def test_with_every_layer_a_head_nothing_is_left_for_muon() -> None:
@@ -97,7 +97,7 @@ def test_a_trial_runs_from_training_to_the_tables_and_leaves_the_results_alone(
     tmp_path: Path, bars: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    kept = (OURS, "no-variance", "no-kept-ink", "variance-1", "not-pasted", "adamw")
+    kept = (OURS, "no-variance", "no-retention", "variance-1", "no-copy-paste", "adamw")
     monkeypatch.setattr(ablations, "VARIANTS", {name: VARIANTS[name] for name in kept})
     monkeypatch.setattr(ablations, "recipe", lambda *what: dataclasses.replace(recipe(*what), batch_size=8))
     before = {path.name: path.read_bytes() for path in FOLDER.glob("ablations.*")}

@@ -79,7 +79,7 @@ def test_a_scene_without_a_digit_counts_for_its_presence_alone(method) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(METHODS))
-def test_it_trains_resumes_and_is_loaded_by_one_road(name: str, tmp_path: Path, bars: None) -> None:
+def test_it_trains_resumes_and_is_loaded_as_every_run(name: str, tmp_path: Path, bars: None) -> None:
     method, run = METHODS[name], tmp_path / name
     first = trained(method, RECIPE, run, seed=0, digits=mnist_digits())
     state = load_checkpoint(run)

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx2
 
-from tests.support.processes import PATIENCE_S
+from tests.support.processes import TIMEOUT_S
 
 ROOT = Path(__file__).resolve().parents[2]
 MAIN_FILE = ROOT / "docker-compose.yml"
@@ -48,7 +48,7 @@ def why_no_engine() -> str:
 
 
 def run(
-    *command: str, environment: Mapping[str, str] | None = None, patience_s: float = COMMAND_S
+    *command: str, environment: Mapping[str, str] | None = None, timeout_s: float = COMMAND_S
 ) -> subprocess.CompletedProcess[str]:
     """What a command said; one that fails, fails the test with all of it."""
     done = subprocess.run(
@@ -58,7 +58,7 @@ def run(
         capture_output=True,
         text=True,
         errors="replace",
-        timeout=patience_s,
+        timeout=timeout_s,
         check=False,
     )
     assert done.returncode == 0, (
@@ -77,7 +77,7 @@ class Project:
     command: tuple[str, ...] = ()
     profiles: tuple[str, ...] = PROFILES
 
-    def compose(self, *arguments: str, patience_s: float = COMMAND_S) -> subprocess.CompletedProcess[str]:
+    def compose(self, *arguments: str, timeout_s: float = COMMAND_S) -> subprocess.CompletedProcess[str]:
         """Run a command of Compose."""
         command = self.command or find_composes()[0]
         ours = ("GLIMPSE_", "COMPOSE_", "PRESET", "SEED", "OMP_")
@@ -87,7 +87,7 @@ class Project:
         return run(
             *(*command, "-p", self.name, "--env-file", str(NO_SETTINGS), *files, *profiles, *arguments),
             environment={**kept, **self.settings},
-            patience_s=patience_s,
+            timeout_s=timeout_s,
         )
 
     def config(self) -> dict[str, Any]:
@@ -134,6 +134,6 @@ def health(project: Project) -> str:
 
 def is_ready(address: str) -> bool:
     try:
-        return httpx2.get(f"{address}/readyz", timeout=PATIENCE_S).status_code == 200
+        return httpx2.get(f"{address}/readyz", timeout=TIMEOUT_S).status_code == 200
     except httpx2.TransportError:
         return False

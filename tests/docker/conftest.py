@@ -33,7 +33,7 @@ def project(engine: None) -> Iterator[Project]:
         f"glimpse-test-{os.getpid()}", (MAIN_FILE,), {"GLIMPSE_PUBLISH": f"127.0.0.1:{free_port()}"}
     )
     try:
-        project.compose("build", "glimpse", patience_s=BUILD_S)
+        project.compose("build", "glimpse", timeout_s=BUILD_S)
         yield project
     finally:
         project.remove()

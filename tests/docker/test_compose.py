@@ -23,7 +23,7 @@ from tests.service import fuzzing
 from tests.service.fakes import encode
 from tests.support.answers import assert_both_protocols_say_the_same, assert_generated_scenes_are_read
 from tests.support.exposition import samples, value
-from tests.support.processes import PATIENCE_S, ROOT, until
+from tests.support.processes import ROOT, TIMEOUT_S, until
 from tests.support.readme import BLOCKS, Copy, as_answer, run_commands
 
 PICTURE = encode(np.full((100, 100), 9, np.uint8))
@@ -45,13 +45,13 @@ def up(project: Project, address: str) -> Project:
 
 def test_it_is_ready_with_the_committed_model_and_needs_no_data_set(up, address):
     contract = load_contract(ROOT / "models" / "glimpse.onnx")
-    ready = httpx2.get(f"{address}/readyz", timeout=PATIENCE_S).json()
+    ready = httpx2.get(f"{address}/readyz", timeout=TIMEOUT_S).json()
     assert ready["model"] == {
         "name": contract.name,
         "version": contract.version,
         "provider": "CPUExecutionProvider",
     }
-    with httpx2.Client(base_url=address, timeout=PATIENCE_S) as client:
+    with httpx2.Client(base_url=address, timeout=TIMEOUT_S) as client:
         made = client.get("/synthesize", params={"format": "json", "seed": 7, "predict": "true"}).json()
         assert made["parameters"]["digits"] == "generated"
         assert set(made["prediction"]) >= {"label", "bbox", "attention_map", "glimpse"}
@@ -61,7 +61,7 @@ def test_it_is_ready_with_the_committed_model_and_needs_no_data_set(up, address)
 
 
 def test_the_page_is_the_one_of_this_tree(up, address):
-    with httpx2.Client(base_url=address, timeout=PATIENCE_S) as client:
+    with httpx2.Client(base_url=address, timeout=TIMEOUT_S) as client:
         assert client.get("/").content == (PAGE_FOLDER / "index.html").read_bytes()
         for path in PAGE_FOLDER.iterdir():
             assert client.get(f"/page/{path.name}").content == path.read_bytes(), path.name
@@ -92,11 +92,11 @@ def test_readmes_commands_work_on_the_container(up, address, tmp_path):
 
 
 def test_metrics_tell_of_the_model_and_of_each_worker(up, address):
-    with httpx2.Client(base_url=address, timeout=PATIENCE_S) as client:
+    with httpx2.Client(base_url=address, timeout=TIMEOUT_S) as client:
         before = samples(client.get("/metrics").text)
         assert client.post("/predict", content=PICTURE, headers=KIND).status_code == 200
         found = samples(client.get("/metrics").text)
-    about = httpx2.get(f"{address}/readyz", timeout=PATIENCE_S).json()["model"]
+    about = httpx2.get(f"{address}/readyz", timeout=TIMEOUT_S).json()["model"]
     assert value(found, "glimpse_model_info", **about) == 1
     assert value(found, "glimpse_batch_size_sum") == value(before, "glimpse_batch_size_sum") + 1
     assert value(found, "glimpse_worker_process_resident_memory_bytes", worker="0") > 10 * 2**20
@@ -155,7 +155,7 @@ def test_a_stop_loses_no_request_and_keeps_within_its_time(up, address):
     stopping = threading.Event()
 
     def ask() -> None:
-        with httpx2.Client(base_url=address, timeout=PATIENCE_S) as client:
+        with httpx2.Client(base_url=address, timeout=TIMEOUT_S) as client:
             while not stopping.is_set():
                 statuses[client.post("/predict", content=PICTURE, headers=KIND).status_code] += 1
 
@@ -172,7 +172,7 @@ def test_a_stop_loses_no_request_and_keeps_within_its_time(up, address):
         up.compose("stop", "glimpse")
         took = time.monotonic() - begin
         for task in tasks:
-            task.result(PATIENCE_S)
+            task.result(TIMEOUT_S)
     assert set(statuses) == {200}
     assert statuses[200] > before
     state = up.inspect("glimpse")["State"]
@@ -187,14 +187,14 @@ def test_what_is_running_when_it_stops_listening_is_answered(up, address):
     """One request that takes longer than the drain: many large pictures."""
     rows = np.arange(4_000_000, dtype=np.uint32).reshape(2000, 2000)
     large = encode((rows * 2654435761 >> 24).astype(np.uint8))
-    with ThreadPoolExecutor(1) as pool, httpx2.Client(base_url=address, timeout=PATIENCE_S) as client:
+    with ThreadPoolExecutor(1) as pool, httpx2.Client(base_url=address, timeout=TIMEOUT_S) as client:
         files = [("images", (f"{number}.png", large, "image/png")) for number in range(4)]
         asked = pool.submit(client.post, "/predict/batch?maps=none", files=files * 10)
         until(
             lambda: value(samples(httpx2.get(f"{address}/metrics").text), "glimpse_requests_in_flight") >= 2
         )
         run("docker", "stop", up.identity("glimpse"))
-        response = asked.result(PATIENCE_S)
+        response = asked.result(TIMEOUT_S)
     assert response.status_code == 200
     assert [("label" in answer) for answer in response.json()] == [True] * 40
     assert up.inspect("glimpse")["State"]["ExitCode"] == 0
@@ -213,8 +213,7 @@ def test_it_comes_back_after_a_kill(up, address):
     until(lambda: up.inspect("glimpse")["RestartCount"] == before["RestartCount"] + 1)
     until(lambda: health(up) == "healthy")
     assert (
-        httpx2.post(f"{address}/predict", content=PICTURE, headers=KIND, timeout=PATIENCE_S).status_code
-        == 200
+        httpx2.post(f"{address}/predict", content=PICTURE, headers=KIND, timeout=TIMEOUT_S).status_code == 200
     )
 
 
@@ -243,7 +242,7 @@ def with_mnist(up: Project, test_digits: Digits) -> Project:
 
 def test_every_call_keeps_to_its_document(with_mnist, address, tmp_path):
     """schemathesis asks the container, all checks; more of it is `tests/soak/test_fuzz.py`."""
-    made = httpx2.get(f"{address}/synthesize?digits=mnist&format=json", timeout=PATIENCE_S)
+    made = httpx2.get(f"{address}/synthesize?digits=mnist&format=json", timeout=TIMEOUT_S)
     assert made.json()["parameters"]["digits"] == "mnist"
     ended, counts = fuzzing.run(address, tmp_path, examples=2)
     assert counts.failures == []

@@ -102,13 +102,13 @@ def test_settings_are_passed_on_or_known_not_to_be(main):
 
 
 def test_there_is_time_to_stop(main):
-    patience = re.fullmatch(
+    stop_grace = re.fullmatch(
         r"\$\{GLIMPSE_STOP_GRACE:-(\d+)s\}", main["services"]["glimpse"]["stop_grace_period"]
     )
-    assert patience is not None
+    assert stop_grace is not None
     workers_s = 5
     assert (
-        int(patience[1])
+        int(stop_grace[1])
         > sum(Settings.model_fields[name].default for name in ("drain_s", "grace_s")) + workers_s
     )
 

@@ -17,7 +17,7 @@ from models.contract import load_contract
 from scenes.digits import Digits
 from scenes.mnist import FOLDER_VARIABLE
 from tests.docker.compose import BUILD_S, MNIST_FILE, Project, health, is_ready, run
-from tests.support.processes import PATIENCE_S, until
+from tests.support.processes import TIMEOUT_S, until
 
 TRAINING_S = 900
 
@@ -31,10 +31,10 @@ def trained(project: Project, train_digits: Digits) -> Project:
     training = Project(
         project.name, files, {**project.settings, **named, "PRESET": "smoke", "OMP_NUM_THREADS": "1"}
     )
-    training.compose("build", "trainer", patience_s=BUILD_S)
+    training.compose("build", "trainer", timeout_s=BUILD_S)
     begin = time.monotonic()
     training.compose("up", "--detach", "trainer")
-    ended = run("docker", "wait", training.identity("trainer"), patience_s=TRAINING_S)
+    ended = run("docker", "wait", training.identity("trainer"), timeout_s=TRAINING_S)
     assert ended.stdout.strip() == "0", training.log("trainer")
     print(f"trained and exported in {time.monotonic() - begin:.0f} s")
     return training
@@ -84,7 +84,7 @@ def test_the_service_takes_the_trained_model(trained, project, address, tmp_path
         run("docker", "cp", f"{project.identity('glimpse')}:/models/{name}", str(tmp_path / name))
     contract = load_contract(tmp_path / "glimpse.onnx")
     assert contract.provenance.preset == "smoke"
-    with httpx2.Client(base_url=address, timeout=PATIENCE_S) as client:
+    with httpx2.Client(base_url=address, timeout=TIMEOUT_S) as client:
         picture = client.get("/synthesize", params={"seed": 5}).content
         answer = client.post("/predict", content=picture, headers={"content-type": "image/png"}).json()
     scene = np.asarray(Image.open(io.BytesIO(picture)).convert("L"))[None, None]

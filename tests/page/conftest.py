@@ -13,8 +13,8 @@ from benchmarks.serving.browser import NO_BROWSER, find_chromium, launch
 from benchmarks.serving.running import serving
 from tests.page.steps import watch
 
-PATIENCE_MS = 15_000  # for machines that have much else to do; what is awaited comes in a tenth of a second
-expect.set_options(timeout=PATIENCE_MS)
+TIMEOUT_MS = 15_000  # for machines that have much else to do; what is awaited comes in a tenth of a second
+expect.set_options(timeout=TIMEOUT_MS)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def context(browser: Browser, service: str) -> Iterator[BrowserContext]:
     """One for each file: the page keeps nothing in the browser, and its files are cached."""
     context = browser.new_context(base_url=service, viewport={"width": 1280, "height": 800})
-    context.set_default_timeout(PATIENCE_MS)
+    context.set_default_timeout(TIMEOUT_MS)
     yield context
     context.close()
 

@@ -23,7 +23,7 @@ from tests.service.fakes import centroid_graph, write_model
 pytestmark = pytest.mark.slow  # they start clusters
 
 PARTS = 16
-PATIENCE_S = 240.0  # CI's cores may be busy; nothing here waits longer than it has to
+TIMEOUT_S = 240.0  # CI's cores may be busy; nothing here waits longer than it has to
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ class Run:
         return len(list(folder_of(self._out).glob("*.jsonl")))
 
     def wait(self, what: str, truth: Callable[[], bool]) -> None:
-        until = monotonic() + PATIENCE_S
+        until = monotonic() + TIMEOUT_S
         while not truth():
             assert monotonic() < until, f"not {what}:\n{self.said()}\n{self._nodes.logs()}"
             sleep(0.02)

@@ -14,7 +14,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from benchmarks.serving.running import ROOT
 from service.ray_serve import proxy
-from service.ray_serve.proxy import AskAgain, layers
+from service.ray_serve.proxy import AskAgain, middleware
 
 DIES = "dies"
 BODY = [b"one ", b"two ", b"three"]
@@ -194,9 +194,9 @@ async def test_websockets_pass_through() -> None:
 
 
 def test_ray_is_told_of_the_layer() -> None:
-    module, name = proxy.LAYERS.split(":")
-    assert (module, name) == (layers.__module__, layers.__name__)
-    (layer,) = layers()
+    module, name = proxy.MIDDLEWARE.split(":")
+    assert (module, name) == (middleware.__module__, middleware.__name__)
+    (layer,) = middleware()
     assert isinstance(layer.cls(Proxy(), *layer.args, **layer.kwargs), AskAgain)
 
 

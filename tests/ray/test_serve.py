@@ -21,7 +21,7 @@ from models.digits_contract import DIGITS_PATH
 from service.app import create_app
 from service.inference.engine import engine_in_process
 from service.inference.predictor import OnnxPredictor
-from service.ray_serve.proxy import LAYERS, LAYERS_VARIABLE
+from service.ray_serve.proxy import MIDDLEWARE, MIDDLEWARE_VARIABLE
 from service.settings import Settings
 from service.synthesis.generator import OnnxGenerator
 from tests.ray.load import loaded
@@ -42,7 +42,7 @@ def served(start_nodes: StartNodes, tmp_path_factory: pytest.TempPathFactory) ->
     nodes = start_nodes(
         *(3, 1),
         env={
-            LAYERS_VARIABLE: LAYERS,
+            MIDDLEWARE_VARIABLE: MIDDLEWARE,
             # Else the head's proxy would ask the head's replica alone while that has room.
             "RAY_SERVE_PROXY_PREFER_LOCAL_NODE_ROUTING": "0",
             # Nodes of one machine share its ports.

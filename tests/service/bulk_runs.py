@@ -18,7 +18,7 @@ from service.bulk import command, journal
 from service.bulk.rows import Row
 from tests.service.fakes import encode
 
-PATIENCE_S = 120
+TIMEOUT_S = 120
 ROOT = Path(__file__).resolve().parents[2]
 _FORKS = multiprocessing.get_context("forkserver")
 # Imports are done once; what the model needs is loaded after the fork.
@@ -79,7 +79,7 @@ def run_and_die(
         target=_run, args=(list(sources), str(out), str(model_path), files_per_part, die_at)
     )
     process.start()
-    process.join(PATIENCE_S)
+    process.join(TIMEOUT_S)
     if process.exitcode is None:
         process.kill()
         process.join()

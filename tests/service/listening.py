@@ -39,12 +39,12 @@ class ThreadServer(uvicorn.Server):
 
 @contextmanager
 def listening(
-    app: ASGIApp, *, patience_s: float, lifespan: bool = True, shed: LoadShedder | None = None
+    app: ASGIApp, *, timeout_s: float, lifespan: bool = True, shed: LoadShedder | None = None
 ) -> Iterator[ThreadServer]:
     """A server that listens at its `address`."""
     config = uvicorn.Config(
         app,
-        http=guarded_protocol(patience_s, shed),
+        http=guarded_protocol(timeout_s, shed),
         ws="none",
         lifespan="on" if lifespan else "off",
         log_config=None,

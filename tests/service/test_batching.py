@@ -23,7 +23,7 @@ from service.inference.queue import RequestQueue
 from service.inference.supervisor import Supervisor, Worker
 from service.pictures.decode import ImageError
 
-PATIENCE_S = 10
+TIMEOUT_S = 10
 
 
 @dataclass
@@ -120,7 +120,7 @@ def asked(batcher: Batcher, *names: int | bytes, **how: Any) -> list[asyncio.Tas
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(TIMEOUT_S):
         while not condition():
             await asyncio.sleep(0.001)
 

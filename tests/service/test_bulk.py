@@ -26,7 +26,7 @@ from service.inference.jobs import PictureJob
 from service.inference.predictor import OnnxPredictor
 from service.inference.work import Work
 from service.pictures.decode import ImageError
-from tests.service.bulk_runs import COLUMNS, PATIENCE_S, ROOT, make_pictures, picture, read_table
+from tests.service.bulk_runs import COLUMNS, ROOT, TIMEOUT_S, make_pictures, picture, read_table
 from tests.service.fakes import BlobPredictor, encode
 
 LIMITS = FileLimits(max_file_bytes=200_000, max_pixels=1_000_000)
@@ -200,7 +200,7 @@ def test_the_next_part_is_made_while_the_disk_takes_one(model_path, tmp_path):
             all_are_made.set()
 
     def keep(number: int, lines: Iterable[bytes]) -> None:
-        assert all_are_made.wait(PATIENCE_S)
+        assert all_are_made.wait(TIMEOUT_S)
         kept.append((number, len(list(lines))))
 
     threads = ModelThreads(model_path, "cpu", LIMITS, 1, None)
@@ -397,7 +397,7 @@ def test_a_disk_that_is_really_full(model_path, tmp_path):
         env=os.environ | {"DISK": str(disk), "KEPT": str(kept)},
         capture_output=True,
         text=True,
-        timeout=PATIENCE_S,
+        timeout=TIMEOUT_S,
     )
     if ended.returncode == 77 or "unshare failed" in ended.stderr:
         pytest.skip(f"no small disk can be made here: {ended.stderr}")
@@ -586,7 +586,7 @@ def test_the_table_grows_while_rows_are_still_made(run, tmp_path, monkeypatch):
 
     def keep_slowly(self: journal.Journal, number: int, lines: list[bytes]) -> None:
         if number == 2:
-            assert early.wait(PATIENCE_S), "the first rows are in the table before the last are made"
+            assert early.wait(TIMEOUT_S), "the first rows are in the table before the last are made"
         keep(self, number, lines)
 
     def write(stream: IO[bytes], lines: Iterable[bytes], _about: object) -> None:

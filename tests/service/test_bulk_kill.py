@@ -12,7 +12,7 @@ import sys
 import pytest
 
 from service.bulk.journal import FILES_PER_PART, folder_of
-from tests.service.bulk_runs import PATIENCE_S, ROOT, make_pictures, read_table, run_and_die
+from tests.service.bulk_runs import ROOT, TIMEOUT_S, make_pictures, read_table, run_and_die
 
 FILES, SMALL_PART = 20, 6
 
@@ -85,7 +85,7 @@ def test_the_command_itself_killed_in_the_middle(model_path, tmp_path):
     kept = len(list(folder_of(out).glob("*.jsonl")))
     assert kept >= 2
     ended = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PATIENCE_S
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S
     )
     assert ended.returncode == 0, ended.stderr
     assert f"Going on: {kept * FILES_PER_PART:,} of 3,000 files are done." in ended.stderr

@@ -53,7 +53,7 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def client(generated: Any) -> Iterator[Any]:
-    with listening(make_app(), patience_s=WAIT_S) as server:
+    with listening(make_app(), timeout_s=WAIT_S) as server:
         host, port = server.address
         yield generated.Client(base_url=f"http://{host}:{port}", timeout=WAIT_S)
 

@@ -11,7 +11,7 @@ from service.settings import SettingsError, load_settings
 from tests.service.outside import make_app
 from tests.support.keys import ask
 from tests.support.logs import read
-from tests.support.processes import PATIENCE_S, server
+from tests.support.processes import TIMEOUT_S, server
 
 PROGRAM = ("-m", "service", "--port", "0")
 KEYS = ("mobile:0123456789abcdef", "a-key-without-a-name")
@@ -136,9 +136,9 @@ def test_a_proxy_is_believed_where_it_is_named(model_path, proxies, client):
     settings = {"GLIMPSE_MODEL_PATH": str(model_path), "GLIMPSE_TRUSTED_PROXIES": proxies}
     with server(program=PROGRAM, GLIMPSE_ACCESS_LOG="true", **settings) as (process, address, _):
         forwarded = {"X-Forwarded-For": "203.0.113.9, 198.51.100.7"}
-        httpx2.get(f"{address}/healthz", headers=forwarded, timeout=PATIENCE_S)
+        httpx2.get(f"{address}/healthz", headers=forwarded, timeout=TIMEOUT_S)
         process.terminate()
-        _, errors = process.communicate(timeout=PATIENCE_S)
+        _, errors = process.communicate(timeout=TIMEOUT_S)
     line = json.loads(errors.splitlines()[-1])  # the first may say that there is no GPU
     assert line["client"] == client
 

@@ -11,7 +11,7 @@ from service.http.headers import API_POLICY, PICTURE_POLICY, security_headers
 from service.page.files import PAGE_POLICY
 from service.settings import SettingsError, load_settings
 from tests.service.outside import make_app
-from tests.support.processes import PATIENCE_S, server
+from tests.support.processes import TIMEOUT_S, server
 
 ORIGIN = "https://digits.example"
 
@@ -65,7 +65,7 @@ def test_a_defect_has_them_as_well():
 
 def test_the_server_does_not_say_what_it_is_made_of(model_path):
     with server(GLIMPSE_MODEL_PATH=str(model_path), GLIMPSE_PROVIDER="cpu") as (_, address, _provider):
-        response = httpx2.get(f"{address}/healthz", timeout=PATIENCE_S)
+        response = httpx2.get(f"{address}/healthz", timeout=TIMEOUT_S)
     assert response.status_code == 200
     assert "server" not in response.headers
     assert "uvicorn" not in str(response.headers).lower()
@@ -74,7 +74,7 @@ def test_the_server_does_not_say_what_it_is_made_of(model_path):
 def test_what_is_no_http_is_answered_with_them_as_well(model_path):
     with server(GLIMPSE_MODEL_PATH=str(model_path), GLIMPSE_PROVIDER="cpu") as (_, address, _provider):
         host, _, port = address.removeprefix("http://").partition(":")
-        with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as client:
+        with socket.create_connection((host, int(port)), timeout=TIMEOUT_S) as client:
             client.sendall(b"no HTTP at all\r\n\r\n")
             answer = b"".join(iter(lambda: client.recv(65_536), b"")).decode()
     assert answer.startswith("HTTP/1.1 400 ")

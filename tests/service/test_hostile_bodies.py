@@ -29,7 +29,7 @@ PNG = noise("PNG")
 def address() -> Iterator[tuple[str, int]]:
     settings = Settings(max_body_bytes=LIMIT_BYTES, body_timeout_s=BODY_TIMEOUT_S)
     engine = engine_in_process(BlobPredictor(), max_pixels=settings.max_pixels)
-    with listening(create_app(engine, settings, BarGenerator(), fake_digits()), patience_s=10) as server:
+    with listening(create_app(engine, settings, BarGenerator(), fake_digits()), timeout_s=10) as server:
         yield server.address
 
 

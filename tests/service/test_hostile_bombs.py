@@ -15,7 +15,7 @@ from service.settings import Settings
 from tests.service import hostile
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_S = 60
+TIMEOUT_S = 60
 # The largest picture that is allowed, decoded as what costs most, takes about 20 bytes a pixel.
 MOST_MIB = 24 * Settings().max_pixels // 2**20
 # A file that is refused, or shows a small picture, has no reason to take more than its own size over again.
@@ -98,7 +98,7 @@ def cost(tmp_path_factory) -> Iterator[Measure]:
 
         yield cost
         ask.close()
-        assert process.wait(PATIENCE_S) == 0
+        assert process.wait(TIMEOUT_S) == 0
 
 
 pytestmark = pytest.mark.skipif(

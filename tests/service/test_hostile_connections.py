@@ -21,7 +21,7 @@ from tests.service.listening import (
     to_the_end,
 )
 
-PATIENCE_S = 0.4
+TIMEOUT_S = 0.4
 LARGE_BYTES = 40_000_000  # more than the buffers of both ends of a socket
 
 
@@ -43,7 +43,7 @@ async def app(scope, receive, send):
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[ThreadServer]:
-    with listening(app, patience_s=PATIENCE_S, lifespan=False) as server:
+    with listening(app, timeout_s=TIMEOUT_S, lifespan=False) as server:
         yield server
 
 
@@ -85,7 +85,7 @@ def test_a_head_that_does_not_come_in_time_is_408(connect, sent):
     if sent.startswith(GET):
         assert answer.startswith(b"HTTP/1.1 200 ")
         answer = answer[answer.index(b"HTTP/1.1 4") :]
-    assert_refused(answer, 408, "head", f"{PATIENCE_S:g} s")
+    assert_refused(answer, 408, "head", f"{TIMEOUT_S:g} s")
 
 
 def test_a_head_that_drips_is_408(connect):

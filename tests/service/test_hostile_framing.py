@@ -27,7 +27,7 @@ from tests.service.listening import (
     to_the_end,
 )
 
-PATIENCE_S = 0.8
+TIMEOUT_S = 0.8
 LIMIT_BYTES = 1_000_000
 CHUNKED = b"POST / HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -57,7 +57,7 @@ async def app(scope, receive, send):
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[ThreadServer]:
-    with listening(app, patience_s=PATIENCE_S, lifespan=False) as server:
+    with listening(app, timeout_s=TIMEOUT_S, lifespan=False) as server:
         yield server
 
 
@@ -248,13 +248,13 @@ def test_an_early_refusal_reaches_who_sends_all_before_it_reads(server, path):
         refused.value.close()
 
 
-def test_who_goes_on_sending_is_read_no_longer_than_the_patience(connect):
+def test_who_goes_on_sending_is_read_no_longer_than_the_timeout(connect):
     client = connect(b"POST /closing HTTP/1.1\r\nHost: here\r\nContent-Length: 100000000\r\n\r\n")
     assert one_answer(client).startswith(b"HTTP/1.1 413 ")
     start = time.monotonic()
     with pytest.raises(ConnectionError):
         drip(client, b"x")
-    assert PATIENCE_S / 2 < time.monotonic() - start < 4 * PATIENCE_S
+    assert TIMEOUT_S / 2 < time.monotonic() - start < 4 * TIMEOUT_S
 
 
 def test_a_body_that_goes_wrong_behind_its_answer_is_not_answered_again(connect):
@@ -271,8 +271,8 @@ def test_a_late_head_is_refused_at_the_time_that_is_set(connect, before):
     client = connect(before)
     if before:
         one_answer(client)
-    time.sleep(PATIENCE_S / 4)  # so that it begins between two of the server's looks
+    time.sleep(TIMEOUT_S / 4)  # so that it begins between two of the server's looks
     start = time.monotonic()
     client.sendall(b"GET / HT")
     assert_refused(to_the_end(client), 408)
-    assert time.monotonic() - start < 1.5 * PATIENCE_S
+    assert time.monotonic() - start < 1.5 * TIMEOUT_S

@@ -58,8 +58,8 @@ async def test_what_came_during_a_stall_is_read_before_anybody_is_told_that_its_
 
     server = await asyncio.start_server(send, "127.0.0.1", 0)
     reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-    for patience_s in (0.0, 0.01, 0.05, 0.1):
-        async with clock.timeout(patience_s):
+    for timeout_s in (0.0, 0.01, 0.05, 0.1):
+        async with clock.timeout(timeout_s):
             loop = asyncio.get_running_loop()
             loop.call_soon(time.sleep, 0.5)
             assert await reader.read(1)

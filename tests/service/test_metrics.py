@@ -13,7 +13,7 @@ from service.monitoring.metrics import Metrics
 from tests.service.fakes import BlobPredictor, encode
 from tests.service.outside import make_app
 from tests.support.exposition import Samples, samples, value
-from tests.support.processes import PATIENCE_S, server
+from tests.support.processes import TIMEOUT_S, server
 
 SCENE = encode(np.eye(100, dtype=np.uint8) * 255)
 PNG = {"Content-Type": "image/png"}
@@ -166,7 +166,7 @@ def test_each_worker_process_is_measured():
 def test_a_started_server_tells_all_of_it(model_path):
     with (
         server(GLIMPSE_MODEL_PATH=str(model_path), GLIMPSE_PROVIDER="cpu") as (_, address, provider),
-        httpx2.Client(base_url=address, timeout=PATIENCE_S) as client,
+        httpx2.Client(base_url=address, timeout=TIMEOUT_S) as client,
     ):
         for _ in range(3):
             assert client.post("/predict?maps=none", content=SCENE, headers=PNG).status_code == 200

@@ -25,7 +25,7 @@ from service.settings import LogFormat, Settings, load_settings
 from tests.service.fakes import BarGenerator, BlobPredictor, fake_digits
 from tests.service.outside import make_app
 from tests.support.logs import read
-from tests.support.processes import PATIENCE_S, server
+from tests.support.processes import TIMEOUT_S, server
 
 MADE = re.compile("[0-9a-f]{16}")
 
@@ -191,10 +191,10 @@ def ask_and_stop(
     """Start a server, ask it, stop it; status, stdout behind the greeting, stderr."""
     with server(program=program, GLIMPSE_PROVIDER="cpu", **settings) as (process, address, _):
         status = httpx2.get(
-            f"{address}{path}", headers={"X-Request-ID": "mine"}, timeout=PATIENCE_S
+            f"{address}{path}", headers={"X-Request-ID": "mine"}, timeout=TIMEOUT_S
         ).status_code
         process.send_signal(signal.SIGTERM)
-        output, errors = process.communicate(timeout=PATIENCE_S)
+        output, errors = process.communicate(timeout=TIMEOUT_S)
         assert process.returncode == 0
     return status, output, errors
 

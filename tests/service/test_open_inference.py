@@ -31,7 +31,7 @@ from service.v2.infer import Served
 from service.v2.routes import add_open_inference
 from service.v2.tensors import OUTPUT_NAMES
 from tests.support.answers import assert_both_protocols_say_the_same
-from tests.support.processes import PATIENCE_S, server
+from tests.support.processes import TIMEOUT_S, server
 
 INFER = "/v2/models/blob/infer"
 README = Path(__file__).resolve().parents[2] / "service" / "README.md"
@@ -45,7 +45,7 @@ def address(model_path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def client_of_triton(address) -> Iterator[triton.InferenceServerClient]:
-    with triton.InferenceServerClient(address, network_timeout=PATIENCE_S) as client:
+    with triton.InferenceServerClient(address, network_timeout=TIMEOUT_S) as client:
         yield client
 
 
@@ -129,7 +129,7 @@ def test_triton_gets_the_outputs_it_asks_for_in_its_order_each_as_it_wants(clien
 
 
 def test_triton_asks_many_times_at_once(client_of_triton, address):
-    with triton.InferenceServerClient(address, concurrency=8, network_timeout=PATIENCE_S) as client:
+    with triton.InferenceServerClient(address, concurrency=8, network_timeout=TIMEOUT_S) as client:
         asked = [client.async_infer("centroid", [tensor(squares(1 + index % 5))]) for index in range(24)]
         for index, request in enumerate(asked):
             assert request.get_result().as_numpy("box").shape == (1 + index % 5, 4)

@@ -24,7 +24,7 @@ from service.settings import Settings
 from service.synthesis.limiter import SynthesisLimiter
 from tests.service.fakes import KIND, PICTURE, BarGenerator, BlobPredictor, encode
 from tests.service.listening import listening
-from tests.support.processes import PATIENCE_S, until
+from tests.support.processes import TIMEOUT_S, until
 
 ORIGIN = "https://digits.example"
 
@@ -35,7 +35,7 @@ class WaitingPredictor(BlobPredictor):
         self.gate = threading.Event()
 
     def predict(self, scenes: npt.NDArray[np.uint8]) -> Prediction:
-        assert self.gate.wait(PATIENCE_S)
+        assert self.gate.wait(TIMEOUT_S)
         return super().predict(scenes)
 
 
@@ -58,9 +58,9 @@ def test_who_finds_no_room_is_told_so_and_who_was_taken_is_answered(early, origi
     app = create_app(engine, Settings(cors_origins=origins), BarGenerator())
     shed = LoadShedder(app.state.gates, app.state.metrics, shared=bool(origins)) if early else None
     with (
-        listening(app, patience_s=PATIENCE_S, shed=shed) as listener,
-        httpx2.Client(base_url=f"http://127.0.0.1:{listener.address[1]}", timeout=PATIENCE_S) as client,
-        httpx2.Client(base_url=f"http://127.0.0.1:{listener.address[1]}", timeout=PATIENCE_S) as other,
+        listening(app, timeout_s=TIMEOUT_S, shed=shed) as listener,
+        httpx2.Client(base_url=f"http://127.0.0.1:{listener.address[1]}", timeout=TIMEOUT_S) as client,
+        httpx2.Client(base_url=f"http://127.0.0.1:{listener.address[1]}", timeout=TIMEOUT_S) as other,
         ThreadPoolExecutor(4) as pool,
     ):
         try:
@@ -85,7 +85,7 @@ def test_who_finds_no_room_is_told_so_and_who_was_taken_is_answered(early, origi
             assert (batch.status_code, batch.headers["retry-after"]) == (503, "1")
         finally:
             predictor.gate.set()
-        assert [task.result(PATIENCE_S).status_code for task in taken] == [200] * 4
+        assert [task.result(TIMEOUT_S).status_code for task in taken] == [200] * 4
         assert client.post("/predict", content=PICTURE, headers=KIND).status_code == 200
         assert counted(client, "glimpse_rejections_total", reason="queue_full") == 5
         assert counted(client, "glimpse_requests_total", route="/predict", status="503") == 4
@@ -97,8 +97,8 @@ def test_who_has_hung_up_is_not_worked_for():
     app = create_app(engine_in_process(predictor, workers=1, policy=policy), Settings(), BarGenerator())
     head = b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: image/png\r\ncontent-length: %d\r\n\r\n"
     with (
-        listening(app, patience_s=PATIENCE_S) as listener,
-        httpx2.Client(base_url=f"http://127.0.0.1:{listener.address[1]}", timeout=PATIENCE_S) as client,
+        listening(app, timeout_s=TIMEOUT_S) as listener,
+        httpx2.Client(base_url=f"http://127.0.0.1:{listener.address[1]}", timeout=TIMEOUT_S) as client,
     ):
         try:
             for _ in range(4):
@@ -118,21 +118,21 @@ def test_in_a_batch_an_overload_is_an_error_of_single_files_and_what_is_done_is_
     policy = Policy(max_batch=2, deadline_s=0.3, heartbeat_s=600)
     app = create_app(engine_in_process(predictor, workers=1, policy=policy), Settings(), BarGenerator())
     with (
-        listening(app, patience_s=PATIENCE_S) as listener,
-        httpx2.Client(base_url=f"http://127.0.0.1:{listener.address[1]}", timeout=PATIENCE_S) as client,
+        listening(app, timeout_s=TIMEOUT_S) as listener,
+        httpx2.Client(base_url=f"http://127.0.0.1:{listener.address[1]}", timeout=TIMEOUT_S) as client,
         ThreadPoolExecutor(1) as pool,
     ):
         photo = encode(np.random.default_rng(0).integers(0, 255, (600, 600), np.uint8))  # over 256 KiB
         try:
             asked = pool.submit(client.post, "/predict/batch", files=[("images", photo)] * 20)
             # The worker has the first and gets no further: all others are given up, none waits in vain.
-            with httpx2.Client(base_url=client.base_url, timeout=PATIENCE_S) as other:
+            with httpx2.Client(base_url=client.base_url, timeout=TIMEOUT_S) as other:
                 # One of them waits for 0.3 s, which is too short to be sure to see it wait.
                 until(lambda: counted(other, "glimpse_rejections_total", reason="deadline") == 1)
                 until(lambda: counted(other, "glimpse_queue_depth") == 0)
         finally:
             predictor.gate.set()
-        answer = asked.result(PATIENCE_S)
+        answer = asked.result(TIMEOUT_S)
         assert answer.status_code == 200
         first, *others = answer.json()
         assert "label" in first
@@ -151,7 +151,7 @@ class WaitingGenerator(BarGenerator):
     def generate(
         self, classes: npt.NDArray[np.int64], styles: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.uint8]:
-        assert self.gate.wait(PATIENCE_S)
+        assert self.gate.wait(TIMEOUT_S)
         return super().generate(classes, styles)
 
 
@@ -159,15 +159,15 @@ def test_scenes_have_a_bound_of_their_own_and_other_calls_do_not_wait_for_them()
     generator = WaitingGenerator()
     app = create_app(engine_in_process(BlobPredictor()), Settings(), generator)
     with (
-        listening(app, patience_s=PATIENCE_S) as listener,
-        httpx2.Client(base_url=f"http://127.0.0.1:{listener.address[1]}", timeout=PATIENCE_S) as other,
+        listening(app, timeout_s=TIMEOUT_S) as listener,
+        httpx2.Client(base_url=f"http://127.0.0.1:{listener.address[1]}", timeout=TIMEOUT_S) as other,
         ThreadPoolExecutor(60) as pool,
     ):
         address = f"{other.base_url}/synthesize"
         try:
-            asked = [pool.submit(httpx2.get, address, timeout=PATIENCE_S) for _ in range(60)]
+            asked = [pool.submit(httpx2.get, address, timeout=TIMEOUT_S) for _ in range(60)]
             until(lambda: counted(other, "glimpse_requests_total", route="/synthesize", status="503") == 43)
-            refused = httpx2.get(address, timeout=PATIENCE_S)
+            refused = httpx2.get(address, timeout=TIMEOUT_S)
             assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
             assert "16 requests for scenes wait already" in refused.json()["detail"]
             # There would be no thread left for these.
@@ -178,16 +178,16 @@ def test_scenes_have_a_bound_of_their_own_and_other_calls_do_not_wait_for_them()
             assert counted(other, "glimpse_rejections_total", reason="queue_full") == 44
         finally:
             generator.gate.set()
-        statuses = Counter(task.result(PATIENCE_S).status_code for task in asked)
+        statuses = Counter(task.result(TIMEOUT_S).status_code for task in asked)
         assert statuses == {200: 17, 503: 43}
-        assert httpx2.get(address, timeout=PATIENCE_S).status_code == 200
+        assert httpx2.get(address, timeout=TIMEOUT_S).status_code == 200
 
 
 async def test_a_refusal_is_held_back_unless_too_many_are():
     loop = asyncio.get_running_loop()
     gate = threading.Event()
     limiter = SynthesisLimiter(max_waiting=1, refuse_after_s=0.2, max_held=2)
-    taken = [asyncio.create_task(limiter.run(lambda: gate.wait(PATIENCE_S))) for _ in range(2)]
+    taken = [asyncio.create_task(limiter.run(lambda: gate.wait(TIMEOUT_S))) for _ in range(2)]
     await asyncio.sleep(0)
 
     async def refused_after() -> float:

@@ -355,9 +355,9 @@ def test_a_model_that_fails_is_503(client, predictor):
     assert_refused(client.get("/readyz"), 503, "lost its device")
     assert client.get("/healthz").json() == {"status": "alive"}
     predictor.failure = ""
-    patience = time.monotonic() + 10  # until the workers have shown again that the model answers
+    deadline = time.monotonic() + 10  # until the workers have shown again that the model answers
     while client.get("/readyz").status_code != 200:
-        assert time.monotonic() < patience
+        assert time.monotonic() < deadline
 
 
 def test_ready_says_which_model(client, predictor):

@@ -21,8 +21,8 @@ from service.schemas import PredictionAnswer
 from tests.service.fakes import encode
 from tests.support.answers import assert_generated_scenes_are_read
 from tests.support.processes import (
-    PATIENCE_S,
     ROOT,
+    TIMEOUT_S,
     assert_one_clear_sentence,
     environment,
     run_to_its_end,
@@ -60,7 +60,7 @@ def test_with_a_log_of_json_every_line_is_json(model_path):
         lines.append(json.loads(line)["event"])
         if lines[-1].startswith("Glimpse listens on http://127.0.0.1:"):
             process.terminate()
-    output, _ = process.communicate(timeout=PATIENCE_S)
+    output, _ = process.communicate(timeout=TIMEOUT_S)
     assert (process.returncode, output) == (0, "")
     assert lines[0].startswith("Glimpse ")
     assert any("listens on" in line for line in lines)
@@ -69,7 +69,7 @@ def test_with_a_log_of_json_every_line_is_json(model_path):
 def test_it_starts_answers_and_stops_on_sigterm(model_path):
     with server(GLIMPSE_MODEL_PATH=str(model_path), GLIMPSE_PROVIDER="cpu") as (process, address, provider):
         assert provider == "CPUExecutionProvider"
-        with httpx2.Client(base_url=address, timeout=PATIENCE_S) as client:
+        with httpx2.Client(base_url=address, timeout=TIMEOUT_S) as client:
             ready = client.get("/readyz")
             assert ready.status_code == 200
             assert ready.json()["model"] == {"name": "centroid", "version": "0.0.1", "provider": provider}
@@ -82,7 +82,7 @@ def test_it_starts_answers_and_stops_on_sigterm(model_path):
             box = answer.bbox
             assert [box.x, box.y, box.width, box.height] == pytest.approx([20, 40, 20, 20], abs=1e-3)
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=PATIENCE_S)
+        _, errors = process.communicate(timeout=TIMEOUT_S)
         assert process.returncode == 0
         (first,) = [json.loads(line) for line in errors.splitlines()]
         sha256 = file_sha256(model_path)[:8]
@@ -118,7 +118,7 @@ def test_a_body_over_the_limit_is_answered_while_it_is_being_sent(model_path):
             for _ in range(100):
                 yield b"\x00" * 65536
 
-        with httpx2.Client(base_url=address, timeout=PATIENCE_S) as client:
+        with httpx2.Client(base_url=address, timeout=TIMEOUT_S) as client:
             for body in (b"\x00" * 6_553_600, chunks()):
                 response = client.post("/predict", content=body, headers={"content-type": "image/png"})
                 assert response.status_code == 413
@@ -167,7 +167,7 @@ def test_on_a_fresh_machine_with_the_network_closed_it_makes_scenes(model_path, 
             address,
             _,
         ),
-        httpx2.Client(base_url=address, timeout=PATIENCE_S) as client,
+        httpx2.Client(base_url=address, timeout=TIMEOUT_S) as client,
     ):
         for seed in range(20):
             response = client.get("/synthesize", params={"format": "json", "seed": seed})

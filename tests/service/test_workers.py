@@ -26,7 +26,7 @@ from service.inference.process import _waited_for_a_core_s
 from service.inference.wire import pack
 from tests.service.fakes import KIND, PICTURE
 from tests.service.proxy import Backend, Proxy, read_message
-from tests.support.processes import PATIENCE_S, server, until
+from tests.support.processes import TIMEOUT_S, server, until
 
 
 def workers_of(process: subprocess.Popen[str]) -> list[int]:
@@ -40,7 +40,7 @@ def workers_of(process: subprocess.Popen[str]) -> list[int]:
 def service(model_path) -> Iterator[tuple[subprocess.Popen[str], httpx2.Client]]:
     with (
         server(GLIMPSE_MODEL_PATH=str(model_path), GLIMPSE_WORKERS="2") as (process, address, _),
-        httpx2.Client(base_url=address, timeout=PATIENCE_S) as client,
+        httpx2.Client(base_url=address, timeout=TIMEOUT_S) as client,
     ):
         yield process, client
 
@@ -55,7 +55,7 @@ def test_each_worker_is_a_process_and_ends_with_the_service(service):
     assert len(workers) == 2
     assert is_ready(client)
     process.kill()
-    process.wait(timeout=PATIENCE_S)
+    process.wait(timeout=TIMEOUT_S)
     until(lambda: not any(Path(f"/proc/{worker}/stat").exists() for worker in workers))
 
 
@@ -71,7 +71,7 @@ def test_a_worker_whose_service_has_gone_ends_without_a_word(model, model_path, 
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
-    said, _ = worker.communicate(timeout=PATIENCE_S)
+    said, _ = worker.communicate(timeout=TIMEOUT_S)
     assert (worker.returncode, said) == (0, b"")
 
 
@@ -95,7 +95,7 @@ def test_a_killed_worker_loses_no_request_and_comes_back(service):
         until(lambda: statuses[200] > answered + 20)
         stop = True
         for task in asking:
-            task.result(PATIENCE_S)
+            task.result(TIMEOUT_S)
     assert set(statuses) == {200}
     now = workers_of(process)
     assert before[1] in now
@@ -113,7 +113,7 @@ def test_a_worker_that_hangs_is_seen_within_two_seconds_and_replaced(service, bu
         waiting = [pool.submit(client.post, "/predict", content=PICTURE, headers=KIND)] if busy else []
         assert until(lambda: not is_ready(client)) < 2
         until(lambda: is_ready(client))
-        assert [task.result(PATIENCE_S).status_code for task in waiting] == [200] * busy
+        assert [task.result(TIMEOUT_S).status_code for task in waiting] == [200] * busy
     assert not set(hung) & set(workers_of(process))
 
 
@@ -125,7 +125,7 @@ def test_a_stop_of_all_processes_costs_no_worker_and_no_request(service):
     stop = False
 
     def ask() -> None:
-        with httpx2.Client(base_url=client.base_url, timeout=PATIENCE_S) as own:
+        with httpx2.Client(base_url=client.base_url, timeout=TIMEOUT_S) as own:
             while not stop:
                 statuses[own.post("/predict", content=PICTURE, headers=KIND).status_code] += 1
 
@@ -142,7 +142,7 @@ def test_a_stop_of_all_processes_costs_no_worker_and_no_request(service):
         assert is_ready(client)
         stop = True
         for task in asking:
-            task.result(PATIENCE_S)
+            task.result(TIMEOUT_S)
     assert set(statuses) == {200}
     assert workers_of(process) == workers
 
@@ -159,7 +159,7 @@ def test_a_stall_of_the_service_alone_costs_no_worker_and_no_request(service):
             os.kill(process.pid, signal.SIGSTOP)
             time.sleep(4)
             os.kill(process.pid, signal.SIGCONT)
-        assert {task.result(PATIENCE_S).status_code for task in asking} == {200}
+        assert {task.result(TIMEOUT_S).status_code for task in asking} == {200}
     assert is_ready(client)
     assert workers_of(process) == workers
 
@@ -214,9 +214,9 @@ def test_what_native_code_in_a_worker_prints_is_a_few_lines_of_the_log(model_pat
     (tmp_path / "sitecustomize.py").write_text(TALKATIVE)
     settings: dict[str, Any] = {"GLIMPSE_MODEL_PATH": str(model_path), "GLIMPSE_WORKERS": "1"}
     with server(**settings, GLIMPSE_PROVIDER="cpu", PYTHONPATH=str(tmp_path)) as (process, address, _):
-        assert httpx2.get(f"{address}/readyz", timeout=PATIENCE_S).status_code == 200
+        assert httpx2.get(f"{address}/readyz", timeout=TIMEOUT_S).status_code == 200
         process.send_signal(signal.SIGTERM)
-        output, errors = process.communicate(timeout=PATIENCE_S)
+        output, errors = process.communicate(timeout=TIMEOUT_S)
     assert output == ""
     first, *lines = [json.loads(line) for line in errors.splitlines()]
     assert first["event"].startswith("Glimpse ")
@@ -247,7 +247,7 @@ def test_a_service_whose_workers_cannot_start_again_ends_with_an_error(tmp_path,
     with server(GLIMPSE_MODEL_PATH=str(copy), GLIMPSE_WORKERS="1") as (process, _, _):
         copy.write_bytes(b"another file")
         os.kill(workers_of(process)[0], signal.SIGKILL)
-        _, errors = process.communicate(timeout=PATIENCE_S)
+        _, errors = process.communicate(timeout=TIMEOUT_S)
         assert process.returncode == 1
         assert "Glimpse has stopped: a worker did not start again" in errors
         assert "SHA-256" in errors
@@ -256,7 +256,7 @@ def test_a_service_whose_workers_cannot_start_again_ends_with_an_error(tmp_path,
 def test_after_sigterm_it_is_not_ready_but_answers_and_ends_with_0(model_path):
     with (
         server(GLIMPSE_MODEL_PATH=str(model_path), GLIMPSE_DRAIN_S="1.5") as (process, address, _),
-        httpx2.Client(base_url=address, timeout=PATIENCE_S) as client,
+        httpx2.Client(base_url=address, timeout=TIMEOUT_S) as client,
     ):
         assert is_ready(client)
         process.send_signal(signal.SIGTERM)
@@ -264,7 +264,7 @@ def test_after_sigterm_it_is_not_ready_but_answers_and_ends_with_0(model_path):
         refused = client.get("/readyz")
         assert (refused.status_code, refused.json()["detail"]) == (503, "the service is stopping")
         assert client.post("/predict", content=PICTURE, headers=KIND).status_code == 200
-        _, errors = process.communicate(timeout=PATIENCE_S)
+        _, errors = process.communicate(timeout=TIMEOUT_S)
         assert process.returncode == 0
         assert "Traceback" not in errors
 
@@ -276,15 +276,15 @@ def test_what_is_running_is_answered_after_a_stop(model_path):
         _,
     ):
         (worker,) = workers_of(process)
-        with httpx2.Client(base_url=address, timeout=PATIENCE_S) as client, ThreadPoolExecutor(8) as pool:
+        with httpx2.Client(base_url=address, timeout=TIMEOUT_S) as client, ThreadPoolExecutor(8) as pool:
             os.kill(worker, signal.SIGSTOP)  # so that requests are running and waiting
             asked = [pool.submit(client.post, "/predict", content=PICTURE, headers=KIND) for _ in range(8)]
             until(lambda: "glimpse_requests_in_flight 9.0" in client.get("/metrics").text)
             process.send_signal(signal.SIGTERM)
             time.sleep(0.3)
             os.kill(worker, signal.SIGCONT)
-            assert [task.result(PATIENCE_S).status_code for task in asked] == [200] * 8
-        process.communicate(timeout=PATIENCE_S)
+            assert [task.result(TIMEOUT_S).status_code for task in asked] == [200] * 8
+        process.communicate(timeout=TIMEOUT_S)
         assert process.returncode == 0
 
 
@@ -321,7 +321,7 @@ async def test_a_rolling_restart_behind_a_proxy_loses_no_request(model_path):
             for process, backend in running:
                 answered = statuses[b"200"]
                 process.send_signal(signal.SIGTERM)
-                assert await asyncio.to_thread(process.wait, PATIENCE_S) == 0
+                assert await asyncio.to_thread(process.wait, TIMEOUT_S) == 0
                 assert statuses[b"200"] > answered + 20
                 _, fresh = await asyncio.to_thread(start)
                 proxy.backends = [other for other in proxy.backends if other is not backend] + [fresh]

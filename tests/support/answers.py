@@ -13,13 +13,13 @@ from PIL import Image
 
 from service.schemas import BoxAnswer, PredictionAnswer
 from service.v2.tensors import OUTPUT_NAMES
-from tests.support.processes import PATIENCE_S
+from tests.support.processes import TIMEOUT_S
 
 
 def assert_generated_scenes_are_read(address: str, provider: str) -> None:
     """Scenes that the service makes are read and framed by it, as well as the model's figures say."""
     right = framed = 0
-    with httpx2.Client(base_url=address, timeout=PATIENCE_S) as client:
+    with httpx2.Client(base_url=address, timeout=TIMEOUT_S) as client:
         for seed in range(20):
             made = client.get("/synthesize", params={"format": "json", "seed": seed}).json()
             picture = base64.b64decode(made["image"].partition(",")[2])
@@ -44,7 +44,7 @@ def overlap(one: BoxAnswer, other: BoxAnswer) -> float:
 def assert_both_protocols_say_the_same(address: str) -> None:
     """`/predict` and the Open Inference Protocol, as Triton's client speaks it, on the same scenes."""
     with (
-        httpx2.Client(base_url=address, timeout=PATIENCE_S) as client,
+        httpx2.Client(base_url=address, timeout=TIMEOUT_S) as client,
         triton.InferenceServerClient(address.removeprefix("http://")) as client_of_triton,
     ):
         for seed in range(5):

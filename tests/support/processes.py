@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_S = 60
+TIMEOUT_S = 60
 
 
 def environment(**changes: str) -> dict[str, str]:
@@ -45,13 +45,13 @@ def server(
         greeting = process.stdout.readline()  # returns at the line or at the process's end
         found = re.fullmatch(r"Glimpse listens on (http://127\.0\.0\.1:\d+) with (\w+)\n", greeting)
         if found is None:
-            _, errors = process.communicate(timeout=PATIENCE_S)
+            _, errors = process.communicate(timeout=TIMEOUT_S)
             pytest.fail(f"the server said {greeting!r} and {errors!r}")
         yield process, found[1], found[2]
     finally:
         if process.poll() is None:
             process.kill()
-        process.communicate(timeout=PATIENCE_S)
+        process.communicate(timeout=TIMEOUT_S)
 
 
 def run_to_its_end(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -61,7 +61,7 @@ def run_to_its_end(*arguments: str, **settings: str) -> subprocess.CompletedProc
         env=environment(**settings),
         capture_output=True,
         text=True,
-        timeout=PATIENCE_S,
+        timeout=TIMEOUT_S,
     )
 
 
@@ -78,10 +78,10 @@ def assert_one_clear_sentence(ended: subprocess.CompletedProcess[str], *words: s
         assert word in last["event"]
 
 
-def until(condition: Callable[[], bool], patience_s: float = PATIENCE_S) -> float:
+def until(condition: Callable[[], bool], timeout_s: float = TIMEOUT_S) -> float:
     start = time.monotonic()
     while not condition():
-        assert time.monotonic() - start < patience_s, "it did not happen in time"
+        assert time.monotonic() - start < timeout_s, "it did not happen in time"
         time.sleep(0.02)
     return time.monotonic() - start
 

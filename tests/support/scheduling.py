@@ -14,7 +14,7 @@ LONGEST = (
     "tests/benchmarks/",
     "tests/service/test_workers",
     "tests/test_readme",
-    "tests/test_road",
+    "tests/test_pipeline",
 )
 
 

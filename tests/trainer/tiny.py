@@ -23,7 +23,7 @@ from trainer.training.method import own_method
 from trainer.training.presets import PRESETS, TrainingPreset
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_S = 300
+TIMEOUT_S = 300
 Pictures = npt.NDArray[np.uint8]
 ALONE = Processes(0, 1, torch.device("cpu"))
 
@@ -112,7 +112,7 @@ def run_script(
         text=True,
     ) as process:
         try:
-            said, complained = process.communicate(timeout=PATIENCE_S)
+            said, complained = process.communicate(timeout=TIMEOUT_S)
         except subprocess.TimeoutExpired:
             process.terminate()  # torchrun takes its workers along, whom a kill would leave behind
             raise

@@ -1,12 +1,12 @@
 // One question at a time, and the newest wins.
 
-const LIVE_PATIENCE_MS = 200;
+const LIVE_TIMEOUT_MS = 200;
 
 /**
  * Runs tasks that take an AbortSignal. A newer task cancels the one that runs and takes its place.
  *
  * During a drag ("live") changes come faster than any service answers: if each cancelled the one before, nothing
- * would be seen until the end. So there the running task may finish within its patience, and of those that come
+ * would be seen until the end. So there the running task may finish within a time limit, and of those that come
  * meanwhile only the newest is run; the others are never sent.
  */
 export class Latest {
@@ -29,7 +29,7 @@ export class Latest {
   async #begin() {
     const task = this.#next;
     const controller = new AbortController();
-    const running = { controller, until: performance.now() + LIVE_PATIENCE_MS, timer: null };
+    const running = { controller, until: performance.now() + LIVE_TIMEOUT_MS, timer: null };
     this.#next = null;
     this.#running = running;
     try {

@@ -4,7 +4,7 @@
 import * as key from "./key.js";
 import { reading } from "./words.js";
 
-const PATIENCE_MS = 15_000;
+const TIMEOUT_MS = 15_000;
 
 /** The service refused; the message is its own sentence. */
 export class Refusal extends Error {}
@@ -64,7 +64,7 @@ export async function pictureAddress(path) {
 
 async function ask(path, options) {
   const start = performance.now();
-  const signal = AbortSignal.any([options.signal, AbortSignal.timeout(PATIENCE_MS)]);
+  const signal = AbortSignal.any([options.signal, AbortSignal.timeout(TIMEOUT_MS)]);
   let response, text;
   try {
     response = await fetch(path, { ...options, signal, headers: key.headers() });

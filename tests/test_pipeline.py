@@ -1,4 +1,4 @@
-"""The whole road in one test: train 20 steps, export, serve, and post a scene to the server."""
+"""The whole pipeline in one test: train 20 steps, export, serve, and post a scene to the server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from scenes.digits import Digits, make_digits
 from scenes.draw import draw
 from scenes.presets import find_preset
 from tests.service.fakes import encode
-from tests.support.processes import PATIENCE_S, server
+from tests.support.processes import TIMEOUT_S, server
 from trainer.evaluation.evaluate import make_pictures
 from trainer.export import export
 from trainer.training.loop import train
@@ -55,7 +55,7 @@ def test_a_model_trained_exported_and_served_says_what_its_file_says(
     monkeypatch.setattr("trainer.data.digits.HELD_OUT_NON_DIGITS", 50)
     recipe = dataclasses.replace(PRESETS["smoke"], steps=20, batch_size=16, checkpoint_every=20, ramp=(5, 15))
     run = train(recipe, tmp_path / "run", device="cpu")
-    model = tmp_path / "road.onnx"
+    model = tmp_path / "pipeline.onnx"
     export(run, model, validation_digits)
     assert load_contract(model).provenance.scenes_seen == 20 * 16
 
@@ -71,7 +71,7 @@ def test_a_model_trained_exported_and_served_says_what_its_file_says(
         response = httpx2.post(
             f"{address}/predict",
             files={"image": ("scene.png", encode(picture[0, 0]), "image/png")},
-            timeout=PATIENCE_S,
+            timeout=TIMEOUT_S,
         )
     assert response.status_code == 200, response.text
     answer = response.json()
