@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from scenes.backend import Array, namespace
 from scenes.digits import CLASS_COUNT, Digits
@@ -83,7 +83,11 @@ def draw(
     _check_given(
         preset, digit=digit, x=x, y=y, size=size, clutter=clutter, noise=noise, digit_noise=digit_noise
     )
-    n = seeds.shape[0]
+
+    def given_or_drawn(given: float | None, stream: Stream, bounds: tuple[float, float]) -> Array:
+        if given is not None:
+            return full(given)
+        return _between(uniform(seeds, stream, 1)[:, 0], *bounds)
 
     def full(value: float) -> Array:
         return xp.zeros_like(seeds, dtype=xp.float32) + value
@@ -95,29 +99,7 @@ def draw(
     place = uniform(seeds, Stream.CENTRE, 2)
     centre_x_px = _draw_centre(preset, place[:, 0], size_px) if x is None else full(x)
     centre_y_px = _draw_centre(preset, place[:, 1], size_px) if y is None else full(y)
-    noise_sigma = (
-        _between(uniform(seeds, Stream.NOISE_SIGMA, 1)[:, 0], *preset.noise_sigma)
-        if noise is None
-        else full(noise)
-    )
-    digit_noise_share = (
-        _between(uniform(seeds, Stream.DIGIT_NOISE_SHARE, 1)[:, 0], *preset.digit_noise)
-        if digit_noise is None
-        else full(digit_noise)
-    )
-
-    fewest, most = preset.clutter if clutter is None else (clutter, clutter)
-    clutter_count = fewest + _below(uniform(seeds, Stream.CLUTTER_COUNT, 1)[:, 0], most - fewest + 1)
-    clutter_size_px = xp.minimum(
-        _between(uniform(seeds, Stream.CLUTTER_SIZE, most), *preset.clutter_size_px),
-        preset.clutter_per_size * size_px[:, None],
-    )
-    clutter_place = xp.reshape(uniform(seeds, Stream.CLUTTER_CENTRE, 2 * most), (n, most, 2))
-    clutter_room = preset.side_px - clutter_size_px
-
-    crops, crop_side = preset.crops, preset.crop_side_px
-    crop_source = _below(uniform(seeds, Stream.CROP_SOURCE, 2 * crops), CANVAS_SIDE - crop_side + 1)
-    crop_place = _below(uniform(seeds, Stream.CROP_PLACE, 2 * crops), preset.side_px - crop_side + 1)
+    on_paper = preset.on_paper if paper is None else paper
     return SceneParameters(
         side_px=preset.side_px,
         seed=seeds,
@@ -126,24 +108,12 @@ def draw(
         size_px=size_px,
         centre_x_px=centre_x_px,
         centre_y_px=centre_y_px,
-        noise_sigma=noise_sigma,
-        digit_noise_share=digit_noise_share,
-        clutter_count=clutter_count,
-        clutter_index=_draw_other_classes(seeds, digits, label, most),
-        clutter_size_px=clutter_size_px,
-        clutter_centre_x_px=clutter_size_px / 2 + clutter_place[:, :, 0] * clutter_room,
-        clutter_centre_y_px=clutter_size_px / 2 + clutter_place[:, :, 1] * clutter_room,
-        clutter_angle_rad=_between(uniform(seeds, Stream.CLUTTER_ANGLE, most), -math.pi, math.pi),
-        crop_side_px=crop_side,
-        crop_index=_below(uniform(seeds, Stream.CROP_DIGIT, crops), digits.labels.shape[0]),
-        crop_source_x=crop_source[:, :crops],
-        crop_source_y=crop_source[:, crops:],
-        crop_x_px=crop_place[:, :crops],
-        crop_y_px=crop_place[:, crops:],
+        noise_sigma=given_or_drawn(noise, Stream.NOISE_SIGMA, preset.noise_sigma),
+        digit_noise_share=given_or_drawn(digit_noise, Stream.DIGIT_NOISE_SHARE, preset.digit_noise),
+        **_draw_clutter(preset, seeds, digits, label, size_px, clutter),
+        **_draw_crops(preset, seeds, digits),
         stroke_level=_draw_stroke(preset, seeds) if preset.stroke else None,
-        paper=draw_paper(seeds, size_px, centre_x_px, centre_y_px, preset.side_px)
-        if (preset.on_paper if paper is None else paper)
-        else None,
+        paper=draw_paper(seeds, size_px, centre_x_px, centre_y_px, preset.side_px) if on_paper else None,
     )
 
 
@@ -222,6 +192,43 @@ def _draw_other_classes(seeds: Array, digits: Digits, label: Array, count: int) 
     other = (label[:, None] + 1 + _below(u[:, :, 0], CLASS_COUNT - 1)) % CLASS_COUNT
     index = _draw_of_class(xp.reshape(u[:, :, 1], (-1,)), digits, xp.reshape(other, (-1,)))
     return xp.reshape(index, other.shape)
+
+
+def _draw_clutter(
+    preset: Preset, seeds: Array, digits: Digits, label: Array, size_px: Array, count: int | None
+) -> dict[str, Array]:
+    """The clutter digits: the fields of `SceneParameters` whose names begin with `clutter`."""
+    xp = namespace(seeds)
+    fewest, most = preset.clutter if count is None else (count, count)
+    clutter_size_px = xp.minimum(
+        _between(uniform(seeds, Stream.CLUTTER_SIZE, most), *preset.clutter_size_px),
+        preset.clutter_per_size * size_px[:, None],
+    )
+    place = xp.reshape(uniform(seeds, Stream.CLUTTER_CENTRE, 2 * most), (seeds.shape[0], most, 2))
+    room = preset.side_px - clutter_size_px
+    return {
+        "clutter_count": fewest + _below(uniform(seeds, Stream.CLUTTER_COUNT, 1)[:, 0], most - fewest + 1),
+        "clutter_index": _draw_other_classes(seeds, digits, label, most),
+        "clutter_size_px": clutter_size_px,
+        "clutter_centre_x_px": clutter_size_px / 2 + place[:, :, 0] * room,
+        "clutter_centre_y_px": clutter_size_px / 2 + place[:, :, 1] * room,
+        "clutter_angle_rad": _between(uniform(seeds, Stream.CLUTTER_ANGLE, most), -math.pi, math.pi),
+    }
+
+
+def _draw_crops(preset: Preset, seeds: Array, digits: Digits) -> dict[str, Any]:
+    """The crops: the fields of `SceneParameters` whose names begin with `crop`."""
+    count, side = preset.crops, preset.crop_side_px
+    source = _below(uniform(seeds, Stream.CROP_SOURCE, 2 * count), CANVAS_SIDE - side + 1)
+    place = _below(uniform(seeds, Stream.CROP_PLACE, 2 * count), preset.side_px - side + 1)
+    return {
+        "crop_side_px": side,
+        "crop_index": _below(uniform(seeds, Stream.CROP_DIGIT, count), digits.labels.shape[0]),
+        "crop_source_x": source[:, :count],
+        "crop_source_y": source[:, count:],
+        "crop_x_px": place[:, :count],
+        "crop_y_px": place[:, count:],
+    }
 
 
 def _draw_size(preset: Preset, seeds: Array, room: float) -> Array:

@@ -119,90 +119,107 @@ def run_load(
     port: int, requests: Sequence[bytes], *, rate: float, seconds: float, grace_s: float = GRACE_S
 ) -> Load:
     """Post `rate` requests a second for `seconds`, evenly spaced, the given ones in turn."""
-    count = max(1, round(rate * seconds))
-    outcomes = [Outcome(0, math.inf)] * count
-    lateness: list[float] = []
-    connections: dict[int, _Connection] = {}
-    idle: list[_Connection] = []
-    waiting: deque[int] = deque()
-    epoll = select.epoll()
-    answered = following = 0
     began = time.perf_counter() + 0.05
-    due = [began + number / rate for number in range(count)]
-    deadline = due[-1] + grace_s
+    due = [began + number / rate for number in range(max(1, round(rate * seconds)))]
+    loop = _OpenLoop(port, requests, due)
+    try:
+        loop.run(due[-1] + grace_s)
+    finally:
+        loop.close()
+    return Load(loop.outcomes, loop.lateness_s)
 
-    def drop(connection: _Connection) -> None:
-        connections.pop(connection.socket.fileno())
-        connection.socket.close()  # which takes it out of epoll as well
 
-    def take_connection() -> _Connection:
-        if idle:
-            return idle.pop()
-        connection = _Connection(port)
-        connections[connection.socket.fileno()] = connection
-        epoll.register(connection.socket.fileno(), select.EPOLLIN)
-        return connection
+class _OpenLoop:
+    """Posts each request when it is due, and notes what becomes of it."""
 
-    def begin_waiting() -> int:
-        """Send what waits, as far as there are connections; how many requests have failed at that."""
+    def __init__(self, port: int, requests: Sequence[bytes], due: Sequence[float]) -> None:
+        self._port, self._requests, self._due = port, requests, due
+        self.outcomes = [Outcome(0, math.inf)] * len(due)
+        self.lateness_s: list[float] = []
+        self._waiting: deque[int] = deque()
+        self._connections: dict[int, _Connection] = {}
+        self._idle: list[_Connection] = []
+        self._epoll = select.epoll()
+
+    def run(self, deadline: float) -> None:
+        """Post and read until every request has come to an end, but not beyond the deadline."""
+        count = len(self._due)
+        ended = following = 0
+        while ended < count and (now := time.perf_counter()) < deadline:
+            while following < count and self._due[following] <= now:
+                if not self._waiting and self._has_room:
+                    self.lateness_s.append(now - self._due[following])
+                self._waiting.append(following)
+                following += 1
+            ended += self._begin_waiting()
+            upto = self._due[following] if following < count else deadline
+            # epoll itself waits in whole milliseconds, select on it in microseconds.
+            select.select([self._epoll.fileno()], [], [], max(0.0, upto - time.perf_counter()))
+            for descriptor, event in self._epoll.poll(0):
+                ended += self._handle(self._connections[descriptor], event)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._epoll.close()
+        for connection in self._connections.values():
+            connection.socket.close()
+
+    @property
+    def _has_room(self) -> bool:
+        return bool(self._idle) or len(self._connections) < MOST_CONNECTIONS
+
+    def _begin_waiting(self) -> int:
+        """Send waiting requests as far as there are connections; how many have failed at that."""
         failed = 0
-        while waiting and (idle or len(connections) < MOST_CONNECTIONS):
-            kept = bool(idle)
-            number = waiting.popleft()
+        while self._waiting and self._has_room:
+            was_idle = bool(self._idle)
+            number = self._waiting.popleft()
             try:
-                connection = take_connection()
+                connection = self._idle.pop() if was_idle else self._connect()
             except OSError:  # nobody listens
                 failed += 1
                 continue
             connection.request = number
-            connection.unsent = memoryview(requests[number % len(requests)])
+            connection.unsent = memoryview(self._requests[number % len(self._requests)])
             try:
                 if not connection.send():
-                    epoll.modify(connection.socket.fileno(), select.EPOLLIN | select.EPOLLOUT)
+                    self._epoll.modify(connection.socket.fileno(), select.EPOLLIN | select.EPOLLOUT)
             except OSError:
-                drop(connection)
-                if kept:  # it was closed while nobody used it: the request takes another
-                    waiting.appendleft(number)
+                self._drop(connection)
+                if was_idle:  # it was closed while nobody used it: the request takes another
+                    self._waiting.appendleft(number)
                 else:
                     failed += 1
         return failed
 
-    def handle(connection: _Connection, event: int) -> bool:
+    def _handle(self, connection: _Connection, event: int) -> bool:
         """Move one connection on; whether its request has come to an end."""
         try:
             if event & select.EPOLLOUT and connection.send():
-                epoll.modify(connection.socket.fileno(), select.EPOLLIN)
+                self._epoll.modify(connection.socket.fileno(), select.EPOLLIN)
             status = connection.receive()
         except OSError:
-            was_idle = connection in idle
+            was_idle = connection in self._idle
             if was_idle:
-                idle.remove(connection)
-            drop(connection)
+                self._idle.remove(connection)
+            self._drop(connection)
             return not was_idle
         if status is None:
             return False
-        outcomes[connection.request] = Outcome(status, time.perf_counter() - due[connection.request])
-        idle.append(connection)
+        latency_s = time.perf_counter() - self._due[connection.request]
+        self.outcomes[connection.request] = Outcome(status, latency_s)
+        self._idle.append(connection)
         return True
 
-    try:
-        while answered < count and (now := time.perf_counter()) < deadline:
-            while following < count and due[following] <= now:
-                if not waiting and (idle or len(connections) < MOST_CONNECTIONS):
-                    lateness.append(now - due[following])
-                waiting.append(following)
-                following += 1
-            answered += begin_waiting()
-            upto = due[following] if following < count else deadline
-            # epoll itself waits in whole milliseconds, select on it in microseconds.
-            select.select([epoll.fileno()], [], [], max(0.0, upto - time.perf_counter()))
-            for descriptor, event in epoll.poll(0):
-                answered += handle(connections[descriptor], event)
-    finally:
-        epoll.close()
-        for connection in connections.values():
-            connection.socket.close()
-    return Load(outcomes, lateness)
+    def _connect(self) -> _Connection:
+        connection = _Connection(self._port)
+        self._connections[connection.socket.fileno()] = connection
+        self._epoll.register(connection.socket.fileno(), select.EPOLLIN)
+        return connection
+
+    def _drop(self, connection: _Connection) -> None:
+        self._connections.pop(connection.socket.fileno())
+        connection.socket.close()  # which takes it out of epoll as well
 
 
 def summarise(load: Load, *, rate: float) -> dict[str, float | None]:
