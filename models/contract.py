@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from models.task import DIGITS, Task
+
 MODEL_PATH = Path(__file__).resolve().parent / "glimpse.onnx"
-SCENE_SIDE_PX = 100
+SCENE_SIDE_PX = DIGITS.side_px
 GLIMPSE_SIDE_PX = 28
-CLASSES = tuple("0123456789")
+CLASSES = DIGITS.classes
 
 
 class ContractError(ValueError):
@@ -70,76 +73,116 @@ class Sidecar(_Strict):
 
 
 AnySidecar = TypeVar("AnySidecar", bound=Sidecar)
+Tensors = tuple[tuple[TensorContract, ...], tuple[TensorContract, ...]]
+"""The inputs and the outputs of a graph."""
 
 
 class Contract(Sidecar):
     """The content of the model's sidecar. `metrics` maps a scene preset to its figures on test digits.
 
     The box is centred on the attention. Each of its sides is `box_width_per_sigma` sigmas and, at both ends,
-    `box_edge_per_side` times the longer of the two more.
+    `box_edge_per_side` times the longer of the two more. `trainer.foreground.check` writes `check`, figures
+    from labels alone, where the model's foreground was learnt.
     """
 
+    side_px: int = SCENE_SIDE_PX
+    channels: Literal[1, 3] = 1
+    presence_known: bool = True
+    localised: bool = True
     box_width_per_sigma: float
     box_edge_per_side: float = 0.0
+    check: dict[str, float] | None = None
     parameters: int
     mflops_per_scene: float
     metrics: dict[str, dict[str, float]]
     provenance: Provenance
 
+    @property
+    def task(self) -> Task:
+        """What the model names and sees."""
+        return Task(
+            classes=self.classes,
+            side_px=self.side_px,
+            channels=self.channels,
+            box_edge_per_side=self.box_edge_per_side,
+            presence_known=self.presence_known,
+            localised=self.localised,
+        )
 
-INPUTS = (
-    TensorContract(
-        name="scene",
-        dtype="uint8",
-        shape=("batch", 1, SCENE_SIDE_PX, SCENE_SIDE_PX),
-        unit="intensity, 0 to 255",
-        meaning="grey pictures as they are: ink brighter or darker than its ground",
-    ),
-)
-OUTPUTS = (
-    TensorContract(
-        name="probabilities",
-        dtype="float32",
-        shape=("batch", len(CLASSES)),
-        unit="probability",
-        meaning="softmax over the classes, in their order",
-    ),
-    TensorContract(
-        name="box",
-        dtype="float32",
-        shape=("batch", 4),
-        unit="scene px",
-        meaning="x, y of the top-left corner, width, height of the digit's box",
-    ),
-    TensorContract(
-        name="attention",
-        dtype="float32",
-        shape=("batch", 4),
-        unit="scene px",
-        meaning="centre x, centre y, sigma x, sigma y of the Gaussian attention",
-    ),
-    TensorContract(
-        name="attention_map",
-        dtype="float32",
-        shape=("batch", SCENE_SIDE_PX, SCENE_SIDE_PX),
-        unit="0 to 1, peak 1",
-        meaning="the Gaussian attention at every pixel's centre",
-    ),
-    TensorContract(
-        name="glimpse",
-        dtype="float32",
-        shape=("batch", GLIMPSE_SIDE_PX, GLIMPSE_SIDE_PX),
-        unit="intensity, 0 to 1",
-        meaning="what the classifier saw",
-    ),
-    TensorContract(
-        name="digit_present",
-        dtype="float32",
-        shape=("batch",),
-        unit="probability",
-        meaning="that the scene shows a digit at all, where half of the scenes do",
-    ),
-)
+
+def inputs_of(task: Task) -> tuple[TensorContract, ...]:
+    """The inputs of a model's graph."""
+    colour = task.channels > 1
+    return (
+        TensorContract(
+            name="scene",
+            dtype="uint8",
+            shape=("batch", task.channels, task.side_px, task.side_px),
+            unit="intensity, 0 to 255",
+            meaning="pictures as they are: red, green, blue"
+            if colour
+            else "grey pictures as they are: ink brighter or darker than its ground",
+        ),
+    )
+
+
+def outputs_of(task: Task) -> tuple[TensorContract, ...]:
+    """The outputs of a model's graph, in the order of `trainer.model.Prediction`."""
+    digits = task.classes == DIGITS.classes
+    thing = "digit" if digits else "object"
+    return (
+        TensorContract(
+            name="probabilities",
+            dtype="float32",
+            shape=("batch", len(task.classes)),
+            unit="probability",
+            meaning="softmax over the classes, in their order",
+        ),
+        TensorContract(
+            name="box",
+            dtype="float32",
+            shape=("batch", 4),
+            unit="scene px",
+            meaning=f"x, y of the top-left corner, width, height of the {thing}'s box",
+        ),
+        TensorContract(
+            name="attention",
+            dtype="float32",
+            shape=("batch", 4),
+            unit="scene px",
+            meaning="centre x, centre y, sigma x, sigma y of the Gaussian attention",
+        ),
+        TensorContract(
+            name="attention_map",
+            dtype="float32",
+            shape=("batch", task.side_px, task.side_px),
+            unit="0 to 1, peak 1",
+            meaning="the Gaussian attention at every pixel's centre",
+        ),
+        TensorContract(
+            name="glimpse",
+            dtype="float32",
+            shape=(
+                "batch",
+                *([task.channels] if task.channels > 1 else []),
+                GLIMPSE_SIDE_PX,
+                GLIMPSE_SIDE_PX,
+            ),
+            unit="intensity, 0 to 1",
+            meaning="what the classifier saw",
+        ),
+        TensorContract(
+            name="digit_present" if digits else "present",
+            dtype="float32",
+            shape=("batch",),
+            unit="probability",
+            meaning=f"that the scene shows a{'n' * (not digits)} {thing} at all, where half of the scenes do",
+        ),
+    )
+
+
+INPUTS = inputs_of(DIGITS)
+OUTPUTS = outputs_of(DIGITS)
 
 
 def sidecar_path(model_path: Path) -> Path:
@@ -161,22 +204,24 @@ def write_contract(contract: Sidecar, model_path: Path) -> None:
 
 def load_contract(model_path: Path = MODEL_PATH) -> Contract:
     """Read the sidecar of the model and check the file against it; ContractError as `load_sidecar`."""
-    return load_sidecar(model_path, Contract, INPUTS, OUTPUTS)
+
+    def spoken(contract: Contract) -> Tensors:
+        return inputs_of(contract.task), outputs_of(contract.task)
+
+    return load_sidecar(model_path, Contract, spoken)
 
 
 def load_sidecar(
     model_path: Path,
     form: type[AnySidecar],
-    inputs: tuple[TensorContract, ...],
-    outputs: tuple[TensorContract, ...],
+    spoken: Callable[[AnySidecar], Tensors],
 ) -> AnySidecar:
     """Read the sidecar of a model file and check the file against it.
 
     Args:
         model_path: the ONNX file.
         form: what its sidecar must hold.
-        inputs: the graph's inputs that this version of the software speaks.
-        outputs: the same for its outputs.
+        spoken: the graph's inputs and outputs that this version of the software expects of such a sidecar.
 
     Raises:
         ContractError: a file is missing, the sidecar is malformed, the model file is not the one that the
@@ -195,13 +240,17 @@ def load_sidecar(
         raise ContractError(
             f"{model_path} has SHA-256 {found}, but its sidecar {sidecar} describes {contract.sha256}"
         )
-    for kind, promised, spoken in (
+    try:
+        inputs, outputs = spoken(contract)
+    except ValidationError as error:
+        raise ContractError(f"{sidecar} is of no task that is known: {error}") from error
+    for kind, promised, expected in (
         ("inputs", contract.inputs, inputs),
         ("outputs", contract.outputs, outputs),
     ):
-        if _signature(promised) != _signature(spoken):
+        if _signature(promised) != _signature(expected):
             raise ContractError(
-                f"{sidecar}: expected {kind} {_signature(spoken)}, got {_signature(promised)}"
+                f"{sidecar}: expected {kind} {_signature(expected)}, got {_signature(promised)}"
             )
     return contract
 

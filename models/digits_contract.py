@@ -49,4 +49,4 @@ OUTPUTS = (
 
 def load_digits_contract(model_path: Path = DIGITS_PATH) -> DigitsContract:
     """Read the generator's sidecar and check the file against it; ContractError as `load_sidecar`."""
-    return load_sidecar(model_path, DigitsContract, INPUTS, OUTPUTS)
+    return load_sidecar(model_path, DigitsContract, lambda _: (INPUTS, OUTPUTS))

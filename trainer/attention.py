@@ -15,15 +15,6 @@ BOX_WIDTH_PER_SIGMA = math.sqrt(12.0)
 """A box of width w, filled evenly, has the standard deviation w / √12: the box of a Gaussian is the evenly
 filled box with the same variance. No box was looked at to find this."""
 
-INK_FROM = 1 / 4
-"""What counts as ink, in heights of a stroke: the evaluation's definition."""
-FAINT_EDGE_PER_SIDE = (1 / 2 - INK_FROM) / 20
-"""How far ink reaches beyond the Gaussian's box, in longer sides of the box. In training the box ends about
-where the ink's profile has half of its mean inside (`trainer.losses`). Scenes are interpolated linearly
-between a canvas's pixels. So beyond a pixel of full ink, a quarter of it is ½ − ¼ canvas px further out than
-a half; beyond a fainter pixel it is further. MNIST's digits are 20 canvas px long (LeCun et al. 1998). No box
-was used for this number."""
-
 _NARROWEST_FILTER_PX = 0.5
 """A Gaussian filter narrower than half a pixel falls between pixels; this keeps its sum within 2 % of 1."""
 
@@ -72,10 +63,15 @@ def boxes(gaussian: Gaussian) -> Tensor:
     return torch.stack([left, top, width, height], dim=1)
 
 
-def reported_boxes(gaussian: Gaussian) -> Tensor:
-    """As `boxes`, but with the faint edge of the ink: what a prediction reports, `[batch, 4]`."""
+def reported_boxes(gaussian: Gaussian, edge_per_side: float) -> Tensor:
+    """As `boxes`, but with an edge: what a prediction reports, `[batch, 4]`.
+
+    Args:
+        gaussian: of each scene.
+        edge_per_side: how far the object reaches beyond the box at each end, in its longer sides.
+    """
     left, top, width, height = boxes(gaussian).unbind(1)
-    edge = FAINT_EDGE_PER_SIDE * gaussian.longer_px
+    edge = edge_per_side * gaussian.longer_px
     return torch.stack([left - edge, top - edge, width + 2 * edge, height + 2 * edge], dim=1)
 
 
@@ -97,7 +93,7 @@ def read_glimpse(
     the precision of the scenes.
 
     Args:
-        scenes: `[batch, height, width]`.
+        scenes: `[batch, height, width]`, or `[batch, channels, height, width]`.
         centre_x_px: the window's centre, `[batch]`; likewise `centre_y_px`.
         centre_y_px: see there.
         width_px: the window's width, `[batch]`; likewise `height_px`.
@@ -106,12 +102,14 @@ def read_glimpse(
         filter_per_stride: standard deviation of a filter in strides; more is blurrier.
 
     Returns:
-        Glimpses `[batch, side, side]`, of the scenes' unit.
+        Glimpses `[batch, side, side]`, or `[batch, channels, side, side]`, of the scenes' unit.
     """
-    columns = gaussian_filters(centre_x_px, width_px, scenes.shape[2], side, filter_per_stride)
-    rows = gaussian_filters(centre_y_px, height_px, scenes.shape[1], side, filter_per_stride)
+    columns = gaussian_filters(centre_x_px, width_px, scenes.shape[-1], side, filter_per_stride)
+    rows = gaussian_filters(centre_y_px, height_px, scenes.shape[-2], side, filter_per_stride)
+    if scenes.ndim == 4:
+        columns, rows = columns[:, None], rows[:, None]
     with torch.autocast(scenes.device.type, enabled=False):
-        return rows @ scenes @ columns.transpose(1, 2)
+        return rows @ scenes @ columns.transpose(-2, -1)
 
 
 def gaussian_filters(

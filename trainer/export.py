@@ -17,20 +17,18 @@ import torch
 from torch import Tensor, nn
 
 from models.contract import (
-    CLASSES,
-    INPUTS,
-    OUTPUTS,
-    SCENE_SIDE_PX,
     Contract,
     Provenance,
     file_sha256,
+    inputs_of,
+    outputs_of,
     write_contract,
 )
 from models.files import atomic_write
 from scenes.digits import Digits
 from scenes.draw import draw
 from scenes.presets import find_preset
-from trainer.attention import BOX_WIDTH_PER_SIGMA, FAINT_EDGE_PER_SIDE
+from trainer.attention import BOX_WIDTH_PER_SIGMA
 from trainer.data.digits import source_of
 from trainer.errors import ParityError
 from trainer.evaluation.evaluate import Predict, make_pictures, onnx_predict, open_session, torch_predict
@@ -122,21 +120,23 @@ def differences(exported: Predict, trained: Predict, pictures: npt.NDArray[np.ui
 
 def count_mflops(model: GlimpseModel) -> float:
     """Millions of floating-point operations for one scene, two for each multiply-add."""
-    scene = torch.zeros(1, 1, SCENE_SIDE_PX, SCENE_SIDE_PX, dtype=torch.uint8)
+    task = model.task
+    scene = torch.zeros(1, task.channels, task.side_px, task.side_px, dtype=torch.uint8)
     return count_flops(lambda: copy.deepcopy(model).eval().predict(scene))[WHOLE] / 1e6
 
 
 def _write_graph(model: GlimpseModel, path: Path) -> None:
     # A batch of 2: the exporter would treat a batch of 1 as a constant.
-    example = torch.zeros(2, 1, SCENE_SIDE_PX, SCENE_SIDE_PX, dtype=torch.uint8)
+    task = model.task
+    example = torch.zeros(2, task.channels, task.side_px, task.side_px, dtype=torch.uint8)
     # The exporter warns of operators of torchvision, which nothing here uses, and of its own deprecations.
     logging.getLogger("torch.onnx._internal.exporter").setLevel(logging.ERROR)
     with warnings.catch_warnings(category=FutureWarning, action="ignore"):
         program = torch.onnx.export(
             _Graph(model).eval(),
             (example,),
-            input_names=[tensor.name for tensor in INPUTS],
-            output_names=[tensor.name for tensor in OUTPUTS],
+            input_names=[tensor.name for tensor in inputs_of(task)],
+            output_names=[tensor.name for tensor in outputs_of(task)],
             dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=4096)},),
             dynamo=True,
             external_data=False,
@@ -165,16 +165,21 @@ def _strip_paths(proto: onnx.ModelProto) -> None:
 def _describe(model: GlimpseModel, state: dict[str, Any], out: Path) -> Contract:
     about = state["about"]
     recipe = about["recipe"]
+    task = model.task
     return Contract(
         name="glimpse",
         version=MODEL_VERSION,
         file=out.name,
         sha256=file_sha256(out),
-        classes=CLASSES,
-        inputs=INPUTS,
-        outputs=OUTPUTS,
+        classes=task.classes,
+        side_px=task.side_px,
+        channels=task.channels,
+        presence_known=task.presence_known,
+        localised=task.localised,
+        inputs=inputs_of(task),
+        outputs=outputs_of(task),
         box_width_per_sigma=round(BOX_WIDTH_PER_SIGMA, 6),
-        box_edge_per_side=FAINT_EDGE_PER_SIDE,
+        box_edge_per_side=task.box_edge_per_side,
         parameters=sum(p.numel() for p in model.parameters()),
         mflops_per_scene=round(count_mflops(model), 2),
         metrics={},

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.contract import CLASSES, GLIMPSE_SIDE_PX, SCENE_SIDE_PX
+from models.contract import GLIMPSE_SIDE_PX
+from models.task import DIGITS, HEAT_STRIDE_PX, Task
 from trainer.attention import Gaussian, attention_maps, gaussian_of_box, read_glimpse, reported_boxes
 
 FIRST_WINDOW = 1.8
@@ -61,8 +62,10 @@ HEADS = (
 )
 """Layers whose outputs each have a meaning of their own: Muon must not treat them as one matrix."""
 
-_TYPICAL_SIDE_PX = 28.0
-"""Where sizes start: MNIST's own canvas."""
+_DIGIT_SIDE_PX = 28.0
+"""Where a digit's sizes start: MNIST's own canvas."""
+_TYPICAL_SHARE = 0.35
+"""Where other sizes start, in sides of the frame: people put what they photograph in the middle, large."""
 _SIDE_RANGE = 2.2
 """exp(± 2.2): sides from 3 to 250 px, 9 times shorter or longer than at the start. A soft bound, whose
 gradient never vanishes."""
@@ -71,8 +74,6 @@ CORRECTIONS_SCALE = 0.1
 optimiser takes steps of one length, however small the gradient. This layer moves the refiner's window and
 learns from what the refiner finds in that window. If it learns too fast, the two drift away together until
 the window shows nothing."""
-_HEAT_SIDE = 25
-_HEAT_STRIDE_PX = SCENE_SIDE_PX / _HEAT_SIDE
 
 
 class Prediction(NamedTuple):
@@ -97,15 +98,15 @@ class Windows(NamedTuple):
 class ForwardOutput(NamedTuple):
     """The output of one forward pass: logits, and the steps from heat map to glimpse."""
 
-    logits: Tensor  # [batch, 10], of the second glimpse, plus the others by `EnsembleWeights`
-    refiner_logits: Tensor  # [batch, 10], of the first glimpse
-    pooled_logits: Tensor  # [batch, 10], of the features pooled by the heat map
+    logits: Tensor  # [batch, classes], of the second glimpse, plus the others by `EnsembleWeights`
+    refiner_logits: Tensor  # [batch, classes], of the first glimpse
+    pooled_logits: Tensor  # [batch, classes], of the features pooled by the heat map
     presence_logit: Tensor  # [batch], that there is a digit
-    heat: Tensor  # [batch, 25 · 25], sums to 1
+    heat: Tensor  # [batch, cells], of a square of cells of 4 px; sums to 1
     coarse: Gaussian
     gaussian: Gaussian
     first_window: Tensor  # [batch, 3]: centre x, centre y, side in scene px
-    glimpse: Tensor  # [batch, 28, 28]
+    glimpse: Tensor  # [batch, channels, 28, 28]
 
 
 class ConvBlock(nn.Sequential):
@@ -133,14 +134,18 @@ class Residual(nn.Module):
 
 
 class AttentionNetwork(nn.Module):
-    """Where the digit is and how large: a heat map on a 25×25 grid and the features pooled by it."""
+    """Where the object is and how large: a heat map, a cell for 4×4 pixels, and the features pooled by it."""
 
-    def __init__(self) -> None:
+    def __init__(self, task: Task) -> None:
         super().__init__()
+        self._side = task.side_px // HEAT_STRIDE_PX
+        self._typical_px = _DIGIT_SIDE_PX if task == DIGITS else _TYPICAL_SHARE * task.side_px
         fine, coarse, between, merged = 48, 64, 48, 32
         # A 4×4 block of pixels becomes 16 channels: dense convolutions from the start, no large maps.
-        self.fine = nn.Sequential(nn.PixelUnshuffle(4), ConvBlock(16, fine))  # [48, 25, 25]
-        self.coarse = nn.Sequential(  # [64, 13, 13]
+        self.fine = nn.Sequential(  # [48, 25, 25] for digits
+            nn.PixelUnshuffle(HEAT_STRIDE_PX), ConvBlock(HEAT_STRIDE_PX**2 * task.channels, fine)
+        )
+        self.coarse = nn.Sequential(  # [64, 13, 13] for digits
             ConvBlock(fine, coarse, stride=2), Residual(coarse, between)
         )
         self.lateral = nn.Conv2d(fine, merged, 1)
@@ -150,24 +155,24 @@ class AttentionNetwork(nn.Module):
         self.corrections = nn.Linear(64, 4)
         nn.init.zeros_(self.corrections.weight)
         nn.init.zeros_(self.corrections.bias)
-        self.classes = nn.Linear(merged, len(CLASSES) + 1)
+        self.classes = nn.Linear(merged, len(task.classes) + 1)
 
     def forward(self, scenes: Tensor) -> tuple[Tensor, Gaussian, Tensor]:
-        """Scenes `[batch, 1, 100, 100]` to heat `[batch, 625]`, a Gaussian, logits `[batch, 10 + 1]`."""
+        """Scenes `[batch, channels, side, side]` to heat `[batch, cells]`, a Gaussian, logits and presence."""
         fine = self.fine(scenes)
         upward = functional.interpolate(self.upward(self.coarse(fine)), scale_factor=2.0, mode="nearest")
-        merged = functional.relu(self.lateral(fine) + upward[:, :, :_HEAT_SIDE, :_HEAT_SIDE])
-        heat = torch.softmax(self.heat(merged).flatten(1), dim=1)  # [batch, 625]
+        merged = functional.relu(self.lateral(fine) + upward[:, :, : self._side, : self._side])
+        heat = torch.softmax(self.heat(merged).flatten(1), dim=1)  # [batch, cells]
         pooled = (merged.flatten(2) @ heat[:, :, None])[:, :, 0]  # [batch, 32]
-        place = heat.view(-1, _HEAT_SIDE, _HEAT_SIDE)
-        cell_px = (torch.arange(_HEAT_SIDE, device=heat.device, dtype=heat.dtype) + 0.5) * _HEAT_STRIDE_PX
+        place = heat.view(-1, self._side, self._side)
+        cell_px = (torch.arange(self._side, device=heat.device, dtype=heat.dtype) + 0.5) * HEAT_STRIDE_PX
         corrections = torch.tanh(CORRECTIONS_SCALE * self.corrections(self.geometry(pooled)))  # [batch, 4]
         shift_x, shift_y, log_width, log_height = corrections.unbind(1)
         gaussian = gaussian_of_box(
-            place.sum(1) @ cell_px + shift_x * _HEAT_STRIDE_PX,
-            place.sum(2) @ cell_px + shift_y * _HEAT_STRIDE_PX,
-            _TYPICAL_SIDE_PX * torch.exp(_SIDE_RANGE * log_width),
-            _TYPICAL_SIDE_PX * torch.exp(_SIDE_RANGE * log_height),
+            place.sum(1) @ cell_px + shift_x * HEAT_STRIDE_PX,
+            place.sum(2) @ cell_px + shift_y * HEAT_STRIDE_PX,
+            self._typical_px * torch.exp(_SIDE_RANGE * log_width),
+            self._typical_px * torch.exp(_SIDE_RANGE * log_height),
         )
         return heat, gaussian, self.classes(pooled)
 
@@ -175,12 +180,14 @@ class AttentionNetwork(nn.Module):
 class GlimpseNetwork(nn.Module):
     """A small convolutional network over one glimpse, ending in `outputs` numbers."""
 
-    def __init__(self, first: int, second: int, between: int, side: int, outputs: int) -> None:
+    def __init__(
+        self, first: int, second: int, between: int, side: int, outputs: int, *, channels: int = 1
+    ) -> None:
         super().__init__()
         left = math.ceil(side / 8)
         self.features = nn.Sequential(
-            nn.PixelUnshuffle(2),  # [4, side / 2, side / 2]
-            ConvBlock(4, first),
+            nn.PixelUnshuffle(2),  # [4 · channels, side / 2, side / 2]
+            ConvBlock(4 * channels, first),
             ConvBlock(first, first),
             ConvBlock(first, second, stride=2),  # [second, side / 4, side / 4]
             Residual(second, between),
@@ -193,8 +200,8 @@ class GlimpseNetwork(nn.Module):
         self.head = nn.Linear(128, outputs)
 
     def forward(self, glimpses: Tensor) -> Tensor:
-        """Glimpses `[batch, side, side]` to `[batch, outputs]`."""
-        features = self.features(glimpses[:, None])
+        """Glimpses `[batch, channels, side, side]` to `[batch, outputs]`."""
+        features = self.features(glimpses)
         with torch.autocast(glimpses.device.type, enabled=False):
             outputs: Tensor = self.head(features.float())
         return outputs
@@ -214,7 +221,7 @@ class Calibration(nn.Module):
         self.register_buffer("presence_shift", torch.zeros(()))
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Class probabilities `[batch, 10]` (Guo et al. 2017, temperature scaling)."""
+        """Class probabilities `[batch, classes]` (Guo et al. 2017, temperature scaling)."""
         return torch.softmax(logits / self.label_temperature, dim=1)
 
     def digit_present(self, logit: Tensor) -> Tensor:
@@ -225,11 +232,13 @@ class Calibration(nn.Module):
 class GlimpseModel(nn.Module):
     """Attention network, refiner and classifier, coupled by the glimpses."""
 
-    def __init__(self) -> None:
+    def __init__(self, task: Task = DIGITS) -> None:
         super().__init__()
-        self.attention_network = AttentionNetwork()
-        self.refiner = GlimpseNetwork(32, 64, 32, FIRST_GLIMPSE_SIDE, 4 + len(CLASSES))
-        self.classifier = GlimpseNetwork(48, 96, 48, GLIMPSE_SIDE_PX, len(CLASSES) + 1)
+        self.task = task
+        classes, channels = len(task.classes), task.channels
+        self.attention_network = AttentionNetwork(task)
+        self.refiner = GlimpseNetwork(32, 64, 32, FIRST_GLIMPSE_SIDE, 4 + classes, channels=channels)
+        self.classifier = GlimpseNetwork(48, 96, 48, GLIMPSE_SIDE_PX, classes + 1, channels=channels)
         nn.init.zeros_(self.refiner.head.weight[:4])  # no correction at first
         nn.init.zeros_(self.refiner.head.bias[:4])
         self.calibration = Calibration()
@@ -240,7 +249,7 @@ class GlimpseModel(nn.Module):
         """Find the digit, look, correct the Gaussian, look again, name the digit.
 
         Args:
-            scenes: intensities in [0, 1], `[batch, 1, 100, 100]`.
+            scenes: intensities in [0, 1], `[batch, channels, side, side]`.
             first: changes of the first glimpse's window; None outside of training.
             second: changes of the second glimpse's window.
         """
@@ -271,14 +280,14 @@ class GlimpseModel(nn.Module):
         )
 
     def predict(self, scene: Tensor) -> Prediction:
-        """The exported graph: uint8 scenes `[batch, 1, 100, 100]` to a `Prediction`."""
+        """The exported graph: uint8 scenes `[batch, channels, side, side]` to a `Prediction`."""
         output = self.forward(scene.float() / 255)
         return Prediction(
             probabilities=self.calibration.probabilities(output.logits),
-            box=reported_boxes(output.gaussian),
+            box=reported_boxes(output.gaussian, self.task.box_edge_per_side),
             attention=torch.stack(list(output.gaussian), dim=1),
-            attention_map=attention_maps(output.gaussian, SCENE_SIDE_PX),
-            glimpse=output.glimpse.clamp(0.0, 1.0),
+            attention_map=attention_maps(output.gaussian, self.task.side_px),
+            glimpse=(output.glimpse[:, 0] if self.task.channels == 1 else output.glimpse).clamp(0.0, 1.0),
             digit_present=self.calibration.digit_present(output.presence_logit),
         )
 
@@ -311,19 +320,19 @@ def _damp(value: Tensor, share: float) -> Tensor:
 
 
 def border_mean(scenes: Tensor) -> Tensor:
-    """The mean of the outermost pixels, `[batch]`, of scenes `[batch, 1, h, w]`: the level beyond them."""
-    rows, columns = scenes[:, 0, [0, -1], :], scenes[:, 0, :, [0, -1]]
-    return (rows.mean(dim=(1, 2)) + columns.mean(dim=(1, 2))) / 2
+    """The mean of the outermost pixels, `[batch, c]`, of scenes `[batch, c, h, w]`: the level beyond them."""
+    rows, columns = scenes[:, :, [0, -1], :], scenes[:, :, :, [0, -1]]
+    return (rows.mean(dim=(2, 3)) + columns.mean(dim=(2, 3))) / 2
 
 
 def read_square(scenes: Tensor, window: Tensor, side: int, beyond: Tensor) -> Tensor:
-    """The glimpses `[batch, side, side]` of windows `[batch, 3]` of scenes `[batch, 1, h, w]`.
+    """The glimpses `[batch, c, side, side]` of windows `[batch, 3]` of scenes `[batch, c, h, w]`.
 
-    Beyond a scene the intensity is `beyond`, `[batch]`, so that paper continues as paper, dark as dark.
+    Beyond a scene the intensity is `beyond`, `[batch, c]`, so that paper continues as paper, dark as dark.
     """
     x, y, extent = window.unbind(1)
-    level = beyond[:, None, None]
-    return read_glimpse(scenes[:, 0] - level, x, y, extent, extent, side) + level
+    level = beyond[:, :, None, None]
+    return read_glimpse(scenes - level, x, y, extent, extent, side) + level
 
 
 def _correct(window: Tensor, corrections: Tensor) -> Gaussian:

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from models.task import FAINT_EDGE_PER_SIDE, INK_FROM
 from scenes.truth import INK_THRESHOLD
 from trainer.attention import (
     BOX_WIDTH_PER_SIGMA,
-    INK_FROM,
     Gaussian,
     attention_maps,
     boxes,
@@ -137,7 +137,8 @@ def test_the_box_of_ink_reaches_on_to_where_a_quarter_is_left() -> None:
     """As MNIST draws a digit: edges fall evenly along one canvas px; 20 canvas px high, 8 wide."""
     scale = 1.7  # scene px for each canvas px
     half = torch.tensor([8.0, 20.0]) * scale  # between the two places where half is left
-    found = reported_boxes(gaussian_of_box(numbers(50), numbers(40), half[None, 0], half[None, 1]))[0]
+    gaussian = gaussian_of_box(numbers(50), numbers(40), half[None, 0], half[None, 1])
+    found = reported_boxes(gaussian, FAINT_EDGE_PER_SIDE)[0]
     place = torch.linspace(-1, 1, 20_001)  # canvas px outwards from there
     quarter = place[(0.5 - place).clamp(0, 1) > 0.25].max().item() * scale
     across, down = 8 * scale + 2 * quarter, 20 * scale + 2 * quarter

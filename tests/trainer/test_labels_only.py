@@ -68,6 +68,7 @@ def test_model_losses_and_the_step_from_sigma_to_box_know_no_scenes(module: str)
     loaded = reachable(module, ROOT)
     assert {name for name in loaded if "." in name} <= {
         "models.contract",
+        "models.task",
         "trainer.attention",
         "trainer.model",
         "trainer.losses",

@@ -71,7 +71,7 @@ def test_the_parts_of_a_prediction_fit_each_other(model: GlimpseModel, scenes: T
         assert (column, row) == (int(peak_x), int(peak_y))
     # The glimpse is a square around the Gaussian, 1.4 of its longer side.
     side = SECOND_WINDOW * torch.maximum(width, height)
-    ground = border_mean(scenes.float() / 255)[:, None, None]
+    ground = border_mean(scenes.float() / 255)[:, :, None]
     expected = ground + read_glimpse(scenes[:, 0].float() / 255 - ground, x, y, side, side, 28)
     torch.testing.assert_close(prediction.glimpse, expected.clamp(0, 1), rtol=0, atol=1e-5)
 
@@ -81,9 +81,9 @@ def test_beyond_a_scene_a_glimpse_goes_on_with_the_mean_of_its_border() -> None:
     scene[0, 0, 0, :], scene[0, 0, -1, :], scene[0, 0, :, 0], scene[0, 0, :, -1] = 0.8, 0.8, 0.4, 0.4
     ground = border_mean(scene)
     # By hand: rows of 98 × 0.8 and 2 × 0.4, columns of 100 × 0.4.
-    torch.testing.assert_close(ground, torch.tensor([((98 * 0.8 + 2 * 0.4) / 100 + 0.4) / 2]))
+    torch.testing.assert_close(ground, torch.tensor([[((98 * 0.8 + 2 * 0.4) / 100 + 0.4) / 2]]))
     beside = read_square(scene, torch.tensor([[-60.0, 30.0, 40.0]]), 28, ground)
-    torch.testing.assert_close(beside, ground.expand(1, 28, 28))
+    torch.testing.assert_close(beside, ground.expand(1, 1, 28, 28))
     inside = read_square(scene, torch.tensor([[50.0, 50.0, 40.0]]), 28, ground)
     assert inside.abs().max() < 0.02
 

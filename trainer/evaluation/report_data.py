@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 
 from models.contract import GLIMPSE_SIDE_PX
+from models.task import DIGITS
 from scenes.digits import Digits
 from scenes.draw import SceneParameters, draw
 from scenes.presets import Preset, find_preset
@@ -123,8 +124,9 @@ def _watched_at(line: dict[str, Any], pictures: npt.NDArray[np.uint8], truth: Fl
     """Box, map and glimpse, which all follow from the Gaussian."""
     gaussian = Gaussian(*torch.tensor(line["attention"]).unbind(1))
     scenes, window = torch.from_numpy(pictures).float() / 255, square_window(gaussian, SECOND_WINDOW)
-    glimpses = read_square(scenes, window, GLIMPSE_SIDE_PX, border_mean(scenes)).clamp(0, 1).numpy()
-    maps, found = attention_maps(gaussian, pictures.shape[-1]).numpy(), reported_boxes(gaussian).numpy()
+    glimpses = read_square(scenes, window, GLIMPSE_SIDE_PX, border_mean(scenes))[:, 0].clamp(0, 1).numpy()
+    maps = attention_maps(gaussian, pictures.shape[-1]).numpy()
+    found = reported_boxes(gaussian, DIGITS.box_edge_per_side).numpy()
     return [
         WatchedScene(line["step"], pictures[i, 0], truth[i], found[i], maps[i], glimpses[i])
         for i in range(len(pictures))

@@ -66,23 +66,25 @@ def picture_of(model: GlimpseModel, scenes: torch.Tensor) -> npt.NDArray[np.uint
     """Scenes with the predicted box above the glimpses, side by side: uint8 `[height, width, 3]`."""
     with torch.inference_mode():
         output = model(scenes)
-    found = reported_boxes(output.gaussian).cpu().numpy()
+    found = reported_boxes(output.gaussian, model.task.box_edge_per_side).cpu().numpy()
     columns = []
     for scene, glimpse, (x, y, width, height) in zip(
-        scenes[:, 0].cpu().numpy(), output.glimpse.cpu().numpy(), found * _ENLARGED, strict=True
+        scenes.cpu().numpy(), output.glimpse.cpu().numpy(), found * _ENLARGED, strict=True
     ):
-        side = scene.shape[0] * _ENLARGED
+        side = scene.shape[-1] * _ENLARGED
         column = Image.new("RGB", (side + 4, 2 * side + 8))
-        column.paste(_grey(scene, side), (2, 2))
-        column.paste(_grey(glimpse, side), (2, side + 6))
+        column.paste(_enlarge(scene, side), (2, 2))
+        column.paste(_enlarge(glimpse, side), (2, side + 6))
         ImageDraw.Draw(column).rectangle((x + 2, y + 2, x + width + 2, y + height + 2), outline=_BOX_COLOUR)
         columns.append(np.asarray(column))
     return np.concatenate(columns, axis=1)
 
 
-def _grey(picture: npt.NDArray[np.float32], side: int) -> Image.Image:
+def _enlarge(picture: npt.NDArray[np.float32], side: int) -> Image.Image:
+    """A picture `[channels, h, w]` of that side."""
     pixels = np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
-    return Image.fromarray(pixels).resize((side, side), Image.Resampling.NEAREST)
+    shown = pixels[0] if len(pixels) == 1 else np.moveaxis(pixels, 0, 2)
+    return Image.fromarray(shown).resize((side, side), Image.Resampling.NEAREST)
 
 
 def _open_up_to(step: int, path: Path) -> TextIO:

@@ -42,12 +42,12 @@ def save_snapshot(run: Path, step: int, model: GlimpseModel, scenes: Tensor) -> 
     """
     output = model(scenes)
     arrays = {
-        "box": reported_boxes(output.gaussian),
+        "box": reported_boxes(output.gaussian, model.task.box_edge_per_side),
         "attention": torch.stack(list(output.gaussian), dim=1),
         "heat": output.heat,
         "probabilities": model.calibration.probabilities(output.logits),
     }
-    pictures = {"glimpse": output.glimpse, "scene": scenes[:, 0]}
+    pictures = {"glimpse": output.glimpse[:, 0], "scene": scenes[:, 0]}
     folder = run / FOLDER_NAME
     folder.mkdir(exist_ok=True)
     np.savez_compressed(

@@ -71,7 +71,7 @@ class DrawRegression(nn.Module):
             SECOND_WINDOW * gaussian.height_px,
             GLIMPSE_SIDE_PX,
         )
-        outputs = self.classifier(glimpse)
+        outputs = self.classifier(glimpse[:, None])
         return Pass(outputs[:, :-1], outputs[:, -1] + presence, window=gaussian)
 
 

@@ -47,7 +47,7 @@ class SpatialTransformer(nn.Module):
         size = [len(scenes), 1, GLIMPSE_SIDE_PX, GLIMPSE_SIDE_PX]
         grid = functional.affine_grid(theta, size, align_corners=False)
         glimpse = functional.grid_sample(scenes, grid, mode="bilinear", align_corners=False)
-        outputs = self.classifier(glimpse[:, 0])
+        outputs = self.classifier(glimpse)
         half = SCENE_SIDE_PX / 2
         side = scale.abs() * SCENE_SIDE_PX  # a negative scale mirrors the window
         window = gaussian_of_box(half * (1 + x), half * (1 + y), side, side)
