@@ -158,7 +158,7 @@ class AttentionNetwork(nn.Module):
         self.classes = nn.Linear(merged, len(task.classes) + 1)
 
     def forward(self, scenes: Tensor) -> tuple[Tensor, Gaussian, Tensor]:
-        """Scenes `[batch, channels, side, side]` to heat `[batch, cells]`, a Gaussian, logits and presence."""
+        """Scenes `[batch, channels, side, side]` to heat `[batch, cells]`, Gaussian, logits and presence."""
         fine = self.fine(scenes)
         upward = functional.interpolate(self.upward(self.coarse(fine)), scale_factor=2.0, mode="nearest")
         merged = functional.relu(self.lateral(fine) + upward[:, :, : self._side, : self._side])

@@ -282,15 +282,15 @@ def test_pictures_with_other_parameters_behind_them_train_the_same_model(
     ):
         monkeypatch.setattr(trainer.data.training_scenes, name, getattr(curtain, name))
     losses, weights = losses_and_weights()
-    # One block of steps, made in six parts: one is crowded, two are on paper, and these are rendered twice.
+    # One block of steps, made in seven parts: five are crowded, two are on paper; all but one are rendered twice.
     # In those on paper other things take the place of digits.
     assert curtain.calls == {
-        "draw": 6,
-        "remove_target": 6,
+        "draw": 7,
+        "remove_target": 7,
         "replace_by_non_digits": 2,
         "remove_paper": 2,
-        "remove_clutter": 1,
-        "render": 8,
+        "remove_clutter": 5,
+        "render": 13,
     }
     assert losses == expected[0]
     assert all(torch.equal(value, expected[1][name]) for name, value in weights.items())
