@@ -75,7 +75,7 @@ class ErrorAnswers:
                 # Not 503: to ask again does not help, and a service that never had MNIST is well.
                 return error_response(path, 409, str(error))
             case OverloadedError():
-                return error_response(path, 503, str(error), {"Retry-After": str(error.retry_after_s)})
+                return overload_response(path, error)
             case PredictorError():
                 # Nothing is logged for each request: the engine has logged what is wrong.
                 return error_response(path, 503, str(error))
@@ -108,6 +108,11 @@ def _answer_unknown_call(scope: Scope, error: HTTPException) -> Response:
         allowed = headers["Allow"] = headers.get("Allow", "").replace("GET", "GET, HEAD")
         detail = f"method: expected one of {allowed}, got {shorten(method)}"
     return error_response(path, error.status_code, detail, headers)
+
+
+def overload_response(path: str, error: OverloadedError) -> Response:
+    """The answer to overload; the load shedder sends it as well, before a request reaches the app."""
+    return error_response(path, 503, str(error), {"Retry-After": str(error.retry_after_s)})
 
 
 def error_response(path: str, status: int, detail: str, headers: dict[str, str] | None = None) -> Response:

@@ -15,9 +15,15 @@ class StoppingError(PredictorError):
 
 
 class OverloadedError(PredictorError):
-    """The queue is full or the answer would come too late: try again after `retry_after_s`."""
+    """The queue is full or the answer would come too late: try again after `retry_after_s`.
+
+    `service.http.errors.overload_response` makes the HTTP answer of it.
+    """
 
     retry_after_s = 1
+
+    def __init__(self, why: str = "too many requests wait") -> None:
+        super().__init__(f"the service is busy: {why}; try again soon")
 
 
 class WorkerError(Exception):

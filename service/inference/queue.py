@@ -50,7 +50,7 @@ class RequestQueue:
         self._refuse_if_full(exclusive=False)
         waiting = self._shared.parts + self._exclusive.parts
         if waiting >= self._policy.max_waiting_parts:
-            raise self._refusal(f"the service is busy: {waiting} parts of requests wait; try again soon")
+            raise self._refusal(f"{waiting} parts of requests wait")
         return ManyParts(self._clock.now())
 
     async def ask(self, job: Job, *, exclusive: bool = False, many: ManyParts | None = None) -> Result:
@@ -166,11 +166,9 @@ class RequestQueue:
 
     def _refuse_if_full(self, *, exclusive: bool) -> None:
         if exclusive and self._exclusive.singles >= self._policy.max_waiting_exclusive:
-            raise self._refusal(
-                f"the service is busy with {self._exclusive.singles} large pictures; try again soon"
-            )
+            raise self._refusal(f"{self._exclusive.singles} large pictures wait")
         if not exclusive and self.is_full():
-            raise self._refusal(f"the service is busy: {self._shared.singles} requests wait; try again soon")
+            raise self._refusal(f"{self._shared.singles} requests wait")
 
     def _refusal(self, why: str) -> OverloadedError:
         self._events.on_refused("queue_full")
@@ -185,9 +183,7 @@ class RequestQueue:
             for request in (*self._shared.take_late(before), *self._exclusive.take_late(before)):
                 if not request.result.done():
                     self._events.on_refused("deadline")
-                    request.settle(
-                        OverloadedError(f"the service is busy: no worker was free for {deadline_s:g} s")
-                    )
+                    request.settle(OverloadedError(f"no worker was free for {deadline_s:g} s"))
 
 
 def _alike(jobs: list[Job], policy: Policy) -> int:

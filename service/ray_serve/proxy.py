@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.http.headers import completed, security_headers
 from service.http.observe import HEADER, request_id_of
 from service.http.problems import error_body
+from service.inference.errors import OverloadedError
 
 MIDDLEWARE_VARIABLE = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
 MIDDLEWARE = "service.ray_serve.proxy:middleware"
@@ -28,7 +29,7 @@ _READY_S = b"1"
 _READY_TRIES = 3
 _KEPT_BYTES = 16 * 2**20
 """A body of more bytes is not kept to be asked again; the service takes no larger one by default."""
-_RETRY_AFTER = (b"retry-after", b"1")
+_RETRY_AFTER = (b"retry-after", b"%d" % OverloadedError.retry_after_s)
 _HEALTHZ = "/-/healthz"
 
 _log = logging.getLogger(__name__)

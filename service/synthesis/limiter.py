@@ -44,7 +44,7 @@ class SynthesisLimiter:
         """What `make` gives, called in the thread; OverloadedError where too many requests wait."""
         if self._taken > self._max_waiting:
             await self._hold()
-            raise OverloadedError(f"{self._max_waiting} requests for scenes wait already; try again soon")
+            raise OverloadedError(f"{self._max_waiting} requests for scenes wait already")
         self._taken += 1
         try:
             return await to_thread.run_sync(make, limiter=self._thread)

@@ -275,7 +275,7 @@ async def test_a_picture_that_turns_out_to_be_large_is_refused_where_too_many_la
     for worker in workers:
         if not worker.batches:
             worker.gate.set()  # it is kept for small pictures
-    with pytest.raises(OverloadedError, match="busy with 1 large pictures"):
+    with pytest.raises(OverloadedError, match="1 large pictures wait"):
         await batcher.ask(picture(b"L2"))
     assert batcher.events.refused == ["queue_full"]
     for worker in workers:

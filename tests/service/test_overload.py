@@ -15,6 +15,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.app import create_app
+from service.http.errors import overload_response
 from service.http.server.shedding import LoadShedder
 from service.inference.engine import engine_in_process
 from service.inference.errors import OverloadedError
@@ -45,6 +46,21 @@ def counted(client: httpx2.Client, name: str, **labels: str) -> float:
     return sum(
         sample.value for sample in samples if sample.name == name and labels.items() <= sample.labels.items()
     )
+
+
+def test_before_the_app_and_in_it_the_answer_to_overload_is_the_same():
+    engine = engine_in_process(WaitingPredictor(), workers=1, policy=Policy(heartbeat_s=600))
+    app = create_app(engine, Settings(), BarGenerator())
+    shed = LoadShedder({("POST", "/predict"): lambda _: True}, app.state.metrics, shared=False)
+    answer = shed(b"POST", b"/predict?maps=none", [(b"x-request-id", b"mine")])
+    assert answer is not None
+    head, _, body = answer.partition(b"\r\n\r\n")
+    status, *lines = head.decode().split("\r\n")
+    expected = overload_response("/predict", OverloadedError())
+    assert status == "HTTP/1.1 503 Service Unavailable"
+    assert body == expected.body
+    assert {"retry-after: 1", "x-request-id: mine", f"content-length: {len(body)}"} <= set(lines)
+    assert {f"{name.decode()}: {value.decode()}" for name, value in expected.raw_headers} <= set(lines)
 
 
 @pytest.mark.parametrize("origins", [(), (ORIGIN,)])

@@ -10,11 +10,9 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import orjson
-
-from service.http.headers import RawHeaders, security_headers
+from service.http.errors import overload_response
+from service.http.headers import RawHeaders, completed, security_headers
 from service.http.observe import HEADER, request_id_of
-from service.http.problems import PROBLEM, problem
 from service.inference.errors import OverloadedError
 from service.monitoring.metrics import Metrics
 
@@ -23,16 +21,15 @@ IsFull = Callable[[int], bool]
 Gates = Mapping[tuple[str, str], IsFull]
 """For each method and path whose requests wait in a queue, whether that is full."""
 
-_BODY = orjson.dumps(problem(503, "the service is busy: too many requests wait; try again soon"))
-
 
 @dataclass
 class _Gate:
-    """A queue, and how many requests were admitted since the event loop's last round."""
+    """A queue, its refusal, and how many requests were admitted since the event loop's last round."""
 
     method: str
     path: str
     is_full: IsFull
+    refusal: tuple[bytes, bytes]
     admitted: int = 0
 
     def admit(self) -> bool:
@@ -55,17 +52,11 @@ class LoadShedder:
     def __init__(self, gates: Gates, metrics: Metrics, *, shared: bool) -> None:
         """Take the queues' gates, the metrics, and whether other origins may read answers (CORS)."""
         self._gates = {
-            (method.encode(), path.encode()): _Gate(method, path, is_full)
+            (method.encode(), path.encode()): _Gate(method, path, is_full, _refusal(path, shared=shared))
             for (method, path), is_full in gates.items()
         }
         self._metrics = metrics
         self._shared = shared
-        default_headers = b"".join(b"%b: %b\r\n" % header for header in security_headers(shared=shared))
-        self._answer = (
-            b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: %b\r\n"
-            b"content-length: %d\r\nretry-after: %d\r\n%b"
-            % (PROBLEM.encode(), len(_BODY), OverloadedError.retry_after_s, default_headers)
-        )
 
     def __call__(self, method: bytes, url: bytes, headers: RawHeaders) -> bytes | None:
         """The whole answer to a request that is refused; None if the app answers it."""
@@ -77,4 +68,13 @@ class LoadShedder:
         self._metrics.rejected("queue_full")
         self._metrics.request_begins()
         self._metrics.request_ends(gate.path, gate.method, 503, 0.0)
-        return b"%b%b: %b\r\n\r\n%b" % (self._answer, HEADER, request_id_of(headers), _BODY)
+        head, body = gate.refusal
+        return b"%b%b: %b\r\n\r\n%b" % (head, HEADER, request_id_of(headers), body)
+
+
+def _refusal(path: str, *, shared: bool) -> tuple[bytes, bytes]:
+    """The app's answer to overload: the head, which lacks the request's id and its end, and the body."""
+    response = overload_response(path, OverloadedError())
+    headers = completed(response.raw_headers, security_headers(shared=shared))
+    lines = b"".join(b"%b: %b\r\n" % header for header in headers)
+    return b"HTTP/1.1 503 Service Unavailable\r\n" + lines, bytes(response.body)
