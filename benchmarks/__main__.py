@@ -64,8 +64,8 @@ BENCHMARKS = {
         "from a slider's change to the painted answer; --pictures for the README"),
     "hostile": Benchmark("serving.hostile", "10 minutes",
         "mutated files and requests at a running service (tests/soak)"),
-    "settings": Benchmark("documents", "a second",
-        "writes the table of the service's settings"),
+    "tables": Benchmark("documents", "a second",
+        "writes the tables of the service's settings and of where each figure comes from"),
 }  # fmt: skip
 
 

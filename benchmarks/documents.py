@@ -1,10 +1,12 @@
 """Tables in the documents: each stands between two comments, written by the command that measured it.
 
-`python -m benchmarks settings` writes the table of the service's settings.
+`python -m benchmarks tables` writes those that nothing measures: the service's settings, and where each
+figure comes from.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -15,6 +17,7 @@ FIGURES_PAGE = ROOT / "benchmarks" / "results" / "README.md"
 SERVICE_PAGE = ROOT / "service" / "README.md"
 FRONT_PAGE = ROOT / "README.md"
 MODEL_CARD = ROOT / "models" / "README.md"
+DECISIONS_PAGE = ROOT / "docs" / "decisions" / "README.md"
 
 
 def fill_in(name: str, text: str, page: Path = FIGURES_PAGE) -> None:
@@ -54,6 +57,17 @@ def _split(name: str, page: Path) -> tuple[str, str, str]:
     return head + begin, between, end + tail
 
 
+def origins_table(page: Path) -> str:
+    """Where the figures of a page come from: command, date, commit and hardware of each result file."""
+    rows = []
+    for path in sorted((page.parent if page == FIGURES_PAGE else page.parent / "results").glob("*.json")):
+        made = json.loads(path.read_text(encoding="utf-8"))
+        link = f"[`{path.stem}`]({path.relative_to(page.parent)})"
+        command = made["command"].replace("benchmarks.", "benchmarks ")  # as it is typed today
+        rows.append((link, f"`{command}`", made["measured"][:10], made["commit"][:9], made["hardware"]))
+    return table(("file", "command", "measured", "commit", "hardware"), rows)
+
+
 def settings_table() -> str:
     """The service's settings as a Markdown table, from their declarations."""
     rows = []
@@ -68,5 +82,7 @@ def settings_table() -> str:
 
 
 def main(_: Sequence[str]) -> None:
-    """Write the table of the settings."""
+    """Write the tables that nothing measures."""
     fill_in("settings", settings_table(), SERVICE_PAGE)
+    for page in (FIGURES_PAGE, DECISIONS_PAGE):
+        fill_in("origins", origins_table(page), page)

@@ -30,7 +30,7 @@ def test_another_name_is_refused() -> None:
         main(["torchserve"])
 
 
-@pytest.mark.parametrize("name", [name for name in BENCHMARKS if name != "settings"])
+@pytest.mark.parametrize("name", [name for name in BENCHMARKS if name != "tables"])
 def test_each_tells_its_options(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main([name, "--help"])

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks.__main__ import BENCHMARKS
 from benchmarks.compare import ablations, localisation
-from benchmarks.documents import ROOT, read_out
+from benchmarks.documents import DECISIONS_PAGE, FIGURES_PAGE, ROOT, origins_table, read_out
 from benchmarks.rates import gpu, inference_rate
 from benchmarks.results import FOLDER
 from trainer.data.elastic import INTERPOLATION
@@ -39,6 +41,17 @@ def test_the_page_shows_what_was_measured(name: str, table: Callable[[dict[str, 
     result = FOLDER / f"{name}.json"
     measured = table(json.loads(result.read_text(encoding="utf-8"))["figures"]) if result.is_file() else ""
     assert read_out(name) == measured
+
+
+@pytest.mark.parametrize("page", [FIGURES_PAGE, DECISIONS_PAGE])
+def test_the_documents_say_where_each_figure_comes_from(page: Path) -> None:
+    assert read_out("origins", page) == origins_table(page), "python -m benchmarks tables writes it"
+
+
+def test_every_result_can_be_measured_again_by_a_command() -> None:
+    commands = {path.name: load_result(path.stem)["command"] for path in FOLDER.glob("*.json")}
+    named = {file: re.match(r"python -m benchmarks[ .](\w+)", command) for file, command in commands.items()}
+    assert {file for file, found in named.items() if not found or found[1] not in BENCHMARKS} == set()
 
 
 def test_each_result_of_a_decision_is_named_in_one() -> None:
