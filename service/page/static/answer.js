@@ -1,7 +1,8 @@
 // The answer beside the stage: label, verdict, confidence, IoU, time, frame, glimpse, probabilities.
 
+import { overlap } from "./boxes.js";
 import { at, clear, make, paintRows, palette } from "./dom.js";
-import { aDigit, milliseconds, overlap, percent, presence, reading, seesDigit, sureness } from "./words.js";
+import { certainty, facts, framePlace, milliseconds, percent, reading, seesDigit, verdict } from "./words.js";
 
 const SPOKEN_AFTER_MS = 700; // a screen reader hears where a drag ends, not all the way there
 const GREY = palette((value) => [255 * value, 255 * value, 255 * value, 255]);
@@ -19,29 +20,28 @@ export function buildBars() {
 
 /** Write all of an answer. `ms` is the time from asking to having it, there and back. */
 export function write({ prediction, truth, picture, ms }) {
-  const { label, confidence, digit_present: present } = prediction;
+  const { label, confidence, model } = prediction;
   const nothing = !seesDigit(prediction);
   at("headline").classList.toggle("nothing", nothing);
   at("label").textContent = nothing ? "none" : label;
-  at("presence").textContent = nothing
-    ? `${presence(present)} (${percent(present)}). ${truth ? `Truly ${aDigit(truth.label)}` : `At best ${aDigit(label)}`}.`
-    : `${presence(present)}, ${sureness(confidence)}.`;
+  at("presence").textContent = certainty(prediction, truth);
   writeVerdict(verdictOf(prediction, truth));
   at("confidence").textContent = percent(confidence);
   at("iou").textContent = truth ? overlap(prediction.bbox, truth.bbox).toFixed(2) : "–";
   at("time").textContent = milliseconds(ms);
   writeBars(prediction, truth);
   paintRows(at("frame"), prediction.frame, GREY);
-  at("frame-place").textContent = placeOf(prediction.frame_box, picture);
+  at("frame-place").textContent = framePlace(prediction.frame_box, picture);
   paintRows(at("glimpse"), prediction.glimpse, GREY);
-  writeFacts(prediction, ms);
+  at("facts").textContent = facts(prediction, ms);
+  at("model").textContent = `${model.name} ${model.version} on ${model.provider}`;
   speak();
 }
 
 /** No answer: dashes in its place, so that nothing moves. */
-export function blank(verdict) {
+export function blank(text) {
   at("headline").classList.remove("nothing");
-  writeVerdict({ kind: "", text: verdict });
+  writeVerdict({ kind: "", text });
   for (const id of ["label", "confidence", "iou", "time"]) at(id).textContent = "–";
   for (const id of ["presence", "facts", "frame-place"]) at(id).textContent = "";
   for (const item of at("bars").children) fillBar(item, 0, "–");
@@ -52,8 +52,8 @@ function verdictOf(prediction, truth) {
   const { label } = prediction;
   if (!truth) return { kind: "", text: reading(prediction) };
   if (!seesDigit(prediction)) return { kind: "wrong", text: reading(prediction) };
-  if (truth.label === label) return { kind: "right", text: `Right: it is ${aDigit(label)}.` };
-  return { kind: "wrong", text: `Wrong: it is ${aDigit(truth.label)}.` };
+  const right = truth.label === label;
+  return { kind: right ? "right" : "wrong", text: verdict(right, truth) };
 }
 
 function writeVerdict({ kind, text }) {
@@ -72,22 +72,6 @@ function writeBars({ label, probabilities }, truth) {
 function fillBar(item, share, text) {
   item.querySelector(".bar span").style.transform = `scaleX(${share})`;
   item.querySelector(".share").textContent = text;
-}
-
-function writeFacts({ bbox, timing_ms: timing, model, inverted }, ms) {
-  const [x, y, width, height] = [bbox.x, bbox.y, bbox.width, bbox.height].map((value) => value.toFixed(1));
-  const read = timing.decode + timing.inference + timing.encode;
-  at("facts").textContent = `Box from (${x}, ${y}), ${width} × ${height} px. `
-    + `Read in ${milliseconds(read)} on ${model.provider}, there and back in ${milliseconds(ms)}.`
-    + (inverted ? " The ink is darker than its ground." : "");
-  at("model").textContent = `${model.name} ${model.version} on ${model.provider}`;
-}
-
-/** Where the frame lies in the picture, which its last look may show in part only. */
-function placeOf(frame, { naturalWidth: width, naturalHeight: height }) {
-  const all = frame.x <= 0 && frame.y <= 0 && frame.x + frame.width >= width && frame.y + frame.height >= height;
-  return all ? "All of the picture, in 100 × 100 values."
-    : `A part of ${Math.round(frame.width)} px a side, in 100 × 100 values.`;
 }
 
 function speak() {

@@ -1,9 +1,10 @@
 // The challenge: a hundred random scenes in a row, with running error and mean IoU.
 
+import { overlap } from "./boxes.js";
 import { at, make } from "./dom.js";
 import { SIDE_PX, fromQuery, randomSeed, toQuery } from "./scene.js";
 import { askScene } from "./service.js";
-import { aDigit, overlap, percent } from "./words.js";
+import { percent, tile } from "./words.js";
 
 const COUNT = 100;
 let running = null;
@@ -80,9 +81,7 @@ function drawTile(link, { parameters, picture, prediction, truth }) {
   pen.strokeRect(x, y, width, height);
   const right = prediction.label === truth.label;
   link.className = right ? "right" : "wrong";
-  const shown = aDigit(truth.label);
-  const words = right ? `Right: ${shown}` : `Wrong: ${shown}, taken for ${aDigit(prediction.label)}`;
-  link.setAttribute("aria-label", words);
+  link.setAttribute("aria-label", tile(prediction, truth));
   link.href = `?${toQuery(parameters)}`;
   if (!link.parentElement.previousElementSibling) link.tabIndex = 0;
 }

@@ -16,14 +16,10 @@ import { KeyNeeded, NoAnswer, askPicture, askScene } from "./service.js";
 import * as share from "./share.js";
 import * as stage from "./stage.js";
 import * as tabs from "./tabs.js";
+import * as words from "./words.js";
 
 const BUSY_AFTER_MS = 150;
 const ADDRESS_AFTER_MS = 300; // browsers refuse an address that changes with every step of a drag
-const HINTS = {
-  scene: "No scene yet.",
-  picture: "Drop a picture here, paste one, or choose one.",
-  draw: "Draw a digit here.",
-};
 
 const latest = new Latest();
 const records = { scene: null, picture: null, draw: null }; // in each view, the picture and the answer to it
@@ -99,7 +95,7 @@ function askForScene({ live = false } = {}) {
 
 function givenPicture(picture) {
   turnTo("picture");
-  clearView("picture", `Reading ${picture.name || "the picture"} …`);
+  clearView("picture", words.readingPicture(picture.name));
   question("picture", (signal) => askPicture(picture, picture.name || "picture.png", signal));
 }
 
@@ -127,7 +123,7 @@ function inkCleared() {
 function question(asked, ask, { live = false, then = () => {} } = {}) {
   repeat = () => question(asked, ask, { then });
   latest.run(async (signal) => {
-    const waiting = setTimeout(() => (stage.setBusy(true), stage.say("Asking …")), BUSY_AFTER_MS);
+    const waiting = setTimeout(() => (stage.setBusy(true), stage.say(words.ASKING)), BUSY_AFTER_MS);
     try {
       const record = await ask(signal);
       if (signal.aborted) return;
@@ -148,12 +144,12 @@ function question(asked, ask, { live = false, then = () => {} } = {}) {
 
 /** Say what went wrong. A scene before it stays, with its own answer; a picture that was refused has none. */
 function fail(asked, error) {
-  if (asked === "picture") clearView(asked, "No answer.");
-  else if (!records[asked]) answer.blank("No answer.");
+  if (asked === "picture") clearView(asked, words.NO_ANSWER);
+  else if (!records[asked]) answer.blank(words.NO_ANSWER);
   const offline = error instanceof NoAnswer;
-  const kept = asked === "scene" && records.scene ? " This is the scene before." : "";
-  const words = error.message + (offline ? `${kept} The next change asks again.` : kept);
-  stage.say(words, { again: offline, error: true, key: error instanceof KeyNeeded });
+  const stays = asked === "scene" && records.scene ? words.SCENE_STAYS : "";
+  const sentence = error.message + stays + (offline ? words.NEXT_CHANGE_ASKS : "");
+  stage.say(sentence, { again: offline, error: true, key: error instanceof KeyNeeded });
 }
 
 function turnTo(chosen) {
@@ -172,8 +168,8 @@ function showView() {
     stage.show(record, view);
     answer.write(record);
   } else {
-    stage.blank(HINTS[view]);
-    answer.blank(view === "scene" ? "Asking …" : "Nothing to read yet.");
+    stage.blank(words.HINTS[view]);
+    answer.blank(view === "scene" ? words.ASKING : words.NOTHING_TO_READ);
   }
   share.show(record);
 }

@@ -2,7 +2,7 @@
 // question: the answer, its text, the picture ready to be painted and its bytes, the time it took, the path asked.
 
 import * as key from "./key.js";
-import { reading } from "./words.js";
+import { CANNOT_SHOW, KEY_IS_NEEDED, KEY_IS_WRONG, SERVICE_IS_SILENT, reading, strangeAnswer } from "./words.js";
 
 const TIMEOUT_MS = 15_000;
 
@@ -12,14 +12,14 @@ export class Refusal extends Error {}
 /** The service answers only to those who have a key. */
 export class KeyNeeded extends Refusal {
   constructor() {
-    super(key.isGiven() ? "The service does not know this key." : "This service asks for a key.");
+    super(key.isGiven() ? KEY_IS_WRONG : KEY_IS_NEEDED);
   }
 }
 
 /** Nobody answered. */
 export class NoAnswer extends Error {
   constructor() {
-    super("The service does not answer. Is it still running?");
+    super(SERVICE_IS_SILENT);
   }
 }
 
@@ -83,7 +83,7 @@ function parse(text, response) {
   try {
     return JSON.parse(text);
   } catch {
-    throw new Refusal(`Something between this page and the service answered with status ${response.status}.`);
+    throw new Refusal(strangeAnswer(response.status));
   }
 }
 
@@ -93,7 +93,7 @@ function load(address, prediction) {
     const picture = new Image();
     // Not decode(): it waits for a frame, which a drag cannot spare; painting decodes as well.
     picture.onload = () => done(picture);
-    picture.onerror = () => fail(new Error(`${reading(prediction)} But this browser cannot show pictures of this kind.`));
+    picture.onerror = () => fail(new Error(reading(prediction) + CANNOT_SHOW));
     picture.src = address;
   });
 }

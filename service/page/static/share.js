@@ -2,14 +2,15 @@
 
 import { at, make } from "./dom.js";
 import * as key from "./key.js";
+import { COPY_BY_HAND, LINK_IS_ABOVE } from "./words.js";
 
 const SAID_FOR_MS = 1500;
 
 /** `shown()` is the record on the stage, or null; `address()` writes the address and gives it. */
 export function listen(shown, address) {
-  at("copy-link").addEventListener("click", () => copy(at("copy-link"), address(), "It is in the address bar"));
+  at("copy-link").addEventListener("click", () => copy(at("copy-link"), address(), LINK_IS_ABOVE));
   at("copy-curl").addEventListener("click", () => {
-    copy(at("copy-curl"), at("curl").textContent, "Press Ctrl+C", at("curl"));
+    copy(at("copy-curl"), at("curl").textContent, COPY_BY_HAND, at("curl"));
   });
   at("save-image").addEventListener("click", () => save(shown().bytes(), shown().name ?? "glimpse-scene.png"));
   at("save-json").addEventListener("click", () => {

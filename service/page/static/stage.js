@@ -2,7 +2,7 @@
 
 import { at, clear, paintRows, palette, resize } from "./dom.js";
 import { SIDE_PX } from "./scene.js";
-import { aDigit, seesDigit } from "./words.js";
+import { NO_PICTURE, STAGE_NAMES, description, seesDigit } from "./words.js";
 
 const LONGEST_SIDE_PX = 1200; // a photograph is not drawn larger than any stage shows it
 const HEAT = palette((value) => [255, 64, 129, 150 * value]);
@@ -17,7 +17,7 @@ export function show({ picture, prediction, truth }, view) {
   at("found-box").classList.toggle("unsure", !seesDigit(prediction));
   place(at("true-box"), truth?.bbox);
   placeTag(prediction, width, height);
-  at("picture").setAttribute("aria-label", describe(prediction, truth));
+  at("picture").setAttribute("aria-label", description(prediction, truth));
   at("hint").hidden = true;
 }
 
@@ -33,7 +33,7 @@ export function hideAnswer() {
 export function blank(hint) {
   hideAnswer();
   clear(at("picture"));
-  at("picture").setAttribute("aria-label", "No picture yet");
+  at("picture").setAttribute("aria-label", NO_PICTURE);
   at("hint").textContent = hint;
   at("hint").hidden = false;
 }
@@ -44,7 +44,7 @@ export function setView(view) {
   stage.dataset.view = view;
   at("picture").hidden = view === "draw";
   at("pad").hidden = view !== "draw";
-  stage.setAttribute("aria-label", { scene: "Scene", picture: "Your picture", draw: "Drawing pad" }[view]);
+  stage.setAttribute("aria-label", STAGE_NAMES[view]);
   at("true-key").classList.toggle("absent", view !== "scene");
 }
 
@@ -91,13 +91,4 @@ function placeTag(prediction, width, height) {
   tag.style.translate = `${100 * left}cqw ${100 * (below ? top + bbox.height / side : top)}cqh`;
   tag.classList.toggle("below", below);
   tag.hidden = !seesDigit(prediction);
-}
-
-function describe(prediction, truth) {
-  const box = ({ x, y, width, height }) =>
-    `from (${Math.round(x)}, ${Math.round(y)}), ${Math.round(width)} by ${Math.round(height)} pixels`;
-  const { label, bbox } = prediction;
-  const found = seesDigit(prediction)
-    ? `A picture. The model found ${aDigit(label)} ${box(bbox)}.` : "A picture. The model sees no digit.";
-  return truth ? `${found} Truly there is ${aDigit(truth.label)} ${box(truth.bbox)}.` : found;
 }
