@@ -1,9 +1,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
-
-import pytest
 
 from benchmarks.documents import SERVICE_PAGE, read_out
 from benchmarks.results import FOLDER
@@ -20,14 +17,6 @@ OPEN = {
     "unanswered": 2,
     "memory_mb": 260.0,
 }
-
-
-def measured(name: str) -> Any:
-    """The figures of a result file."""
-    path = FOLDER / f"{name}.json"
-    if not path.is_file():
-        pytest.skip(f"benchmarks.{name} has not been run")
-    return json.loads(path.read_text(encoding="utf-8"))["figures"]
 
 
 def test_the_table_has_a_row_for_each_load_with_what_was_lost():
@@ -52,4 +41,5 @@ def test_the_table_has_a_row_for_each_load_with_what_was_lost():
 
 
 def test_the_page_shows_what_was_measured():
-    assert read_out("overload", SERVICE_PAGE) == overload.markdown_table(measured("overload"))
+    measured = json.loads((FOLDER / "overload.json").read_text(encoding="utf-8"))["figures"]
+    assert read_out("overload", SERVICE_PAGE) == overload.markdown_table(measured)

@@ -11,18 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.contract import MODEL_PATH, load_contract
+from models.contract import MODEL_PATH
 from models.digits_contract import DIGITS_PATH
 from service.inference.jobs import PictureJob
 from service.inference.predictor import OnnxPredictor
 from service.inference.work import Work
 from service.synthesis.generator import OnnxGenerator
 from tests.service.fakes import encode
-
-pytestmark = pytest.mark.skipif(
-    load_contract(MODEL_PATH).version == "0.6.0",
-    reason="model 0.6.0 was trained on bright ink and dark grounds alone; later ones read paper",
-)
 
 
 @pytest.fixture(scope="module")
