@@ -39,7 +39,7 @@ class TensorContract(_Strict):
     meaning: str
 
 
-class Origin(_Strict):
+class CommonProvenance(_Strict):
     """Where weights come from: enough to train them again."""
 
     commit: str
@@ -53,7 +53,7 @@ class Origin(_Strict):
     finished: str
 
 
-class Provenance(Origin):
+class Provenance(CommonProvenance):
     """Where the model's weights come from; `start` names the model that training went on from, if any."""
 
     scenes_seen: int

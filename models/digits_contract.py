@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from models.contract import GLIMPSE_SIDE_PX, Origin, Sidecar, TensorContract, load_sidecar
+from models.contract import GLIMPSE_SIDE_PX, CommonProvenance, Sidecar, TensorContract, load_sidecar
 
 DIGITS_PATH = Path(__file__).resolve().parent / "digits.onnx"
 LATENT_SIZE = 24
 
 
-class DigitsProvenance(Origin):
+class DigitsProvenance(CommonProvenance):
     """Where the generator's weights come from."""
 
     digits_seen: int

@@ -179,6 +179,74 @@ def test_an_import_that_goes_down_or_stays_is_allowed_and_a_circle_is_found(tmp_
     assert circles(tmp_path, "service") == ["service.http.a", "service.http.b", "service.http.c"]
 
 
+def public_names(*folders: str) -> dict[str, list[str]]:
+    """Classes and functions of modules below some folders, with the files that define one of that name."""
+    names: dict[str, list[str]] = {}
+    for source in sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py")):
+        for node in ast.parse(source.read_text(encoding="utf-8")).body:
+            if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+                names.setdefault(node.name, []).append(str(source.relative_to(ROOT)))
+    return names
+
+
+# `handwriting` is a program of its own, and `main` is each program's.
+@pytest.mark.parametrize("program", ["service", "trainer"])
+def test_in_one_program_a_public_name_means_one_thing(program: str) -> None:
+    twice = {
+        name: kept
+        for name, files in public_names(program, "scenes", "models").items()
+        if not name.startswith("_") and name != "main"
+        if len(kept := [file for file in files if not file.startswith("trainer/handwriting/")]) > 1
+    }
+    assert twice == {}
+
+
+def works_at_import(source: Path) -> list[int]:
+    """The lines of a module that do more than import, define and name when it is imported."""
+    harmless = (
+        *(ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef),
+        *(ast.Assign, ast.AnnAssign, ast.Raise),
+    )
+
+    def found(statements: list[ast.stmt]) -> list[int]:
+        lines: list[int] = []
+        for node in statements:
+            match node:
+                case ast.If(test=test) if "__name__" in ast.unparse(test):
+                    pass
+                case ast.If(body=body, orelse=orelse):
+                    lines += found(body + orelse)
+                case ast.Try(body=body, handlers=handlers):
+                    lines += found(body) + [line for handler in handlers for line in found(handler.body)]
+                case ast.Expr(value=ast.Constant()):  # a docstring
+                    pass
+                case _ if not isinstance(node, harmless) and "ORT_DISABLE_TELEMETRY" not in ast.unparse(node):
+                    lines.append(node.lineno)
+        return lines
+
+    return found(ast.parse(source.read_text(encoding="utf-8")).body)
+
+
+@pytest.mark.parametrize("folder", sorted({*MAY_IMPORT, "benchmarks"}))
+def test_no_module_works_when_it_is_imported(folder: str) -> None:
+    found = {
+        str(source.relative_to(ROOT)): lines
+        for source in (ROOT / folder).rglob("*.py")
+        if (lines := works_at_import(source))
+    }
+    assert found == {}
+
+
+def test_work_at_import_is_found(tmp_path: Path) -> None:
+    source = tmp_path / "a.py"
+    source.write_text(
+        '"""Doc."""\nimport os\nX = 1\n"""Of X."""\nos.makedirs("y")\nfor i in range(3):\n    print(i)\n'
+        'if __name__ == "__main__":\n    print(1)\n',
+        encoding="utf-8",
+    )
+    assert works_at_import(source) == [5, 6]
+
+
 @pytest.mark.parametrize("folder", sorted(MAY_IMPORT))
 def test_each_stage_is_there_and_says_what_it_is(folder: str) -> None:
     initial = ROOT / folder / "__init__.py"

@@ -70,7 +70,7 @@ def add_reference(app: FastAPI) -> None:
 
     @lru_cache(maxsize=8)
     def written(address: str) -> PageFile:
-        return make_file(render(app.openapi(), address).encode(), ".html")
+        return make_file(render_reference(app.openapi(), address).encode(), ".html")
 
     async def reference(request: Request) -> Response:
         host = request.headers.get("host", "")
@@ -81,7 +81,7 @@ def add_reference(app: FastAPI) -> None:
     app.get("/docs", include_in_schema=False)(reference)
 
 
-def render(document: dict[str, Any], address: str) -> str:
+def render_reference(document: dict[str, Any], address: str) -> str:
     """The page.
 
     Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from service.docs_page.reference import render
+from service.docs_page.reference import render_reference
 from service.docs_page.reference_schema import Kind, either, kinds
 from tests.service.reading import Reading
 
@@ -228,7 +228,7 @@ def test_markup_in_the_document_stays_text():
         "paths": {f"/{evil}": {"post": call}},
         "components": {"schemas": {evil.replace("/", ""): schema}},
     }
-    page = render(document, "http://localhost")
+    page = render_reference(document, "http://localhost")
     reading = Reading(page)
     assert "<script" not in page
     assert {tag for tag, _ in reading.tags} & {"script"} == set()

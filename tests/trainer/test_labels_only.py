@@ -282,7 +282,7 @@ def test_pictures_with_other_parameters_behind_them_train_the_same_model(
     ):
         monkeypatch.setattr(trainer.data.training_scenes, name, getattr(curtain, name))
     losses, weights = losses_and_weights()
-    # One block of steps, made in seven parts: five are crowded, two are on paper; all but one are rendered twice.
+    # One block of steps, in seven parts: five are crowded, two are on paper; all but one are rendered twice.
     # In those on paper other things take the place of digits.
     assert curtain.calls == {
         "draw": 7,
