@@ -3,13 +3,14 @@ from __future__ import annotations
 import io
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 
 from service.app import create_app
+from service.bulk import command
 from service.inference.engine import engine_in_process
 from service.monitoring.logs import configure_logs
 from service.settings import Settings
@@ -48,6 +49,18 @@ def client(predictor: BlobPredictor, generator: BarGenerator) -> Iterator[TestCl
 @pytest.fixture(scope="session")
 def model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_model(tmp_path_factory.mktemp("model") / "centroid.onnx", centroid_graph())
+
+
+@pytest.fixture
+def run(model_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Runs the bulk command in this process: its exit code, and what it said on stdout and stderr."""
+
+    def run(*arguments: object, model: Path = model_path) -> tuple[int, str, str]:
+        code = command.main([*map(str, arguments), "--model", str(model), "--provider", "cpu"])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
 
 
 @pytest.fixture
