@@ -56,6 +56,8 @@ BENCHMARKS = {
         "all that needs a GPU: provider, training, inference (--trial needs none)"),
     "serving": Benchmark("serving.serving", "5 minutes, nothing else running; wrk",
         "answers per second of the service, against the limit without HTTP"),
+    "fairness": Benchmark("serving.fairness", "2 minutes, nothing else running; wrk",
+        "how others fare beside batches of photographs and a flood of scenes"),
     "overload": Benchmark("serving.overload", "3 minutes, nothing else running; wrk",
         "five times as many requests as the service can answer"),
     "bulk": Benchmark("serving.bulk", "5 minutes",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import random
 import re
 import socket
@@ -17,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,7 +40,10 @@ Ask = Callable[[int, Tally, random.Random], None]
 
 @pytest.mark.soak
 def test_five_minutes_of_each() -> None:
-    check(attack(seconds(300.0), SEED))
+    figures = attack(seconds(300.0), SEED)
+    if out := os.environ.get("GLIMPSE_SOAK_OUT"):
+        Path(out).write_text(json.dumps(figures), encoding="utf-8")
+    check(figures)
 
 
 def test_two_seconds_of_each() -> None:
@@ -83,6 +88,8 @@ def _half(server: Running, ask: Ask, lasts_s: float, seed: int) -> dict[str, Any
         "asked": tally.answers.total(),
         "answers": dict(sorted(tally.answers.items())),
         "wrong": tally.wrong[:20],
+        "first_memory_mb": seen["memory_mb"][0],
+        "last_memory_mb": seen["memory_mb"][-1],
         "most_memory_mb": max(seen["memory_mb"]),
         "open_files": {"first": seen["open_files"][0], "last": seen["open_files"][-1]},
         "slowest_healthz_ms": round(tally.slowest_healthz_s * 1000, 1),
