@@ -79,6 +79,7 @@ def _trainer(name: str, arguments: list[str]) -> int:
 COMMANDS = {
     "serve": Command("start the web service", _serve),
     "bulk": Command("label many pictures without a server", _bulk),
+    "check": Command("look over a folder of pictures before training on it", _trainer),
     "train": Command("train a preset", _trainer),
     "evaluate": Command("measure a model on generated scenes", _trainer),
     "export": Command("write a trained run as an ONNX file with its sidecar", _trainer),

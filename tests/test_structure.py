@@ -44,6 +44,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("evaluation",),
         ("training",),
         ("data", "losses"),
+        ("folders",),
         ("model",),
         ("attention",),
         ("runtime",),

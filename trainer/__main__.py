@@ -17,6 +17,7 @@ from scenes.presets import find_preset
 from trainer.errors import EXPLAINED
 from trainer.evaluation.evaluate import COLUMNS, evaluate, load_predict, summarise
 from trainer.export import export
+from trainer.folders.command import add_check
 from trainer.runtime.memory import ask_for_huge_pages
 from trainer.training.loop import train
 from trainer.training.presets import PRESETS as TRAINING_PRESETS
@@ -45,6 +46,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=prog, description=__doc__, allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True)
 
+    add_check(commands)
     training = commands.add_parser(
         "train",
         help="train a preset; goes on where a former run stopped",
