@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,7 +57,12 @@ def test_the_second_start_decodes_nothing(tmp_path: Path, monkeypatch: pytest.Mo
     first = load_pictures(scan, 64, 3, cache)
     decoded: list[int] = []
     original = trainer.folders.load._decoded
-    monkeypatch.setattr(trainer.folders.load, "_decoded", lambda *args: decoded.append(1) or original(*args))
+
+    def watched(*args: Any) -> object:
+        decoded.append(1)
+        return original(*args)
+
+    monkeypatch.setattr(trainer.folders.load, "_decoded", watched)
     assert same(load_pictures(scan, 64, 3, cache), first)
     assert decoded == []
     assert load_pictures(scan, 64, 1, cache).train.images.shape[1] == 1
