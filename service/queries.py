@@ -162,7 +162,9 @@ class SynthesizeQuery(SceneAnswerQuery):
     @model_validator(mode="after")
     def _have_room(self) -> Self:
         if self.predict and self.format == "png":
-            raise ValueError("predict: expected format=json with it, since a PNG has no room, got format=png")
+            raise ValueError(
+                "predict: expected format=json, since a PNG cannot hold the answer, got format=png"
+            )
         return self
 
 

@@ -172,8 +172,8 @@ class Settings(BaseSettings):
         if isinstance(value, str) and _SERVICE_LINK.fullmatch(value):
             default: int = cls.model_fields["port"].default
             _log.warning(
-                "GLIMPSE_PORT=%s is Kubernetes's link to a Service named glimpse, no setting: it is ignored, "
-                "the port is %d; enableServiceLinks: false in the pod's spec keeps it away",
+                "GLIMPSE_PORT=%s is ignored, and the port is %d: Kubernetes sets it for a Service named "
+                "glimpse; enableServiceLinks: false in the pod's spec prevents that",
                 value,
                 default,
             )

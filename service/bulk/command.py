@@ -136,7 +136,7 @@ def _runner(given: argparse.Namespace, settings: Settings, limits: FileLimits) -
             from service.bulk.ray import RayNodes  # noqa: PLC0415 - is needed for this alone
         except ImportError as error:
             raise RunnerError(
-                "--ray needs Ray, which the extra `ray` brings: pip install '.[ray]'"
+                "--ray needs Ray, which the extra `ray` installs: pip install '.[ray]'"
             ) from error
         return RayNodes(given.ray, model_path, provider, limits, given.workers, given.batch)
     return ModelThreads(model_path, provider, limits, given.workers or usable_cores(), given.batch)
@@ -217,7 +217,7 @@ def _say_what_is_there(journal: Journal, sources: list[str]) -> None:
     if new:
         print(
             f"{new:,} files have come since the run began. They are not in it: give them another --out, or "
-            f"remove the folder {journal.folder} to begin anew.",
+            f"remove the folder {journal.folder} to start over.",
             file=sys.stderr,
         )
     if gone:

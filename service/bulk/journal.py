@@ -121,7 +121,7 @@ class Journal:
             if len(lines) != len(part.paths) or not all(line.endswith(b"}\n") for line in lines):
                 raise JournalError(
                     f"{path} is damaged: expected {len(part.paths)} rows, got {len(lines)}; remove it and "
-                    "run the same command again, which makes it anew"
+                    "run the same command again to write it once more"
                 )
             yield from lines
 
@@ -187,7 +187,7 @@ def opened(out: Path, ask: Callable[[], Asked], sources: Sequence[str]) -> Itera
                 _compare(run, ask(), folder)
                 if run.written and not out.exists():
                     raise JournalError(
-                        f"{out} was whole and is gone: remove the folder {folder} to begin anew"
+                        f"{out} was complete and no longer exists: remove the folder {folder} to start over"
                     )
                 yield Journal(folder, run, resumed=True)
             else:
@@ -238,13 +238,13 @@ def _write_run(folder: Path, run: Run) -> None:
 
 
 def _read_run(folder: Path) -> Run:
-    anew = f"remove the folder {folder} to begin anew"
+    remedy = f"remove the folder {folder} to start over"
     try:
         run = Run.model_validate_json((folder / RUN).read_bytes())
     except (OSError, ValidationError) as error:
-        raise JournalError(f"{folder / RUN} is not of this version or damaged ({error}): {anew}") from error
+        raise JournalError(f"{folder / RUN} is damaged or of another version ({error}): {remedy}") from error
     if run.written is None and file_sha256(folder / FILES) != run.files_sha256:
-        raise JournalError(f"{folder / FILES} is not the list that the run began with: {anew}")
+        raise JournalError(f"{folder / FILES} is not the list that the run began with: {remedy}")
     return run
 
 
@@ -253,8 +253,8 @@ def _compare(run: Run, asked: Asked, folder: Path) -> None:
     other = [f"{name} was {then[name]!r} and is {now[name]!r}" for name in then if then[name] != now[name]]
     if other:
         raise JournalError(
-            f"{folder} holds an unfinished run that asked for something else: {'; '.join(other)}. Ask the "
-            "same to go on with it, remove that folder to begin anew, or give another --out"
+            f"{folder} holds an unfinished run that asked for something else: {'; '.join(other)}. Give "
+            "the same arguments to resume it, remove that folder to start over, or give another --out"
         )
 
 

@@ -49,7 +49,7 @@ def writer_for(out: Path) -> Write:
             import pyarrow.parquet  # noqa: F401, PLC0415 - is needed for this kind alone
         except ImportError as error:
             raise TableError(
-                "Parquet needs pyarrow, which the extra `bulk` brings: pip install '.[bulk]'; "
+                "Parquet needs pyarrow, which the extra `bulk` installs: pip install '.[bulk]'; "
                 "--out NAME.csv and --out NAME.jsonl need nothing more"
             ) from error
     return writers[out.suffix]

@@ -66,7 +66,7 @@ class WorkerProcess:
             await self.stop()
             raise started
         if not isinstance(started, WorkerInfo) or not all(isinstance(field, str) for field in started):
-            raise await self._give_up("a worker has not said what it has loaded")
+            raise await self._give_up("a worker did not report which model it loaded")
         return started
 
     async def run(self, jobs: Sequence[Job], timeout_s: float) -> BatchResult:
@@ -75,7 +75,7 @@ class WorkerProcess:
         if isinstance(answer, Exception):
             raise answer
         if not isinstance(answer, BatchResult) or not _fits(answer, jobs):
-            raise await self._give_up("a worker has sent what is no answer to its batch")
+            raise await self._give_up("a worker's answer does not fit its batch")
         return answer
 
     async def restart(self) -> None:
@@ -119,7 +119,7 @@ class WorkerProcess:
         except (EOFError, OSError):  # EOFError: asyncio.IncompleteReadError is one
             raise WorkerError(await self._describe_exit()) from None
         except WireError as error:
-            raise await self._give_up(f"a worker has sent what is no message: {error}") from None
+            raise await self._give_up(f"a worker sent an invalid message: {error}") from None
 
     async def _give_up(self, why: str) -> WorkerError:
         await self._kill()

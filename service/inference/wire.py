@@ -144,7 +144,7 @@ def _unpack(tree: bytes | bytearray, payload: bytes | bytearray) -> object:
     except WireError:
         raise
     except (LookupError, TypeError, ValueError, RecursionError) as error:  # orjson's own is a ValueError
-        raise WireError(f"expected a message, got what is none: {error}") from error
+        raise WireError(f"expected a message, got invalid data: {error}") from error
 
 
 class _Pieces:

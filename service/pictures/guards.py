@@ -115,7 +115,7 @@ def _count(whole: tuple[int, int], piece: tuple[int, int]) -> int:
 def _check_runs(image: Image.Image) -> None:
     if image.width * image.height > MAX_RUN_LENGTH_PIXELS:
         raise GuardError(
-            f"expected at most {MAX_RUN_LENGTH_PIXELS} pixels in a BMP of run lengths, "
+            f"expected at most {MAX_RUN_LENGTH_PIXELS} pixels in a run-length encoded BMP, "
             f"got {image.width} x {image.height}"
         )
 

@@ -207,7 +207,7 @@ def _tiff(data: bytes) -> bytes:
     first = at + struct.calcsize(number)
     end = first + count * entry.size
     if end > len(data):
-        raise GuardError("the picture is damaged or cut short: so is the directory of the TIFF")
+        raise GuardError("the picture is damaged or cut short: the directory of the TIFF is incomplete")
     entries: dict[int, bytes] = {}
     values: dict[int, int] = {}
     raw = True
@@ -254,7 +254,7 @@ def _check_runs(data: bytes, at: int, *, nibbles: bool) -> None:
     while at + 1 < len(data):
         runs += 1
         if runs > _MAX_RUNS:
-            raise GuardError(f"expected at most {_MAX_RUNS} runs in a BMP of run lengths, got more")
+            raise GuardError(f"expected at most {_MAX_RUNS} runs in a run-length encoded BMP, got more")
         count, value = data[at], data[at + 1]
         at += 2
         if count == 0 and value > 2:  # so many values as they are, to a whole number of 16 bits

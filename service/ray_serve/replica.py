@@ -45,7 +45,7 @@ class Replica:
         settings = load_settings()
         if os.environ.get(MIDDLEWARE_VARIABLE) != MIDDLEWARE:
             _log.warning(
-                "%s was not %s as Ray was started on this node: requests that a node dies with are lost",
+                "%s was not %s when Ray started on this node: requests are lost when a node dies",
                 *(MIDDLEWARE_VARIABLE, MIDDLEWARE),
             )
         cpus = int(ray.get_runtime_context().get_assigned_resources().get("CPU", 1))  # type: ignore[no-untyped-call]

@@ -108,7 +108,7 @@ def test_another_run_is_refused_with_the_way_to_begin_anew(run, unfinished, tmp_
         code, said, told = run(*sources, "--out", out, **settings)
         assert (code, said) == (1, "")
         assert words in told
-        assert "remove that folder to begin anew, or give another --out" in told
+        assert "remove that folder to start over, or give another --out" in told
         assert str(folder_of(out)) in told
         assert kept == sorted(path.read_bytes() for path in folder_of(out).iterdir())
 
