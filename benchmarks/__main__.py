@@ -34,8 +34,6 @@ BENCHMARKS = {
         "one recipe from several seeds; --ship commits the median's model"),
     "photos": Benchmark("model_card.photos", "seconds, the first time 5 minutes more; MNIST",
         "a folder of labelled pictures, beside Otsu's threshold and a classifier"),
-    "negatives": Benchmark("model_card.negatives", "a minute",
-        "makes ten kinds of pictures without a digit, for photos"),
     "generator": Benchmark("model_card.generator", "an hour, later runs minutes; MNIST",
         "generated digits: fidelity, CAS, precision, recall, copies"),
     "showcase": Benchmark("model_card.showcase", "seconds; MNIST",

@@ -1,4 +1,4 @@
-"""`python -m scenes`: download MNIST, or draw a sheet of example scenes."""
+"""`python -m scenes`: download MNIST, draw a sheet of example scenes, make pictures without a digit."""
 
 from __future__ import annotations
 
@@ -23,11 +23,17 @@ def main(arguments: list[str] | None = None, *, prog: str = "python -m scenes") 
     sheet.add_argument("--columns", type=int, default=6)
     sheet.add_argument("--seed", type=int, default=0)
     sheet.add_argument("--out", type=Path, required=True, help="the PNG to write")
+    without = commands.add_parser("negatives", help="make ten kinds of pictures that show no digit")
+    without.add_argument("folder", type=Path, help="a new folder")
+    without.add_argument("--count", type=int, default=100, help="pictures of each kind (100)")
+    without.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     try:
         if options.command == "download":
             for split in SPLITS:
                 print(f"{split}: {len(load_digits(split).labels):,} digits")
+        elif options.command == "negatives":
+            _make_negatives(options.folder, options.count, options.seed)
         else:
             picture = draw_sheet(
                 find_preset(options.preset),
@@ -42,6 +48,14 @@ def main(arguments: list[str] | None = None, *, prog: str = "python -m scenes") 
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _make_negatives(folder: Path, count: int, seed: int) -> None:
+    # Imported here: its fonts come with matplotlib, which no other command needs.
+    from scenes.negatives import make  # noqa: PLC0415
+
+    made = make(folder, count, seed)
+    print(f"wrote {made} pictures; next: python -m benchmarks photos {folder} --out FILE")
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ def test_the_recipe_is_the_one_that_was_chosen() -> None:
     former = {"article": 0.34, "wide": 0.13, "cluttered-100": 0.38, "cluttered-60": 0.10, "clean": 0.05}
     before_paper = 1 - preset.mixture["paper"]
     for name, share in former.items():
-        assert preset.mixture[name] / before_paper == pytest.approx(share, abs=0.0201), name
+        assert preset.mixture[name] / before_paper == pytest.approx(share, abs=0.0501), name
     # The sampling was asked for once more, of whole runs.
     errors = {
         how: [sum(run["validation_error"].values()) for run in load_result(name, DECIDED)["figures"]["runs"]]

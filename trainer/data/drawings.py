@@ -60,7 +60,7 @@ def word(random: Random) -> Image.Image:
     return picture
 
 
-def doodle(random: Random) -> Image.Image:
+def scrawl(random: Random) -> Image.Image:
     """Two to five curves, or a single one with many turns."""
     picture, pen = _empty()
     width = int(random.integers(8, 36))
@@ -134,11 +134,11 @@ def stripes(random: Random) -> Image.Image:
 
 DRAWINGS: tuple[Callable[[Random], Image.Image], ...] = (
     sign,
-    doodle,
+    scrawl,
     shape,
     figure,
     sign,
-    doodle,
+    scrawl,
     shape,
     word,
     compound,

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from benchmarks.model_card.negatives import KINDS, make
 from benchmarks.model_card.photos import read_labels
+from scenes.negatives import KINDS, make
 
 
 def test_the_folder_is_one_of_pictures_that_show_no_digit(tmp_path: Path) -> None:

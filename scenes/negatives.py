@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -18,9 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from benchmarks.model_card.photos import LABELS_NAME
-from benchmarks.results import parser
-
+LABELS_NAME = "labels.csv"
+"""The name that `python -m benchmarks photos` looks for."""
 WIDTH, HEIGHT = 480, 640
 _FONTS = ("STIXGeneral", "STIXGeneralBol", "STIXGeneralItalic", "cmss10", "cmtt10")
 _LETTERS = "AEFHKMNPRTWXadefhkmrtwx&#%"
@@ -235,14 +234,3 @@ def _scribble(random: Random) -> list[Field]:
 
 
 _DOODLES = (_flower, _tree, _fish, _cup, _heart, _scribble)
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Make the folder."""
-    options_of = parser(__name__, __doc__)
-    options_of.add_argument("folder", type=Path, help="a new folder")
-    options_of.add_argument("--count", type=int, default=100, help="pictures of each kind (100)")
-    options_of.add_argument("--seed", type=int, default=0)
-    options = options_of.parse_args(arguments)
-    count = make(options.folder, options.count, options.seed)
-    print(f"wrote {count} pictures; next: python -m benchmarks photos {options.folder} --out FILE")
