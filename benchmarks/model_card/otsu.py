@@ -14,10 +14,10 @@ from PIL import Image
 
 from benchmarks.compare.baselines.components import largest_part_boxes
 from benchmarks.model_card.classifier import DigitClassifier, cached_classifier, name_digits
+from models.pictures.letterbox import Box
+from models.pictures.pixels import Grey
 from scenes.mnist import load_digits
 from scenes.presets import CANVAS_SIDE
-from service.pictures.decode import Grey
-from service.pictures.letterbox import Box
 
 _WORKING_PX = 400
 """Pictures are shrunk to this side first: connected parts of millions of pixels tell nothing more."""

@@ -22,11 +22,11 @@ from benchmarks.documents import FRONT_PAGE, table
 from benchmarks.model_card.otsu import OtsuBaseline
 from benchmarks.results import parser, publish
 from models.contract import MODEL_PATH, load_contract
+from models.pictures.letterbox import Box
 from service.inference.jobs import PictureJob
 from service.inference.predictor import OnnxPredictor
 from service.inference.work import Work
 from service.pictures.decode import decode_picture
-from service.pictures.letterbox import Box
 from service.settings import Settings
 from trainer.evaluation.metrics import intersection_over_union
 

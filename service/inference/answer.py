@@ -12,10 +12,11 @@ import numpy.typing as npt
 import orjson
 from PIL import Image
 
+from models.pictures.letterbox import Box, PixelGaussian
+from models.pictures.pixels import Grey
 from service.inference.looks import Look
 from service.inference.predictor import Floats, Named
-from service.pictures.decode import Grey, Picture
-from service.pictures.letterbox import Box, Gaussian
+from service.pictures.decode import Picture
 from service.pictures.polarity import is_ink_dark
 from service.queries import Maps
 
@@ -28,7 +29,7 @@ class Detection(NamedTuple):
     probabilities: Floats  # [10]
     digit_present: np.float32
     box: Box  # clipped to the picture, to 1/10,000 px
-    attention: Gaussian
+    attention: PixelGaussian
     inverted: bool  # whether the digit is darker than its background
 
 
@@ -92,7 +93,7 @@ def detect(look: Look) -> Detection:
         probabilities=prediction.probabilities,
         digit_present=np.float32(prediction.digit_present),
         box=_rounded(placement.box_in_picture(box)),
-        attention=placement.gaussian_in_picture(Gaussian(*prediction.attention.tolist())),
+        attention=placement.gaussian_in_picture(PixelGaussian(*prediction.attention.tolist())),
         inverted=is_ink_dark(look.frame, box),
     )
 

@@ -21,9 +21,9 @@ from typing import NamedTuple
 import numpy as np
 
 from models.contract import SCENE_SIDE_PX
+from models.pictures.letterbox import Box, Placement, place_whole
+from models.pictures.pixels import Grey
 from service.inference.predictor import Prediction
-from service.pictures.decode import Grey
-from service.pictures.letterbox import Box, Placement, place_whole
 
 MOST_LOOKS = 19
 """Most looks at one picture: a strip of 8 : 1 without a digit gets 6 windows, 12 finer ones, one more."""

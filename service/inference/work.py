@@ -9,14 +9,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from models.pictures.letterbox import Placement, cut_frame
+from models.pictures.pixels import Grey
 from service.inference.answer import Reading, compose, model_of, to_json
 from service.inference.errors import PredictorError
 from service.inference.jobs import BatchResult, Job, NeedsExclusive, PictureJob, Result, TensorJob
 from service.inference.looks import Look, search
 from service.inference.policy import EXCLUSIVE_PIXELS
 from service.inference.predictor import Prediction, Predictor
-from service.pictures.decode import Grey, ImageError, Picture, TooManyPixelsError, decode_picture
-from service.pictures.letterbox import Placement, cut_frame
+from service.pictures.decode import ImageError, Picture, TooManyPixelsError, decode_picture
 
 _FRAMES_PER_CALL = 16
 """Most frames in one model call if there are fewer pictures: searching one picture then takes no more memory

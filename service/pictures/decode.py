@@ -3,41 +3,25 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
-from functools import lru_cache
 from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
+from models.pictures.convert import ConversionError, grey_of, turned
+from models.pictures.orientation import orientation_of
+from models.pictures.pixels import Grey
 from service.pictures import heif
-from service.pictures.colours import on_ground, to_grey
 from service.pictures.guards import MAX_SIDE_PX, GuardError, check_cost
-from service.pictures.orientation import orientation_of
-from service.pictures.parts import Parts, parts_of
+from service.pictures.parts import parts_of
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 
 _AVIF_BRANDS = frozenset((b"avif", b"avis"))
 
-Grey = npt.NDArray[np.uint8]
-
-_TURNS: dict[int, Callable[[Grey], Grey]] = {
-    2: np.fliplr,
-    3: lambda grey: np.rot90(grey, 2),
-    4: np.flipud,
-    5: np.transpose,
-    6: lambda grey: np.rot90(grey, -1),
-    7: lambda grey: np.rot90(grey.T, 2),
-    8: np.rot90,
-}
 _SIDEWAYS = frozenset((5, 6, 7, 8))
-_WHITE_OF_16_BITS = 2**16 - 1
 _FINE_ENOUGH_PX = (1600, 400)
 """Of the longer and the shorter side. The search looks no closer than at 34 px, so it still finds digits of
 2 % of the longer side, or of a tenth of a strip's height. More pixels cost time and show nothing more."""
-_BITS_PER_SAMPLE, _MAX_SAMPLE_VALUE, _S_MAX_SAMPLE_VALUE = 258, 281, 341
 
 
 class ImageError(ValueError):
@@ -71,9 +55,8 @@ def formats() -> tuple[str, ...]:
 def decode_picture(data: bytes, max_pixels: int, *, reduce: bool = True) -> Picture:
     """Decode a PNG, JPEG, WebP, BMP, HEIC, the first frame of a GIF or the first page of a TIFF.
 
-    Colours become grey, transparent parts get a background (`service.pictures.colours`), and the picture
-    is turned upright as its EXIF orientation says. 16-bit grey is divided by 257, unless the file says that
-    fewer bits are significant. Deeper grey has no fixed white: see `_scale_to_8_bits`.
+    Colours and deep greys become 8 bits of grey, transparent parts get a background
+    (`models.pictures.convert`), and the picture is turned upright as its EXIF orientation says.
 
     Args:
         data: the file's bytes.
@@ -105,10 +88,10 @@ def decode_picture(data: bytes, max_pixels: int, *, reduce: bool = True) -> Pict
             orientation = orientation_of(
                 parts.exif or image.info.get("exif") or b"", parts.xmp or image.info.get("xmp") or b""
             )
-            grey = _turned(_grey(image, parts), orientation)
+            grey = turned(grey_of(image, parts.significant_bits), orientation)
     except ImageError:
         raise
-    except GuardError as error:
+    except (GuardError, ConversionError) as error:
         raise ImageError(f"image: {error}") from error
     except UnidentifiedImageError as error:
         raise ImageError(
@@ -156,69 +139,3 @@ def _reduction(width: int, height: int) -> int:
     longer, shorter = _FINE_ENOUGH_PX
     to_spare = min(max(width, height) / longer, min(width, height) / shorter)
     return max(times for times in (1, 2, 4, 8) if times <= max(1.0, to_spare))
-
-
-def _turned(grey: Grey, orientation: int) -> Grey:
-    turn = _TURNS.get(orientation)
-    return grey if turn is None else np.ascontiguousarray(turn(grey))
-
-
-def _grey(image: Image.Image, parts: Parts) -> Grey:
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        values = np.asarray(image)
-        return _scale_to_8_bits(values, _white(image, parts, values))
-    if image.has_transparency_data:
-        return np.asarray(on_ground(image.convert("RGBA")))
-    if image.mode in ("1", "L"):
-        return np.asarray(image.convert("L"))
-    return np.asarray(to_grey(image if image.mode == "RGB" else image.convert("RGB")))
-
-
-def _white(image: Image.Image, parts: Parts, values: npt.NDArray[np.generic]) -> int:
-    """The white of 16-bit grey from its significant bits, if the file has them; else 65,535.
-
-    A PNG has its significant bits at the top of 16 by its specification (11.3.2.4, sBIT), yet some writers
-    leave them at the bottom; then the bits that should be free are not. A TIFF has them at the bottom.
-    """
-    tags = getattr(image, "tag_v2", {})
-    bits = max(tags.get(_BITS_PER_SAMPLE, (16,)))
-    for tag in (_S_MAX_SAMPLE_VALUE, _MAX_SAMPLE_VALUE):
-        if tag in tags:
-            value = tags[tag]
-            largest = max(value) if isinstance(value, tuple) else value
-            bits = min(bits, int(largest).bit_length())
-    if parts.significant_bits and (values & (2 ** max(0, 16 - parts.significant_bits) - 1)).any():
-        bits = parts.significant_bits
-    # Whatever the file says, no value is brighter than white.
-    return 2**bits - 1 if 0 < bits < 16 and int(values.max()) < 2**bits else _WHITE_OF_16_BITS
-
-
-@lru_cache(maxsize=15)
-def _from_16_bits(white: int) -> Grey:
-    """For each value of 16 bits its 8 bits, rounded; uint8 `[65536]`."""
-    return np.minimum((np.arange(2**16) * 255 + white // 2) // white, 255).astype(np.uint8)
-
-
-def _scale_to_8_bits(values: npt.NDArray[np.generic], white_of_16: int) -> Grey:
-    """Scale grey values of more than 8 bits to 0 to 255, uint8 of the same shape.
-
-    16-bit grey has its white where `white_of_16` says. Pillow reads some of it as 32-bit whole numbers ("I"),
-    so those are taken alike, with their white at 65,535, where they lie in that range. Floating-point grey
-    has its white at 1, 255 or 65,535, whichever is the first that no value exceeds. Values outside all of
-    that are stretched, darkest to 0 and brightest to 255.
-    """
-    if values.dtype.itemsize == 2:
-        shallow: Grey = _from_16_bits(white_of_16)[values]
-        return shallow
-    if not np.isfinite(values).all():
-        raise ImageError("image: expected finite intensities, got NaN or infinity")
-    wide = values.astype(np.float64)
-    darkest, brightest = float(wide.min()), float(wide.max())
-    whites = (1.0, 255.0, 65535.0) if np.issubdtype(values.dtype, np.floating) else (65535.0,)
-    white = next((white for white in whites if brightest <= white), None)
-    if darkest < 0 or white is None:
-        wide -= darkest
-        white = (brightest - darkest) or 1.0
-    wide *= 255.0
-    wide /= white
-    return np.rint(wide, out=wide).astype(np.uint8)

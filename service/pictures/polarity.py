@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from service.pictures.decode import Grey
-from service.pictures.letterbox import Box
+from models.pictures.letterbox import Box
+from models.pictures.pixels import Grey
 
 _MARGIN = 0.2
 """How far around the box the ground is looked at, in shares of the box's longer side: a narrow 1 nearly fills

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from models.pictures.letterbox import Box
+from models.pictures.pixels import Grey
 from scenes.draw import draw
 from scenes.presets import PRESETS
 from scenes.render import render
 from scenes.truth import ink_boxes
-from service.pictures.decode import Grey
-from service.pictures.letterbox import Box
 from service.queries import MAX_SEED, SceneQuery, SourceName
 from service.synthesis.handwriting import DigitSource
 

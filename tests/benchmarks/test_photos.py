@@ -11,7 +11,7 @@ from PIL import Image
 from benchmarks.model_card.otsu import OtsuBaseline, otsu_threshold
 from benchmarks.model_card.photos import Labelled, Said, Service, by_kind, iou, markdown_table, read_labels
 from models.contract import MODEL_PATH
-from service.pictures.letterbox import Box
+from models.pictures.letterbox import Box
 
 BOX = Box(10, 20, 30, 40)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.pictures.colours import on_ground, to_grey
+from models.pictures.colours import on_ground, to_grey
 
 
 def page(ground: tuple[int, ...], ink: tuple[int, ...]) -> Image.Image:

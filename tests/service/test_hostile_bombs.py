@@ -26,7 +26,7 @@ PROGRAM = """
 import json, os, sys, time, warnings
 warnings.simplefilter("ignore")
 from service.pictures.decode import ImageError, decode_picture
-from service.pictures.letterbox import cut_frame, place_whole
+from models.pictures.letterbox import cut_frame, place_whole
 from service.settings import Settings
 
 def memory(field):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.pictures.letterbox import Box, Gaussian, Placement, cut_frame, place_whole
+from models.pictures.letterbox import Box, PixelGaussian, Placement, cut_frame, place_whole
 from tests.support.geometry import frame_box, shares
 
 any_side = st.integers(1, 2000)
@@ -38,7 +38,7 @@ def test_whatever_the_model_says_the_box_stays_in_the_picture(placement, x, y, b
 @settings(max_examples=200, deadline=None)
 @given(placements(), anywhere, anywhere, st.floats(1e-3, 500), st.floats(1e-3, 500))
 def test_gaussians_go_there_and_back(placement, x, y, sigma_x, sigma_y):
-    said = Gaussian(x, y, sigma_x, sigma_y)
+    said = PixelGaussian(x, y, sigma_x, sigma_y)
     back = placement.gaussian_in_picture(said)
     assert back.sigma_x > 0
     assert back.sigma_y > 0
@@ -51,7 +51,7 @@ def test_gaussians_go_there_and_back(placement, x, y, sigma_x, sigma_y):
 def test_points_keep_their_order_and_shares(placement, x, y, other_x, other_y):
     """What lies in the middle of two points of the frame lies in the middle of them in the picture."""
     one, other, middle = (
-        placement.gaussian_in_picture(Gaussian(*point, 1, 1))
+        placement.gaussian_in_picture(PixelGaussian(*point, 1, 1))
         for point in ((x, y), (other_x, other_y), ((x + other_x) / 2, (y + other_y) / 2))
     )
     assert middle.x == pytest.approx((one.x + other.x) / 2, rel=1e-9, abs=1e-6)
@@ -64,7 +64,7 @@ def test_points_keep_their_order_and_shares(placement, x, y, other_x, other_y):
 @given(any_side, any_side, shares, shares, st.floats(0.01, 2), st.floats(0.01, 2))
 def test_the_cells_of_the_attention_map_cover_the_picture_without_a_rest(width, height, x, y, sx, sy):
     """The value of each cell is the Gaussian at its centre; cells are equal shares of the picture."""
-    gaussian = Gaussian(x * width, y * height, sx * width, sy * height)
+    gaussian = PixelGaussian(x * width, y * height, sx * width, sy * height)
     grid = place_whole(width, height).attention_map(gaussian)
     assert grid.max() == 1
     cell_rows, cell_columns = (np.arange(count) + 0.5 for count in grid.shape)

@@ -6,7 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from service.pictures.letterbox import Box, Gaussian, Placement, cut_frame, place_whole
+from models.pictures.letterbox import Box, PixelGaussian, Placement, cut_frame, place_whole
 from tests.support.geometry import frame_box, shares
 
 sizes = st.integers(1, 3000)
@@ -62,7 +62,7 @@ def test_a_large_picture_is_shrunk_and_its_box_comes_back_by_hand():
     assert frame[75:].max() == 0
     # A quarter of each length, and 25 rows lower: x 60..80, y 35..55.
     assert placement.box_in_picture(Box(60, 35, 20, 20)) == Box(240, 40, 80, 80)
-    assert placement.gaussian_in_picture(Gaussian(70, 45, 5, 2.5)) == Gaussian(280, 80, 20, 10)
+    assert placement.gaussian_in_picture(PixelGaussian(70, 45, 5, 2.5)) == PixelGaussian(280, 80, 20, 10)
 
 
 def test_a_window_by_hand():
@@ -79,7 +79,7 @@ def test_a_window_by_hand():
     assert (frame[:, 50:] == 90).all()  # right of the picture's edge
     assert placement.box_in_picture(Box(20, 45, 10, 40)) == Box(340, 40, 20, 80)
     assert placement.box_in_picture(Box(20, 0, 60, 30)) == Box(340, 0, 60, 10)  # clipped to the picture
-    assert placement.gaussian_in_picture(Gaussian(25, 65, 2.5, 10)) == Gaussian(350, 80, 5, 20)
+    assert placement.gaussian_in_picture(PixelGaussian(25, 65, 2.5, 10)) == PixelGaussian(350, 80, 5, 20)
 
 
 def test_a_window_may_enlarge():
@@ -102,7 +102,7 @@ def test_scaling_moves_nothing_by_a_part_of_a_pixel(side):
     light = cut_frame(picture, placement).astype(float)
     light[light < 3] = 0  # what goes on beyond the picture
     rows, columns = np.mgrid[:100, :100] + 0.5
-    centre = Gaussian((columns * light).sum() / light.sum(), (rows * light).sum() / light.sum(), 1, 1)
+    centre = PixelGaussian((columns * light).sum() / light.sum(), (rows * light).sum() / light.sum(), 1, 1)
     assert (centre.x, centre.y) == pytest.approx((41, 52), abs=0.1)
     back = placement.gaussian_in_picture(centre)
     assert (back.x, back.y) == pytest.approx((501.3, 97.9), abs=0.1 * side / 100)
@@ -189,7 +189,7 @@ def test_any_window_of_a_grey_picture_is_that_grey_all_over(width, height, x, y,
 @settings(max_examples=60, deadline=None)
 @given(sizes, sizes, st.floats(-1e4, 1e4), st.floats(-1e4, 1e4), st.floats(1e-3, 1e4), st.floats(1e-3, 1e4))
 def test_the_attention_map_spans_the_picture_and_peaks_at_one(width, height, x, y, sigma_x, sigma_y):
-    grid = place_whole(width, height).attention_map(Gaussian(x, y, sigma_x, sigma_y))
+    grid = place_whole(width, height).attention_map(PixelGaussian(x, y, sigma_x, sigma_y))
     shrink = min(1, 100 / max(width, height))
     assert grid.shape == (max(1, round(height * shrink)), max(1, round(width * shrink)))
     assert grid.dtype == np.float32
@@ -206,13 +206,13 @@ def test_the_attention_map_spans_the_picture_and_peaks_at_one(width, height, x, 
 
 def test_the_attention_map_by_hand():
     """4 x 2 px; centre in the middle of column 3 and row 0, sigma 1 px along x and 2 px along y."""
-    grid = place_whole(4, 2).attention_map(Gaussian(3.5, 0.5, 1.0, 2.0))
+    grid = place_whole(4, 2).attention_map(PixelGaussian(3.5, 0.5, 1.0, 2.0))
     across = np.exp([-4.5, -2.0, -0.5, 0.0])
     np.testing.assert_allclose(grid, [across, np.exp(-0.125) * across], rtol=1e-6)
 
 
 def test_the_attention_map_spans_the_picture_whatever_the_frame_covers():
-    said = Gaussian(6100, 900, 30, 40)  # far less than the cells of 80 px, so that one cell is all of it
+    said = PixelGaussian(6100, 900, 30, 40)  # far less than the cells of 80 px, so that one cell is all of it
     window = Placement(8000, 4000, Box(6000, 800, 200, 200))
     grid = window.attention_map(said)
     np.testing.assert_array_equal(grid, place_whole(8000, 4000).attention_map(said))

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from models.pictures.letterbox import Box, Placement, place_whole
 from service.inference.looks import MOST_LOOKS, Look, search
 from service.inference.predictor import Prediction
 from service.inference.work import look_at
 from service.pictures.decode import Picture
-from service.pictures.letterbox import Box, Placement, place_whole
 from tests.service.fakes import BlobPredictor
 
 Says = Callable[[Placement], tuple[float, Box]]

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from service.pictures.letterbox import Box
+from models.pictures.letterbox import Box
 from service.pictures.polarity import is_ink_dark
 
 

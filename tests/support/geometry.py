@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from service.pictures.letterbox import Box, Placement
+from models.pictures.letterbox import Box, Placement
 
 shares = st.floats(0, 1)
 

@@ -18,8 +18,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from models.contract import SCENE_SIDE_PX
-from scenes.frame import frame_offset_px
-from service.pictures.decode import Grey
+from models.pictures.pixels import Grey
 
 _REDUCING_GAP = 3.0
 """Pillow first averages whole blocks of pixels, down to three times the final size. That is far faster for
@@ -36,7 +35,7 @@ class Box(NamedTuple):
     height: float
 
 
-class Gaussian(NamedTuple):
+class PixelGaussian(NamedTuple):
     """An axis-aligned Gaussian: its centre and its standard deviations, in px."""
 
     x: float
@@ -61,9 +60,9 @@ class Placement:
         bottom = _clip(self._y(box.y + box.height), top, self.height_px)
         return Box(left, top, right - left, bottom - top)
 
-    def gaussian_in_picture(self, gaussian: Gaussian) -> Gaussian:
+    def gaussian_in_picture(self, gaussian: PixelGaussian) -> PixelGaussian:
         """A Gaussian of the frame in the picture's px; its centre may lie outside the picture."""
-        return Gaussian(
+        return PixelGaussian(
             self._x(gaussian.x),
             self._y(gaussian.y),
             gaussian.sigma_x * self.frame.width / SCENE_SIDE_PX,
@@ -77,7 +76,7 @@ class Placement:
         frame = Box(x * across, y * down, width * across, height * down)
         return replace(self, width_px=width_px, height_px=height_px, frame=frame)
 
-    def attention_map(self, gaussian: Gaussian) -> npt.NDArray[np.float32]:
+    def attention_map(self, gaussian: PixelGaussian) -> npt.NDArray[np.float32]:
         """A Gaussian, given in the picture's px, on a grid that spans the picture exactly.
 
         The grid has the size of the whole picture in the frame, whatever the frame covers, and its values
@@ -107,8 +106,9 @@ def place_whole(width_px: int, height_px: int) -> Placement:
     """
     columns, rows = _fitted(width_px, height_px)
     x_scale, y_scale = width_px / columns, height_px / rows
-    left = -frame_offset_px(columns, SCENE_SIDE_PX) * x_scale
-    top = -frame_offset_px(rows, SCENE_SIDE_PX) * y_scale
+    # As `scenes.frame.frame_offset_px` places scenes.
+    left = -((SCENE_SIDE_PX - columns) // 2) * x_scale
+    top = -((SCENE_SIDE_PX - rows) // 2) * y_scale
     return Placement(width_px, height_px, Box(left, top, SCENE_SIDE_PX * x_scale, SCENE_SIDE_PX * y_scale))
 
 
