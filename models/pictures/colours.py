@@ -39,13 +39,25 @@ def on_ground(colours: Image.Image) -> Image.Image:
     than to black.
     """
     alpha, grey = colours.getchannel("A"), to_grey(colours)
+    ground = Image.new("L", colours.size, _ground(alpha, grey))
+    ground.paste(grey, mask=alpha)
+    return ground
+
+
+def coloured_on_ground(colours: Image.Image) -> Image.Image:
+    """The RGB of an RGBA picture, on the same ground as `on_ground` gives it."""
+    alpha = colours.getchannel("A")
+    ground = Image.new("RGB", colours.size, (_ground(alpha, to_grey(colours)),) * 3)
+    ground.paste(colours.convert("RGB"), mask=alpha)
+    return ground
+
+
+def _ground(alpha: Image.Image, grey: Image.Image) -> int:
     coverage = np.asarray(_sample(alpha), np.float32)
     opaque = float(coverage.sum())
     is_ink = opaque < 255 * coverage.size / 2
     is_bright = float((coverage * np.asarray(_sample(grey))).sum()) > 127.5 * opaque
-    ground = Image.new("L", colours.size, 0 if is_ink and is_bright else 255)
-    ground.paste(grey, mask=alpha)
-    return ground
+    return 0 if is_ink and is_bright else 255
 
 
 def _sample(picture: Image.Image) -> Image.Image:

@@ -9,16 +9,16 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from models.pictures.colours import on_ground, to_grey
-from models.pictures.pixels import Grey
+from models.pictures.colours import coloured_on_ground, on_ground, to_grey
+from models.pictures.pixels import Grey, Pixels
 
-_TURNS: dict[int, Callable[[Grey], Grey]] = {
+_TURNS: dict[int, Callable[[Pixels], Pixels]] = {
     2: np.fliplr,
-    3: lambda grey: np.rot90(grey, 2),
+    3: lambda pixels: np.rot90(pixels, 2),
     4: np.flipud,
-    5: np.transpose,
-    6: lambda grey: np.rot90(grey, -1),
-    7: lambda grey: np.rot90(grey.T, 2),
+    5: lambda pixels: pixels.swapaxes(0, 1),
+    6: lambda pixels: np.rot90(pixels, -1),
+    7: lambda pixels: np.rot90(pixels.swapaxes(0, 1), 2),
     8: np.rot90,
 }
 _WHITE_OF_16_BITS = 2**16 - 1
@@ -29,10 +29,10 @@ class ConversionError(ValueError):
     """A decoded picture has no usable intensities; the message says why."""
 
 
-def turned(grey: Grey, orientation: int) -> Grey:
+def turned(pixels: Pixels, orientation: int) -> Pixels:
     """A picture turned upright; `orientation` is as EXIF counts it, and of other numbers no turn is known."""
     turn = _TURNS.get(orientation)
-    return grey if turn is None else np.ascontiguousarray(turn(grey))
+    return pixels if turn is None else np.ascontiguousarray(turn(pixels))
 
 
 def grey_of(image: Image.Image, significant_bits: int | None = None) -> Grey:
@@ -49,14 +49,32 @@ def grey_of(image: Image.Image, significant_bits: int | None = None) -> Grey:
     Raises:
         ConversionError: there are intensities that are no finite numbers.
     """
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        values = np.asarray(image)
-        return _scale_to_8_bits(values, _white(image, significant_bits, values))
+    if _is_deep(image):
+        return _deep_grey(image, significant_bits)
     if image.has_transparency_data:
         return np.asarray(on_ground(image.convert("RGBA")))
     if image.mode in ("1", "L"):
         return np.asarray(image.convert("L"))
     return np.asarray(to_grey(image if image.mode == "RGB" else image.convert("RGB")))
+
+
+def rgb_of(image: Image.Image) -> Pixels:
+    """The colours of a picture, not turned, uint8 `[height, width, 3]`; grey and ground as `grey_of`."""
+    if _is_deep(image):
+        return np.repeat(_deep_grey(image, None)[..., None], 3, axis=2)
+    if image.has_transparency_data:
+        return np.asarray(coloured_on_ground(image.convert("RGBA")))
+    return np.asarray(image.convert("RGB"))
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Whether it is grey of more than 8 bits; Pillow reads colours of 16 bits as those of 8."""
+    return image.mode in ("I", "F") or image.mode.startswith("I;16")
+
+
+def _deep_grey(image: Image.Image, significant_bits: int | None) -> Grey:
+    values = np.asarray(image)
+    return _scale_to_8_bits(values, _white(image, significant_bits, values))
 
 
 def _white(image: Image.Image, significant_bits: int | None, values: npt.NDArray[np.generic]) -> int:

@@ -1,9 +1,9 @@
-"""The geometry between a posted picture and the model's square frame, there and back.
+"""The geometry between a picture and the model's square frame, there and back.
 
 Both have their origin at the top-left corner, x to the right, y down; pixel (i, j) covers
 [j, j+1) x [i, i+1).
-The frame covers a rectangle of the picture, which may reach beyond it. A point at x in the frame, whose side
-is 100 px, lies at rectangle.x + x * rectangle.width / 100 in the picture; likewise for y.
+The frame covers a rectangle of the picture, which may reach beyond it. A point at x in the frame lies at
+rectangle.x + x * rectangle.width / side in the picture; likewise for y.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from models.contract import SCENE_SIDE_PX
-from models.pictures.pixels import Grey
+from models.pictures.pixels import Pixels
 
 _REDUCING_GAP = 3.0
 """Pillow first averages whole blocks of pixels, down to three times the final size. That is far faster for
@@ -46,11 +45,15 @@ class PixelGaussian(NamedTuple):
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the frame lies in a picture of `width_px` x `height_px`: what it covers, in the picture's px."""
+    """Where a frame of `side_px` lies in a picture of `width_px` x `height_px`.
+
+    `frame` is what the frame covers, in the picture's px.
+    """
 
     width_px: int
     height_px: int
     frame: Box
+    side_px: int
 
     def box_in_picture(self, box: Box) -> Box:
         """A box of the frame in the picture's px, clipped to the picture."""
@@ -65,12 +68,12 @@ class Placement:
         return PixelGaussian(
             self._x(gaussian.x),
             self._y(gaussian.y),
-            gaussian.sigma_x * self.frame.width / SCENE_SIDE_PX,
-            gaussian.sigma_y * self.frame.height / SCENE_SIDE_PX,
+            gaussian.sigma_x * self.frame.width / self.side_px,
+            gaussian.sigma_y * self.frame.height / self.side_px,
         )
 
-    def in_posted(self, width_px: int, height_px: int) -> Placement:
-        """The same placement in the posted picture, if it was decoded at another size."""
+    def at_size(self, width_px: int, height_px: int) -> Placement:
+        """The same placement in the same picture at another size."""
         across, down = width_px / self.width_px, height_px / self.height_px
         x, y, width, height = self.frame
         frame = Box(x * across, y * down, width * across, height * down)
@@ -83,36 +86,36 @@ class Placement:
         are taken at the cells' centres. The outer product of two profiles with peak 1 has peak 1.
 
         Returns:
-            Values in [0, 1], float32 `[rows, columns]`, at most 100 on the longer side.
+            Values in [0, 1], float32 `[rows, columns]`, at most `side_px` on the longer side.
         """
-        columns, rows = _fitted(self.width_px, self.height_px)
+        columns, rows = _fitted(self.width_px, self.height_px, self.side_px)
         down = _profile(gaussian.y, gaussian.sigma_y, self.height_px, rows)
         across = _profile(gaussian.x, gaussian.sigma_x, self.width_px, columns)
         return np.outer(down, across).astype(np.float32)
 
     def _x(self, frame_x: float) -> float:
-        return self.frame.x + frame_x * self.frame.width / SCENE_SIDE_PX
+        return self.frame.x + frame_x * self.frame.width / self.side_px
 
     def _y(self, frame_y: float) -> float:
-        return self.frame.y + frame_y * self.frame.height / SCENE_SIDE_PX
+        return self.frame.y + frame_y * self.frame.height / self.side_px
 
 
 @lru_cache  # most pictures of a batch are of one size
-def place_whole(width_px: int, height_px: int) -> Placement:
+def place_whole(width_px: int, height_px: int, side_px: int) -> Placement:
     """The frame that shows the whole picture, centred.
 
     The longer side of a larger picture becomes the frame's, a smaller picture keeps its size. Both sides are
     whole px of the frame, so that the picture's edges are sharp there.
     """
-    columns, rows = _fitted(width_px, height_px)
+    columns, rows = _fitted(width_px, height_px, side_px)
     x_scale, y_scale = width_px / columns, height_px / rows
     # As `scenes.frame.frame_offset_px` places scenes.
-    left = -((SCENE_SIDE_PX - columns) // 2) * x_scale
-    top = -((SCENE_SIDE_PX - rows) // 2) * y_scale
-    return Placement(width_px, height_px, Box(left, top, SCENE_SIDE_PX * x_scale, SCENE_SIDE_PX * y_scale))
+    left = -((side_px - columns) // 2) * x_scale
+    top = -((side_px - rows) // 2) * y_scale
+    return Placement(width_px, height_px, Box(left, top, side_px * x_scale, side_px * y_scale), side_px)
 
 
-def cut_frame(grey: Grey, placement: Placement) -> Grey:
+def cut_frame(pixels: Pixels, placement: Placement) -> Pixels:
     """The frame that the model sees of a picture.
 
     The part that the frame covers is scaled, antialiased where that shrinks it, without a copy of the whole
@@ -120,37 +123,45 @@ def cut_frame(grey: Grey, placement: Placement) -> Grey:
     continues a page as a page. Repeated edges would prolong a stroke that touches one.
 
     Args:
-        grey: uint8 `[height, width]`, at least 1 x 1.
+        pixels: uint8 `[height, width]` or `[height, width, 3]`, at least 1 x 1.
         placement: where the frame lies in it; some of it lies inside the picture.
 
     Returns:
-        The frame, uint8 `[100, 100]`, which may be `grey` itself.
+        The frame, uint8 `[side, side]` or `[side, side, 3]`, which may be `pixels` itself.
     """
-    if grey.shape == (SCENE_SIDE_PX, SCENE_SIDE_PX) and placement == place_whole(*grey.shape):
-        return grey
+    height, width = pixels.shape[:2]
+    side = placement.side_px
+    if (height, width) == (side, side) and placement == place_whole(width, height, side):
+        return pixels
     frame = placement.frame
-    columns = _visible(frame.x, frame.width, placement.width_px)
-    rows = _visible(frame.y, frame.height, placement.height_px)
+    columns = _visible(frame.x, frame.width, placement.width_px, side)
+    rows = _visible(frame.y, frame.height, placement.height_px, side)
     # The triangle filter widens with the shrinking factor: no aliasing, and no ringing as of Lanczos.
-    part = Image.fromarray(grey).resize(
+    part = Image.fromarray(pixels).resize(
         (columns.last - columns.first, rows.last - rows.first),
         Image.Resampling.BILINEAR,
         box=(columns.start, rows.start, columns.stop, rows.stop),
         reducing_gap=_REDUCING_GAP,
     )
     shown = np.asarray(part)
-    if shown.shape == (SCENE_SIDE_PX, SCENE_SIDE_PX):
+    if shown.shape[:2] == (side, side):
         return shown
-    surrounded = np.full((SCENE_SIDE_PX, SCENE_SIDE_PX), _border_median(grey), np.uint8)
+    surrounded = np.empty((side, side, *pixels.shape[2:]), np.uint8)
+    surrounded[:] = _border_median(pixels)
     surrounded[rows.first : rows.last, columns.first : columns.last] = shown
     return surrounded
 
 
-def _border_median(grey: Grey) -> int:
-    """The median of a picture's outermost pixels, the lower one of two; counting is faster than sorting."""
-    border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
-    up_to = np.cumsum(np.bincount(border, minlength=256))
-    return int(np.searchsorted(up_to, (len(border) + 1) // 2))
+def _border_median(pixels: Pixels) -> int | list[int]:
+    """The median of a picture's outermost pixels, of each channel the lower one of two."""
+    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    return _median(border) if border.ndim == 1 else [_median(channel) for channel in border.T]
+
+
+def _median(values: npt.NDArray[np.uint8]) -> int:
+    """The lower one of two; counting is faster than sorting."""
+    up_to = np.cumsum(np.bincount(values, minlength=256))
+    return int(np.searchsorted(up_to, (len(values) + 1) // 2))
 
 
 class _Visible(NamedTuple):
@@ -162,22 +173,22 @@ class _Visible(NamedTuple):
     stop: float
 
 
-def _visible(start: float, extent: float, size: int) -> _Visible:
-    scale = extent / SCENE_SIDE_PX
+def _visible(start: float, extent: float, size: int, side_px: int) -> _Visible:
+    scale = extent / side_px
     low, high = -start / scale, (size - start) / scale  # the picture's edges in the frame
     first = max(0, math.ceil(low - _ROUNDING))
-    last = min(SCENE_SIDE_PX, math.floor(high + _ROUNDING))
+    last = min(side_px, math.floor(high + _ROUNDING))
     if last <= first:  # of so flat a picture no px of the frame is full
-        first = min(max(0, math.floor((low + high) / 2)), SCENE_SIDE_PX - 1)
+        first = min(max(0, math.floor((low + high) / 2)), side_px - 1)
         last = first + 1
     return _Visible(
         first, last, start=max(0.0, start + first * scale), stop=min(float(size), start + last * scale)
     )
 
 
-def _fitted(width_px: int, height_px: int) -> tuple[int, int]:
+def _fitted(width_px: int, height_px: int, side_px: int) -> tuple[int, int]:
     """The width and the height of the whole picture in the frame, px of the frame."""
-    shrink = min(1.0, SCENE_SIDE_PX / max(width_px, height_px))
+    shrink = min(1.0, side_px / max(width_px, height_px))
     return max(1, round(width_px * shrink)), max(1, round(height_px * shrink))
 
 

@@ -6,6 +6,8 @@ import re
 import struct
 
 UPRIGHT = 1
+SIDEWAYS = frozenset((5, 6, 7, 8))
+"""Orientations that swap width and height."""
 
 _EXIF_START = re.compile(rb"(?:Exif\0\0){0,2}")
 _XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')

@@ -7,3 +7,5 @@ import numpy.typing as npt
 
 Grey = npt.NDArray[np.uint8]
 """`[height, width]`."""
+Pixels = npt.NDArray[np.uint8]
+"""`[height, width]`, or in colours `[height, width, 3]`, red, green, blue."""

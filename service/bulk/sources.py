@@ -14,9 +14,7 @@ from operator import attrgetter
 from pathlib import PurePath
 from typing import NamedTuple
 
-from PIL import Image
-
-from service.pictures.decode import formats
+from models.pictures.formats import suffixes
 
 ANY_DEPTH = "**"
 
@@ -77,7 +75,7 @@ def _found(number: int, source: str) -> Iterator[_Found]:
     if not any_taken:
         wanted = "matches no file" if glob.has_magic(source) else "has no picture in it"
         others = f", and {passed_over:,} files there do not" if passed_over else ""
-        endings = ", ".join(sorted(_suffixes()))
+        endings = ", ".join(sorted(suffixes()))
         raise SourceError(f"source {source!r} {wanted}: pictures end in {endings}{others}")
 
 
@@ -89,7 +87,7 @@ def path_key(path: str) -> list[str]:
 def _of_source(source: str) -> Iterator[tuple[str, bool]]:
     """The paths in a source, and whether each is taken."""
     if os.path.isdir(source):  # noqa: PTH112 - a Path would drop the "./" that the user wrote
-        yield from _walk(source, (ANY_DEPTH,), _suffixes())
+        yield from _walk(source, (ANY_DEPTH,), suffixes())
     elif os.path.exists(source):  # noqa: PTH110
         yield source, True
     elif glob.has_magic(source):
@@ -178,9 +176,3 @@ def _expression(part: str) -> re.Pattern[str]:
 def suffix_of(name: str) -> str:
     """The end of a file's name from its last dot on, in small letters; "" where there is none."""
     return os.path.splitext(name)[1].lower()  # noqa: PTH122
-
-
-@cache
-def _suffixes() -> frozenset[str]:
-    known = formats()
-    return frozenset(suffix for suffix, kind in Image.registered_extensions().items() if kind in known)

@@ -9,10 +9,10 @@ from typing import NamedTuple
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
+from models.pictures import heif
 from service.http.codings import content_coding, inflate
 from service.http.errors import RequestError
 from service.http.multipart import FormError, FormPart, parse_form
-from service.pictures import heif
 from service.queries import shorten
 from service.settings import Settings
 

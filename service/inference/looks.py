@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -118,7 +119,7 @@ def _most_certain(looks: Sequence[Look]) -> Look:
 
 def _first_round(width_px: int, height_px: int) -> list[Placement]:
     longer, shorter = max(width_px, height_px), min(width_px, height_px)
-    whole = place_whole(width_px, height_px)
+    whole = place_whole(width_px, height_px, SCENE_SIDE_PX)
     if longer <= SCENE_SIDE_PX:
         return [whole]
     if longer <= _STRIP * shorter:
@@ -144,13 +145,13 @@ def _closer(look: Look) -> Placement | None:
         return None
     side = max(longer * SCENE_SIDE_PX / _READ_BEST_PX, _LEAST_WINDOW_PX)
     x, y = box.x + (box.width - side) / 2, box.y + (box.height - side) / 2
-    return Placement(placement.width_px, placement.height_px, Box(x, y, side, side))
+    return replace(placement, frame=Box(x, y, side, side))
 
 
 def _around(whole: Placement, side: float) -> Placement:
     """A square window around the middle of a picture."""
     x, y = (whole.width_px - side) / 2, (whole.height_px - side) / 2
-    return Placement(whole.width_px, whole.height_px, Box(x, y, side, side))
+    return replace(whole, frame=Box(x, y, side, side))
 
 
 def _side_px(placement: Placement) -> float:
@@ -161,7 +162,7 @@ def _side_px(placement: Placement) -> float:
 def _tiles(width_px: int, height_px: int, side: float) -> list[Placement]:
     """Square windows that overlap by half or more and together cover a picture, row by row."""
     return [
-        Placement(width_px, height_px, Box(x, y, side, side))
+        Placement(width_px, height_px, Box(x, y, side, side), SCENE_SIDE_PX)
         for y in _starts(height_px, side)
         for x in _starts(width_px, side)
     ]

@@ -121,7 +121,7 @@ def look_at(predictor: Predictor, pictures: Sequence[Picture], *, exclusive: boo
                 rounds_to_come[number] = searches[number].send(list(islice(looks, len(round_))))
             except StopIteration as end:
                 look, picture = end.value.without_faint_edge(predictor.box_edge_per_side), pictures[number]
-                in_posted = look.placement.in_posted(picture.width_px, picture.height_px)
+                in_posted = look.placement.at_size(picture.width_px, picture.height_px)
                 best[number] = look._replace(placement=in_posted)
         rounds = rounds_to_come
     return Looked(best, frames)

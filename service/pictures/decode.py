@@ -7,18 +7,16 @@ from typing import NamedTuple
 
 from PIL import Image, UnidentifiedImageError
 
+from models.pictures import heif
 from models.pictures.convert import ConversionError, grey_of, turned
-from models.pictures.orientation import orientation_of
+from models.pictures.formats import formats
+from models.pictures.orientation import SIDEWAYS, orientation_of
 from models.pictures.pixels import Grey
-from service.pictures import heif
 from service.pictures.guards import MAX_SIDE_PX, GuardError, check_cost
 from service.pictures.parts import parts_of
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
-
 _AVIF_BRANDS = frozenset((b"avif", b"avis"))
 
-_SIDEWAYS = frozenset((5, 6, 7, 8))
 _FINE_ENOUGH_PX = (1600, 400)
 """Of the longer and the shorter side. The search looks no closer than at 34 px, so it still finds digits of
 2 % of the longer side, or of a tenth of a strip's height. More pixels cost time and show nothing more."""
@@ -42,14 +40,6 @@ class Picture(NamedTuple):
     grey: Grey  # 0 to 255, uint8 [height, width]
     width_px: int
     height_px: int
-
-
-def formats() -> tuple[str, ...]:
-    """The formats that are read here, by Pillow's names."""
-    if not heif.is_installed():
-        return FORMATS
-    heif.register()
-    return (*FORMATS, heif.FORMAT)
 
 
 def decode_picture(data: bytes, max_pixels: int, *, reduce: bool = True) -> Picture:
@@ -104,7 +94,7 @@ def decode_picture(data: bytes, max_pixels: int, *, reduce: bool = True) -> Pict
         # Damaged files make Pillow's readers raise nearly anything: OSError, SyntaxError, struct.error, …
         reason = str(error) or type(error).__name__
         raise ImageError(f"image: the picture is damaged or cut short: {reason[:200]}") from error
-    return Picture(grey, height, width) if orientation in _SIDEWAYS else Picture(grey, width, height)
+    return Picture(grey, height, width) if orientation in SIDEWAYS else Picture(grey, width, height)
 
 
 def decode_grey(data: bytes, max_pixels: int) -> Grey:

@@ -39,7 +39,7 @@ def measure(path):
     before, start = memory("VmRSS"), time.process_time()
     try:
         grey = decode_picture(data, Settings().max_pixels).grey
-        cut_frame(grey, place_whole(*grey.shape[::-1]))
+        cut_frame(grey, place_whole(*grey.shape[::-1], 100))
         said = ""
     except ImageError as error:
         said = str(error)

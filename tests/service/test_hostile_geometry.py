@@ -20,10 +20,10 @@ def placements(draw: st.DrawFn) -> Placement:
     """The whole of a picture, or any window of it."""
     width, height = draw(any_side), draw(any_side)
     if draw(st.booleans()):
-        return place_whole(width, height)
+        return place_whole(width, height, 100)
     side = draw(st.floats(34, 6000))
     x, y = draw(shares) * width - side / 2, draw(shares) * height - side / 2
-    return Placement(width, height, Box(x, y, side, side))
+    return Placement(width, height, Box(x, y, side, side), 100)
 
 
 @settings(max_examples=200, deadline=None)
@@ -65,7 +65,7 @@ def test_points_keep_their_order_and_shares(placement, x, y, other_x, other_y):
 def test_the_cells_of_the_attention_map_cover_the_picture_without_a_rest(width, height, x, y, sx, sy):
     """The value of each cell is the Gaussian at its centre; cells are equal shares of the picture."""
     gaussian = PixelGaussian(x * width, y * height, sx * width, sy * height)
-    grid = place_whole(width, height).attention_map(gaussian)
+    grid = place_whole(width, height, 100).attention_map(gaussian)
     assert grid.max() == 1
     cell_rows, cell_columns = (np.arange(count) + 0.5 for count in grid.shape)
     rows = -0.5 * ((cell_rows * height / len(cell_rows) - gaussian.y) / gaussian.sigma_y) ** 2

@@ -65,7 +65,7 @@ def a_digit(x: float, y: float, size: float) -> Says:
 def from_afar(width: int, height: int) -> Placement:
     """The second look at the whole: twice as large a square around its middle."""
     side = 2.0 * max(width, height)
-    return Placement(width, height, Box((width - side) / 2, (height - side) / 2, side, side))
+    return Placement(width, height, Box((width - side) / 2, (height - side) / 2, side, side), 100)
 
 
 def nothing(_: Placement) -> tuple[float, Box]:
@@ -76,8 +76,8 @@ def nothing(_: Placement) -> tuple[float, Box]:
 @given(st.integers(1, 100), st.integers(1, 100), st.floats(0, 1), st.floats(1, 100))
 def test_a_picture_of_at_most_100_px_is_looked_at_once(width, height, present, size):
     rounds, answer = looked(width, height, lambda _: (present, Box(0, 0, size, size)))
-    assert rounds == [[place_whole(width, height)]]
-    assert answer.placement == place_whole(width, height)
+    assert rounds == [[place_whole(width, height, 100)]]
+    assert answer.placement == place_whole(width, height, 100)
 
 
 def test_the_surer_of_both_looks_at_the_whole_answers():
@@ -119,7 +119,7 @@ def test_no_window_is_enlarged_more_than_three_times():
     [(0.9, 0.5, False), (0.9, 0.49, True), (0.3, 0.3, False), (0.3, 0.29, True)],
 )
 def test_the_closer_look_counts_unless_it_is_less_sure(before, after, kept):
-    whole, far = place_whole(140, 140), from_afar(140, 140)
+    whole, far = place_whole(140, 140, 100), from_afar(140, 140)
     presence = {whole: before, far: 0.0}
     _, answer = looked(140, 140, lambda window: (presence.get(window, after), Box(45, 45, 10, 10)))
     assert (answer.placement == whole) is kept
@@ -262,5 +262,5 @@ def test_the_faint_edge_is_taken_away_where_the_picture_is_shown_shrunk():
     """By hand: a Gaussian's box of 20 x 40 at (30, 20), and an edge of a tenth of 40 at each end."""
     told = Box(26, 16, 28, 48)
     for side, expected in ((100.0, told), (101.0, Box(30, 20, 20, 40))):
-        one = look(Placement(500, 500, Box(0, 0, side, side)), 0.9, told).without_faint_edge(0.1)
+        one = look(Placement(500, 500, Box(0, 0, side, side), 100), 0.9, told).without_faint_edge(0.1)
         assert one.prediction.box.tolist() == pytest.approx(list(expected), abs=1e-4)

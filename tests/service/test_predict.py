@@ -11,9 +11,9 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from models.pictures import formats, heif
 from service.app import create_app
 from service.inference.engine import engine_in_process
-from service.pictures import decode, heif
 from service.schemas import ErrorAnswer, PredictionAnswer, PredictionWithoutMaps, Problem
 from service.settings import Settings
 from tests.service.fakes import BarGenerator, encode
@@ -204,7 +204,7 @@ def without_heif(monkeypatch):
 
 
 def heic(picture: Image.Image, **options: object) -> bytes:
-    decode.formats()  # registers it
+    formats.formats()  # registers it
     return encode(picture, heif.FORMAT, **options)
 
 

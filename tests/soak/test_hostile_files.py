@@ -6,7 +6,8 @@ import random
 import pytest
 from PIL import Image
 
-from service.pictures.decode import FORMATS, ImageError, decode_grey
+from models.pictures.formats import FORMATS
+from service.pictures.decode import ImageError, decode_grey
 from tests.soak.hostile_files import make_seeds, mutated, structure_of
 
 SEEDS = make_seeds()

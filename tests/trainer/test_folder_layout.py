@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from models.pictures import heif
 from tests.trainer.folders import fill, save
 from trainer.folders.errors import FolderError
 from trainer.folders.layout import find_pictures
@@ -68,7 +69,8 @@ def test_sides_that_nobody_can_guess_are_refused(tmp_path: Path) -> None:
         find_pictures(tmp_path)
 
 
-def test_what_is_left_out_is_said(tmp_path: Path) -> None:
+def test_what_is_left_out_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heif, "is_installed", lambda: False)
     fill(tmp_path / "cat", 2, 0)
     save(tmp_path / "cat/.hidden.png", 3)
     save(tmp_path / ".cache/x.png", 4)
@@ -80,7 +82,7 @@ def test_what_is_left_out_is_said(tmp_path: Path) -> None:
     assert "2 hidden files and folders" in said
     assert "No picture lies in empty:" in said
     assert "5 files have no picture's suffix: 1 .heic, 1 .json, 2 .txt, 1 no suffix." in said
-    assert "pip install" in said
+    assert heif.NOT_INSTALLED in said
 
 
 @pytest.mark.parametrize("target", ["..", "../..", ".", "../dog"])

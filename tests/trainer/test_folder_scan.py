@@ -70,7 +70,7 @@ def test_broken_files_are_skipped_with_the_reason_and_not_fatal(tmp_path: Path) 
     scan = scan_folder(tmp_path)
     reasons = dict(scan.skipped)
     assert sorted(reasons) == ["cat/cut.jpg", "dog/empty.png", "dog/text.png"]
-    assert "truncated" in reasons["cat/cut.jpg"]
+    assert "damaged or cut short: image file is truncated" in reasons["cat/cut.jpg"]
     assert "expected one of PNG" in reasons["dog/text.png"]
     assert str(tmp_path) not in "".join(reasons.values())
     path = write_skipped(scan.skipped, tmp_path / "run")

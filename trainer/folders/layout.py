@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from models.pictures import heif
+from models.pictures.formats import suffixes
 from trainer.folders.errors import FolderError
-from trainer.folders.reading import HEIC_SUFFIXES, picture_suffixes
 from trainer.folders.words import listed, printable
 
 TRAIN = "train"
@@ -22,6 +23,8 @@ LAYOUT = (
     "expected a folder for each class, as FOLDER/cat/1.jpg and FOLDER/dog/2.jpg, "
     "or these in FOLDER/train and FOLDER/val"
 )
+
+_HEIC = frozenset((".heic", ".heif"))
 
 Side = Literal["train", "held_out"]
 
@@ -68,7 +71,7 @@ class _Walk:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._suffixes = picture_suffixes()
+        self._suffixes = suffixes()
         self._skipped: list[Skipped] = []
         self._notes: list[str] = []
         self._hidden = 0
@@ -197,8 +200,8 @@ class _Walk:
         if self._others:
             kinds = ", ".join(f"{number:,} {suffix}" for suffix, number in sorted(self._others.items()))
             notes.append(f"{self._others.total():,} files have no picture's suffix: {printable(kinds)}.")
-        if HEIC_SUFFIXES & self._others.keys():
-            notes.append("HEIC is read with the extra `heif`: pip install 'glimpse-attention[heif]'.")
+        if _HEIC & self._others.keys():
+            notes.append(f"{heif.NOT_INSTALLED}.")
         return notes
 
 

@@ -14,13 +14,14 @@ import torch
 from torch import Tensor
 
 from models.files import atomic_write
+from models.pictures.letterbox import Placement, place_whole
 from trainer.folders.errors import FolderError
 from trainer.folders.examine import in_threads
 from trainer.folders.reading import UnreadableError, read_frame
 from trainer.folders.scan import PictureFile, Scan
 from trainer.folders.words import printable
 
-_VERSION = 1
+_VERSION = 2
 """A step for every change of how pictures become frames: older files are made anew."""
 
 Frames = npt.NDArray[np.uint8]
@@ -33,6 +34,10 @@ class Pictures(NamedTuple):
     labels: Tensor  # int64 [n], index of the class; `NO_DIGIT` for pictures of `none/`
     files: tuple[str, ...]  # names below the folder, parts joined by "/"
     sizes_px: tuple[tuple[int, int], ...]  # width and height of the upright pictures
+
+    def placement(self, number: int) -> Placement:
+        """Where the frame lies in one of the pictures: it leads boxes back to px of the upright picture."""
+        return place_whole(*self.sizes_px[number], self.images.shape[-1])
 
 
 class FolderData(NamedTuple):

@@ -1,4 +1,4 @@
-"""From a file to an upright array of pixels, grey or RGB."""
+"""From a file to an upright array of pixels, and to the model's frame, as the service makes it."""
 
 from __future__ import annotations
 
@@ -8,33 +8,31 @@ from contextlib import contextmanager
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
-HEIC_SUFFIXES = frozenset((".heic", ".heif"))
-_ENOUGH_SIDES = 3
-"""A JPEG is decoded at this many times the side of the frame, or more: the frame then looks the same."""
+from models.pictures.convert import ConversionError, grey_of, rgb_of, turned
+from models.pictures.formats import formats
+from models.pictures.letterbox import cut_frame, place_whole
+from models.pictures.orientation import SIDEWAYS, orientation_of
+from models.pictures.pixels import Pixels
+
 MAX_PIXELS = 80_000_000
 """Most pixels that are decoded of one picture, 0.3 GB as RGBA: a small file can hold far more."""
+_ENOUGH_SIDES = 3
+"""A JPEG is decoded at so many sides of the frame or more. Shrinking a larger one begins with averages of
+blocks down to that size too."""
 
 
 class UnreadableError(ValueError):
     """A file is no picture that can be read; the message says why."""
 
 
-class Read(NamedTuple):
+class UprightPicture(NamedTuple):
     """An upright picture, and its size before any reduction."""
 
-    pixels: npt.NDArray[np.uint8]  # [height, width] or [height, width, 3]
+    pixels: Pixels
     width_px: int
     height_px: int
-
-
-def picture_suffixes() -> frozenset[str]:
-    """How the names of pictures end, in lower case."""
-    Image.init()
-    return frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in FORMATS)
 
 
 @contextmanager
@@ -48,8 +46,8 @@ def huge_pictures_allowed() -> Iterator[None]:
         yield
 
 
-def read_picture(stream: BinaryIO, channels: int, enough_px: int) -> Read:
-    """Decode a picture, upright, on white where it is transparent.
+def read_picture(stream: BinaryIO, channels: int, enough_px: int) -> UprightPicture:
+    """Decode a picture and turn it upright; colours, depth and transparency as `models.pictures.convert`.
 
     Args:
         stream: the file.
@@ -61,48 +59,32 @@ def read_picture(stream: BinaryIO, channels: int, enough_px: int) -> Read:
         UnreadableError: the file is damaged, of no known format, or has more than `MAX_PIXELS`.
     """
     try:
-        with Image.open(stream, formats=FORMATS) as image:
+        with Image.open(stream, formats=formats()) as image:
             size = image.size
             image.draft(None, _draft_size(size, enough_px))
             if image.width * image.height > MAX_PIXELS:
-                pixels = f"{size[0]} x {size[1]} = {size[0] * size[1]:,}"
-                raise UnreadableError(f"expected at most {MAX_PIXELS:,} pixels, got {pixels}")
+                got = f"{size[0]} x {size[1]} = {size[0] * size[1]:,}"
+                raise UnreadableError(f"expected at most {MAX_PIXELS:,} pixels, got {got}")
             image.load()
-            turned = image.getexif().get(0x0112) in (5, 6, 7, 8)
-            upright = _pixels(ImageOps.exif_transpose(image), channels)
-    except UnreadableError:
-        raise
+            orientation = orientation_of(image.info.get("exif") or b"", image.info.get("xmp") or b"")
+            pixels = turned(grey_of(image) if channels == 1 else rgb_of(image), orientation)
+    except (UnreadableError, ConversionError) as error:
+        raise UnreadableError(str(error)) from error
     except UnidentifiedImageError as error:
-        raise UnreadableError(
-            f"expected one of {', '.join(FORMATS)}, got a file of no such format"
-        ) from error
+        known = ", ".join(formats())
+        raise UnreadableError(f"expected one of {known}, got a file of no such format") from error
+    except Image.DecompressionBombError as error:
+        # Pillow's own limit, which it checks first.
+        raise UnreadableError(f"expected at most {MAX_PIXELS:,} pixels, got far more") from error
     except Exception as error:
         # Damaged files make Pillow's readers raise nearly anything: OSError, SyntaxError, struct.error, …
-        raise UnreadableError(f"{str(error) or type(error).__name__}"[:200]) from error
-    return Read(upright, *(size[::-1] if turned else size))
+        reason = str(error) or type(error).__name__
+        raise UnreadableError(f"the picture is damaged or cut short: {reason[:200]}") from error
+    return UprightPicture(pixels, *(size[::-1] if orientation in SIDEWAYS else size))
 
 
-def _draft_size(size: tuple[int, int], enough_px: int) -> tuple[int, int]:
-    times = max(1, max(size) // enough_px)
-    return max(1, size[0] // times), max(1, size[1] // times)
-
-
-def _pixels(image: Image.Image, channels: int) -> npt.NDArray[np.uint8]:
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        values = np.asarray(image).astype(np.float64)
-        white = 65535.0 if values.max() > 255 else 255.0
-        image = Image.fromarray(np.clip(values * 255 / white, 0, 255).round().astype(np.uint8))
-    elif image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        image = Image.new("RGB", image.size, "white")
-        image.paste(rgba, mask=rgba.getchannel("A"))
-    return np.asarray(image.convert("L" if channels == 1 else "RGB"))
-
-
-def read_frame(
-    stream: BinaryIO, size_px: tuple[int, int], side_px: int, channels: int
-) -> npt.NDArray[np.uint8]:
-    """A picture in the middle of the model's frame, as it is cut for the service.
+def read_frame(stream: BinaryIO, size_px: tuple[int, int], side_px: int, channels: int) -> Pixels:
+    """A picture in the middle of the model's frame.
 
     Args:
         stream: the file.
@@ -119,12 +101,12 @@ def read_frame(
     picture = read_picture(stream, channels, enough_px=_ENOUGH_SIDES * side_px)
     if (picture.width_px, picture.height_px) != size_px:
         raise UnreadableError(f"expected {size_px} px, got {picture.width_px} x {picture.height_px}")
-    shrink = min(1.0, side_px / max(size_px))
-    width, height = (max(1, round(extent * shrink)) for extent in size_px)
-    shown = Image.fromarray(picture.pixels).resize((width, height), Image.Resampling.BILINEAR)
-    pixels = np.asarray(shown).reshape(height, width, channels)
-    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-    frame = np.broadcast_to(np.median(border, axis=0).astype(np.uint8), (side_px, side_px, channels)).copy()
-    top, left = (side_px - height) // 2, (side_px - width) // 2
-    frame[top : top + height, left : left + width] = pixels
-    return frame.transpose(2, 0, 1)
+    height_px, width_px = picture.pixels.shape[:2]
+    # A reduced JPEG lies where the whole one would: its rounded size gives no other place.
+    placement = place_whole(*size_px, side_px).at_size(width_px, height_px)
+    return np.atleast_3d(cut_frame(picture.pixels, placement)).transpose(2, 0, 1)
+
+
+def _draft_size(size: tuple[int, int], enough_px: int) -> tuple[int, int]:
+    times = max(1, max(size) // enough_px)
+    return max(1, size[0] // times), max(1, size[1] // times)
