@@ -92,7 +92,7 @@ def letter(random: Random) -> Image.Image:
     return picture
 
 
-def text(random: Random) -> Image.Image:
+def printed(random: Random) -> Image.Image:
     """A printed page."""
     picture = blank(random)
     font, pen = _font(str(random.choice(_FONTS)), int(random.integers(18, 36))), ImageDraw.Draw(picture)
@@ -135,7 +135,7 @@ def hand(random: Random) -> Image.Image:
 
 KINDS: tuple[Callable[[Random], Image.Image], ...] = (
     *(blank, ruled, card, desk, things),
-    *(texture, letter, text, doodle, hand),
+    *(texture, letter, printed, doodle, hand),
 )
 
 

@@ -40,6 +40,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("handwriting",),
         ("export",),
         ("evaluation",),
+        ("foreground",),
         ("training",),
         ("data", "losses"),
         ("folders",),

@@ -133,14 +133,13 @@ class Residual(nn.Module):
         return x + change
 
 
-class AttentionNetwork(nn.Module):
-    """Where the object is and how large: a heat map, a cell for 4×4 pixels, and the features pooled by it."""
+class Trunk(nn.Module):
+    """Features of two scales, merged: a cell for each 4×4 block of pixels."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, merged: int) -> None:
         super().__init__()
         self._side = task.side_px // HEAT_STRIDE_PX
-        self._typical_px = _DIGIT_SIDE_PX if task == DIGITS else _TYPICAL_SHARE * task.side_px
-        fine, coarse, between, merged = 48, 64, 48, 32
+        fine, coarse, between = 48, 64, 48
         # A 4×4 block of pixels becomes 16 channels: dense convolutions from the start, no large maps.
         self.fine = nn.Sequential(  # [48, 25, 25] for digits
             nn.PixelUnshuffle(HEAT_STRIDE_PX), ConvBlock(HEAT_STRIDE_PX**2 * task.channels, fine)
@@ -150,6 +149,21 @@ class AttentionNetwork(nn.Module):
         )
         self.lateral = nn.Conv2d(fine, merged, 1)
         self.upward = nn.Conv2d(coarse, merged, 1)
+
+    def merge(self, scenes: Tensor) -> Tensor:
+        """Scenes `[batch, channels, side, side]` to features `[batch, merged, side / 4, side / 4]`."""
+        fine = self.fine(scenes)
+        upward = functional.interpolate(self.upward(self.coarse(fine)), scale_factor=2.0, mode="nearest")
+        return functional.relu(self.lateral(fine) + upward[:, :, : self._side, : self._side])
+
+
+class AttentionNetwork(Trunk):
+    """Where the object is and how large: a heat map, a cell for 4×4 pixels, and the features pooled by it."""
+
+    def __init__(self, task: Task) -> None:
+        merged = 32
+        super().__init__(task, merged)
+        self._typical_px = _DIGIT_SIDE_PX if task == DIGITS else _TYPICAL_SHARE * task.side_px
         self.heat = nn.Conv2d(merged, 1, 3, padding=1)
         self.geometry = nn.Sequential(nn.Linear(merged, 64), nn.ReLU(inplace=True))
         self.corrections = nn.Linear(64, 4)
@@ -159,9 +173,7 @@ class AttentionNetwork(nn.Module):
 
     def forward(self, scenes: Tensor) -> tuple[Tensor, Gaussian, Tensor]:
         """Scenes `[batch, channels, side, side]` to heat `[batch, cells]`, Gaussian, logits and presence."""
-        fine = self.fine(scenes)
-        upward = functional.interpolate(self.upward(self.coarse(fine)), scale_factor=2.0, mode="nearest")
-        merged = functional.relu(self.lateral(fine) + upward[:, :, : self._side, : self._side])
+        merged = self.merge(scenes)
         heat = torch.softmax(self.heat(merged).flatten(1), dim=1)  # [batch, cells]
         pooled = (merged.flatten(2) @ heat[:, :, None])[:, :, 0]  # [batch, 32]
         place = heat.view(-1, self._side, self._side)

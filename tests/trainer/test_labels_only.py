@@ -26,7 +26,8 @@ from scenes.edit import remove_clutter, remove_paper, remove_target, replace_by_
 from scenes.render import render as render_scenes
 from tests.support.imports import TRUTH, imported_modules, reachable, source_of
 from tests.trainer.tiny import ALONE, ROOT, TINY, bar_digits
-from trainer.data.training_scenes import LabelledBatch, TrainingScenes
+from trainer.data.batches import LabelledBatch
+from trainer.data.training_scenes import TrainingScenes
 from trainer.losses import LossWeights, compute_losses
 from trainer.model import NO_DIGIT, ForwardOutput
 from trainer.training.loop import train
@@ -140,7 +141,7 @@ def test_training_and_validation_run_where_the_truth_cannot_be_asked_for(
 
 
 def test_a_batch_is_two_pictures_of_each_scene_and_its_label() -> None:
-    assert LabelledBatch._fields == ("scenes", "plain_scenes", "labels")
+    assert LabelledBatch._fields == ("scenes", "ink", "labels")
     batch = TrainingScenes(
         {"article": 1.0}, bar_digits(), batch_size=8, seed=0, device=ALONE.device, copy_paste=0.5
     ).batch(0)
@@ -165,19 +166,19 @@ def test_the_loss_is_given_pictures_labels_and_what_the_model_made_of_the_pictur
     for _ in range(2):
         learner.advance()
     assert len(seen) == len(made) == 2
-    for step, ((output, plain_scenes, labels, weights, ramp, present), (pixels, *windows)) in enumerate(
+    for step, ((output, ink, labels, weights, ramp, present), (pixels, *windows)) in enumerate(
         zip(seen, made, strict=True)
     ):
         batch = learner.scenes.batch(step)
-        assert isinstance(plain_scenes, torch.Tensor)
+        assert isinstance(ink, torch.Tensor)
         assert isinstance(labels, torch.Tensor)
         assert isinstance(pixels, torch.Tensor)
-        assert tuple(plain_scenes.shape) == (8, 1, 100, 100)
+        assert tuple(ink.shape) == (8, 1, 100, 100)
         assert (tuple(labels.shape), labels.dtype) == ((8,), torch.int64)
-        assert torch.equal(plain_scenes, batch.plain_scenes)
+        assert torch.equal(ink, batch.ink)
         assert torch.equal(labels, batch.labels)
         assert torch.equal(pixels, batch.scenes)
-        assert not torch.equal(pixels, plain_scenes)  # the recipe does paste
+        assert not torch.equal(pixels, ink)  # the recipe does paste
         assert isinstance(output, ForwardOutput)
         assert isinstance(weights, LossWeights)
         assert isinstance(ramp, torch.Tensor)

@@ -20,7 +20,8 @@ from scenes.frame import centre_in_frame
 from scenes.presets import find_preset
 from scenes.render import render as render_scenes
 from tests.trainer.tiny import ALONE, bar_digits
-from trainer.data.training_scenes import LabelledBatch, TrainingScenes
+from trainer.data.batches import LabelledBatch
+from trainer.data.training_scenes import TrainingScenes
 
 DIGITS = digits_like(torch.zeros(0), bar_digits())
 PASTED = ["article", "wide", "cluttered-100", "cluttered-60"]
@@ -61,7 +62,7 @@ def test_before_pasting_a_scene_is_the_one_that_its_preset_draws(preset: str) ->
     plain = draw_scenes(find_preset(preset), torch.arange(40), DIGITS)
     assert plain.clutter_count.unique().numel() >= 8
     batch = pasting(preset, 40)
-    assert torch.equal(batch.plain_scenes, frame(render_scenes(plain, DIGITS)))
+    assert torch.equal(batch.ink, frame(render_scenes(plain, DIGITS)))
     assert torch.equal(batch.labels, plain.label)
     # And the scene is drawn as others are, with four pieces more.
     drawn = crowded(preset, 40)
@@ -76,12 +77,10 @@ def test_before_pasting_a_scene_has_as_many_crops_as_its_preset(preset: str, own
     first = {name: getattr(drawn, name)[:, :own] for name in CROPS}
     batch = pasting(preset, 200)
     assert torch.equal(batch.scenes, frame(render_scenes(drawn, digits)))
-    assert torch.equal(batch.plain_scenes, frame(render_scenes(drawn._replace(**first), digits)))
+    assert torch.equal(batch.ink, frame(render_scenes(drawn._replace(**first), digits)))
     # As bright as the preset's own scenes, within 5 standard errors of the mean.
     plain = frame(render_scenes(draw_scenes(find_preset(preset), torch.arange(200), digits), digits))
-    found, expected, more = (
-        pictures.sum(dim=(1, 2, 3)) for pictures in (batch.plain_scenes, plain, batch.scenes)
-    )
+    found, expected, more = (pictures.sum(dim=(1, 2, 3)) for pictures in (batch.ink, plain, batch.scenes))
     error = 5 * expected.std() * (2 / 200) ** 0.5
     assert (found.mean() - expected.mean()).abs() < error
     assert more.mean() - expected.mean() > error

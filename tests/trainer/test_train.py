@@ -312,7 +312,7 @@ def test_a_step_lowers_the_loss_of_the_batch_that_it_was_made_on() -> None:
     first, _ = learner.advance()
     with torch.no_grad():
         output = learner.model.train()(batch.scenes, *windows)
-        again = compute_losses(output, batch.plain_scenes, batch.labels, recipe.weights, 0.0)
+        again = compute_losses(output, batch.ink, batch.labels, recipe.weights, 0.0)
     assert again.total < first.total
     assert boxes(output.gaussian).isfinite().all()
 

@@ -9,7 +9,8 @@ from scenes.draw import draw
 from scenes.presets import find_preset
 from scenes.render import render
 from tests.trainer.tiny import bar_digits
-from trainer.data.training_scenes import LabelledBatch, TrainingScenes
+from trainer.data.batches import LabelledBatch
+from trainer.data.training_scenes import TrainingScenes
 from trainer.model import NO_DIGIT
 from trainer.training.presets import EVERYTHING
 
@@ -35,13 +36,13 @@ def same(one: LabelledBatch, other: LabelledBatch) -> bool:
 
 def differ(batch: LabelledBatch) -> list[bool]:
     """Of each scene, whether it was another before clutter was pasted in."""
-    changed: list[bool] = (batch.scenes != batch.plain_scenes).flatten(1).any(1).tolist()
+    changed: list[bool] = (batch.scenes != batch.ink).flatten(1).any(1).tolist()
     return changed
 
 
 def test_a_batch_has_the_models_shape_and_range() -> None:
     batch = stream(copy_paste=0.5).batch(0)
-    for scenes in (batch.scenes, batch.plain_scenes):
+    for scenes in (batch.scenes, batch.ink):
         assert (tuple(scenes.shape), scenes.dtype) == ((20, 1, 100, 100), torch.float32)
         assert scenes.min() >= 0
         assert scenes.max() <= 1
@@ -72,7 +73,7 @@ def test_a_batch_shows_what_the_scene_stage_makes_of_its_seeds() -> None:
     parameters = draw(find_preset("article"), seeds, digits)
     batch = stream(mixture={"article": 1.0}).batch(9)
     assert torch.equal(batch.scenes[:, 0], render(parameters, digits))
-    assert torch.equal(batch.plain_scenes, batch.scenes)
+    assert torch.equal(batch.ink, batch.scenes)
     assert torch.equal(batch.labels, parameters.label)
 
 
@@ -86,7 +87,7 @@ def test_a_share_of_each_cluttered_presets_scenes_has_more_clutter_than_before()
     assert crowded[24:28] == [False] * 4
     # Four crops of a digit may all be of its dark corners: that one of twelve is, no more.
     assert sum(crowded[28:]) >= 11
-    assert (batch.scenes >= batch.plain_scenes).all()
+    assert (batch.scenes >= batch.ink).all()
     assert differ(stream(mixture=mixture, batch_size=40).batch(0)) == [False] * 40
     # What is not crowded is what it would be without pasting.
     plain = stream(mixture=mixture, batch_size=40).batch(0)
@@ -104,7 +105,7 @@ def test_some_scenes_have_no_digit_and_the_others_are_as_they_were() -> None:
     for found, expected in zip(batch, plain, strict=True):
         assert torch.equal(found[~absent], expected[~absent])
     # In a picture and in the one before pasting it is gone alike: where the digit was it is darker.
-    for found, expected in ((batch.scenes, plain.scenes), (batch.plain_scenes, plain.plain_scenes)):
+    for found, expected in ((batch.scenes, plain.scenes), (batch.ink, plain.ink)):
         gone = (expected - found)[absent]
         assert gone.flatten(1).amax(1).min() > 0.2
         assert gone.min() >= -1e-6

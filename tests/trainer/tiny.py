@@ -16,7 +16,8 @@ import pytest
 import torch
 
 from scenes.digits import Digits, make_digits
-from trainer.data.training_scenes import LabelledBatch, TrainingScenes
+from trainer.data.batches import LabelledBatch
+from trainer.data.training_scenes import TrainingScenes
 from trainer.model import GlimpseModel
 from trainer.runtime.distributed import Processes
 from trainer.training.method import own_method
@@ -71,8 +72,8 @@ def train_in_double(patch: pytest.MonkeyPatch) -> None:
     batch = TrainingScenes.batch
 
     def double_batch(self: TrainingScenes, step: int) -> LabelledBatch:
-        scenes, plain_scenes, labels = batch(self, step)
-        return LabelledBatch(scenes.double(), plain_scenes.double(), labels)
+        scenes, ink, labels = batch(self, step)
+        return LabelledBatch(scenes.double(), ink.double(), labels)
 
     method = dataclasses.replace(own_method(), build=lambda: GlimpseModel().double())
     patch.setattr(TrainingScenes, "batch", double_batch)

@@ -27,6 +27,7 @@ from scenes.frame import centre_in_frame
 from scenes.presets import Preset, find_preset
 from scenes.random import uniform
 from scenes.render import render
+from trainer.data.batches import LabelledBatch
 from trainer.data.elastic import augment_digits
 from trainer.data.last_value import LastValue
 from trainer.model import NO_DIGIT, Windows
@@ -48,14 +49,6 @@ _BLANK = 0.2
 """Share of the pictures of paper without a digit that have nothing in its place."""
 COPY_PASTE_PIECES = 4
 """How many clutter digits or crops are pasted into a scene."""
-
-
-class LabelledBatch(NamedTuple):
-    """All that training gets of a batch."""
-
-    scenes: Tensor  # [batch, 1, 100, 100], intensities in [0, 1]: what the network sees
-    plain_scenes: Tensor  # likewise, without pasted clutter and not on paper: where ink is measured
-    labels: Tensor  # [batch], classes; `NO_DIGIT` where there is none
 
 
 class _Part(NamedTuple):

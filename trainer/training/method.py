@@ -48,7 +48,7 @@ class LossFunction(Protocol[Output_contra]):
     def __call__(
         self,
         output: Output_contra,
-        plain_scenes: Tensor,
+        ink: Tensor,
         labels: Tensor,
         weights: LossWeights,
         ramp: Tensor,
@@ -59,7 +59,7 @@ class LossFunction(Protocol[Output_contra]):
 
         Args:
             output: the model's output.
-            plain_scenes: intensities in [0, 1], `[batch, 1, 100, 100]`, without pasted clutter.
+            ink: in [0, 1], `[batch, 1, side, side]`; what is brighter than its mean is the object's.
             labels: classes, int64 `[batch]`; `NO_DIGIT` where there is none.
             weights: the recipe's.
             ramp: 0 to 1, how far the terms that shape the attention are switched on.

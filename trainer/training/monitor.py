@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from torch.utils.tensorboard import SummaryWriter
 
 from trainer.attention import reported_boxes
-from trainer.data.training_scenes import LabelledBatch
+from trainer.data.batches import LabelledBatch
 from trainer.model import GlimpseModel
 
 METRICS_NAME = "metrics.jsonl"

@@ -37,7 +37,7 @@ class _StepInputs(NamedTuple):
     """What changes from step to step: tensors alone, so that a CUDA graph can read them."""
 
     scenes: Tensor  # [batch, 1, 100, 100]
-    plain_scenes: Tensor  # likewise
+    ink: Tensor  # likewise
     labels: Tensor  # [batch]
     first: Windows
     second: Windows
@@ -122,7 +122,7 @@ class Trainer:
         batch = self.scenes.batch(self.step)
         inputs = _StepInputs(
             batch.scenes.contiguous(memory_format=torch.channels_last),
-            batch.plain_scenes,
+            batch.ink,
             batch.labels,
             *self.scenes.windows(self.step),
             learning_rate_factor=self._scalar(self._learning_rate_factor()),
@@ -139,7 +139,7 @@ class Trainer:
         self.model.train()
         output = self._forward(inputs.scenes, inputs.first, inputs.second)
         losses = self._losses(
-            output, inputs.plain_scenes, inputs.labels, self.preset.weights, inputs.ramp, inputs.present
+            output, inputs.ink, inputs.labels, self.preset.weights, inputs.ramp, inputs.present
         )
         self._optimiser.zero_grad()
         backward(losses.total)

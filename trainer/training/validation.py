@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from scenes.digits import Digits
-from trainer.data.training_scenes import LabelledBatch, TrainingScenes
+from trainer.data.batches import LabelledBatch
+from trainer.data.training_scenes import TrainingScenes
 
 _PRESETS = ("article", "cluttered-100", "paper")
 _SCENES = 1000
