@@ -47,7 +47,7 @@ def test_train_and_val_say_the_side_and_test_is_left_alone(tmp_path: Path, val: 
     said = "\n".join(layout.notes)
     assert "test/ is left alone" in said
     assert f"Left out beside train/ and {val}/: more." in said
-    assert "1 pictures lie in the folder itself" in said
+    assert "no class's folder, left out: 1 in the folder itself." in said
 
 
 def test_train_alone_holds_the_classes_but_is_a_class_beside_others(tmp_path: Path) -> None:
@@ -79,9 +79,9 @@ def test_what_is_left_out_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         (tmp_path / name).write_text("no picture")
     assert {len(files) for files in classes(tmp_path).values()} == {2}
     said = notes(tmp_path)
-    assert "2 hidden files and folders" in said
+    assert "begin with a dot, left out: 2." in said
     assert "No picture lies in empty:" in said
-    assert "5 files have no picture's suffix: 1 .heic, 1 .json, 2 .txt, 1 no suffix." in said
+    assert "suffix, left out: 1 .heic, 1 .json, 2 .txt, 1 no suffix." in said
     assert heif.NOT_INSTALLED in said
 
 

@@ -15,7 +15,8 @@ from tests.trainer.folders import cats_and_dogs, fill, picture, save
 from trainer.__main__ import main
 from trainer.folders.errors import FolderError
 from trainer.folders.examine import Examined
-from trainer.folders.scan import PictureFile, scan_folder, write_skipped
+from trainer.folders.scan import PictureFile, scan_folder
+from trainer.folders.skipped import write_skipped
 from trainer.folders.split import held_out_contents
 from trainer.model import NO_DIGIT
 
@@ -57,7 +58,7 @@ def test_of_two_contents_one_is_held_out_and_copies_are_on_one_side(tmp_path: Pa
     scan = scan_folder(tmp_path)
     sides = [{picture.sha256 for picture in side} for side in (scan.train, scan.held_out)]
     assert not sides[0] & sides[1]
-    assert any("30 pictures are copies of others" in note for note in scan.notes)
+    assert any(note == "Copies of other pictures, on the same side as these: 30." for note in scan.notes)
 
 
 def test_broken_files_are_skipped_with_the_reason_and_not_fatal(tmp_path: Path) -> None:
@@ -130,7 +131,7 @@ def test_nothing_to_read_is_refused_with_the_layout_and_a_reason(tmp_path: Path)
         scan_folder(tmp_path)
     (tmp_path / "cat").mkdir()
     (tmp_path / "cat/a.png").write_text("no picture")
-    with pytest.raises(FolderError, match=r"1 files were skipped, as cat/a\.png: expected one of PNG"):
+    with pytest.raises(FolderError, match=r"Skipped files: 1, as cat/a\.png: expected one of PNG"):
         scan_folder(tmp_path)
 
 
@@ -144,8 +145,8 @@ def test_few_pictures_and_unreadable_classes_are_warned_of_and_imbalance_is_said
     assert scan.classes == ("cat", "dog", "eel", "fox")
     assert scan.warnings == (
         "gnu: no picture of it can be read: it is no class.",
-        "eel has 1 pictures: expected 20 or more, better some hundreds.",
-        "fox has 19 pictures: expected 20 or more, better some hundreds.",
+        "pictures of eel: 1; expected 20 or more, better some hundreds.",
+        "pictures of fox: 19; expected 20 or more, better some hundreds.",
         "eel: no picture of it is held out.",
     )
     assert any("cat has 60 pictures, eel 1: training draws the classes evenly" in note for note in scan.notes)
@@ -161,7 +162,7 @@ def test_given_sides_are_kept_and_what_is_held_out_is_not_trained_on(tmp_path: P
         *(f"val/dog/{seed}.png" for seed in (2000, 2001)),
     ]
     assert len(scan.train) == 58
-    assert any("2 pictures to train on are also held out" in note for note in scan.notes)
+    assert any("not trained on: 2, as train/cat/28.png, train/cat/29.png." in note for note in scan.notes)
     fill(tmp_path / "val/eel", 1, 3000)
     with pytest.raises(FolderError, match=r"held out but have no readable picture to train on: eel"):
         scan_folder(tmp_path)
@@ -216,7 +217,7 @@ def test_check_prints_what_the_scan_found(tmp_path: Path, capsys: pytest.Capture
     scan = scan_folder(folder)
     cats = sum(picture.label == 0 for picture in scan.train)
     assert f"cat {cats:>33} {30 - cats:>9}" in said
-    assert "1 files skipped:\n  cat/broken.png: " in said
+    assert "Skipped files: 1\n  cat/broken.png: " in said
     assert scan.data_sha256 in said
     assert (tmp_path / "out/skipped.csv").read_text().startswith("file,reason\ncat/broken.png,")
     assert main(["check", str(tmp_path / "nowhere")]) == 1

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from trainer.folders.scan import Scan, scan_folder, write_skipped
+from trainer.folders.scan import Scan, scan_folder
+from trainer.folders.skipped import write_skipped
 from trainer.folders.words import printable
 
 _SHOWN = 10
@@ -41,7 +42,7 @@ def lines_about(scan: Scan) -> Iterator[str]:
     for warning in scan.warnings:
         yield f"warning: {warning}"
     if scan.skipped:
-        yield f"{len(scan.skipped):,} files skipped:"
+        yield f"Skipped files: {len(scan.skipped):,}"
         for skipped in scan.skipped[:_SHOWN]:
             yield f"  {printable(skipped.file)}: {skipped.reason}"
         if len(scan.skipped) > _SHOWN:

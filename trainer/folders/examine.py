@@ -13,8 +13,8 @@ from typing import NamedTuple, TypeVar
 from tqdm import tqdm
 
 from models.files import atomic_write
-from trainer.folders.layout import Skipped
 from trainer.folders.reading import UnreadableError, huge_pictures_allowed, read_picture
+from trainer.folders.skipped import Skipped
 
 _VERSION = 1
 _ENOUGH_PX = 256

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 from models.pictures import heif
 from models.pictures.formats import suffixes
 from trainer.folders.errors import FolderError
+from trainer.folders.skipped import Skipped
 from trainer.folders.words import listed, printable
 
 TRAIN = "train"
@@ -35,13 +36,6 @@ class ClassFile(NamedTuple):
     file: str  # relative to the scanned folder, parts joined by "/"
     class_name: str
     given_side: Side | None
-
-
-class Skipped(NamedTuple):
-    """A file or folder that cannot be used, and why."""
-
-    file: str
-    reason: str
 
 
 class Layout(NamedTuple):
@@ -121,7 +115,7 @@ class _Walk:
         self._count_others(files)
         if pictures:
             where = f"{top}/" if top else "the folder itself"
-            self._notes.append(f"{pictures:,} pictures lie in {where}, in no class's folder: left out.")
+            self._notes.append(f"Pictures in no class's folder, left out: {pictures:,} in {where}.")
         return folders
 
     def _class(self, where: str, name: str, side: Side | None, above: set[object]) -> list[ClassFile]:
@@ -191,7 +185,7 @@ class _Walk:
         notes = []
         if self._hidden:
             notes.append(
-                f"{self._hidden:,} hidden files and folders (names that begin with a dot): left out."
+                f"Hidden files and folders, whose names begin with a dot, left out: {self._hidden:,}."
             )
         if self._empty:
             notes.append(f"No picture lies in {listed(self._empty)}: no class is made of it.")
@@ -199,7 +193,7 @@ class _Walk:
             notes.append(f"Links that lead to a folder already read: {listed(self._visited_twice)}.")
         if self._others:
             kinds = ", ".join(f"{number:,} {suffix}" for suffix, number in sorted(self._others.items()))
-            notes.append(f"{self._others.total():,} files have no picture's suffix: {printable(kinds)}.")
+            notes.append(f"Files without a picture's suffix, left out: {printable(kinds)}.")
         if _HEIC & self._others.keys():
             notes.append(f"{heif.NOT_INSTALLED}.")
         return notes

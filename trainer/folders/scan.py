@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -10,19 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from models.files import atomic_write
+from trainer.folders.checks import check_classes, check_contents, class_names, is_none
 from trainer.folders.errors import FolderError
 from trainer.folders.examine import Examined, examine
-from trainer.folders.layout import LAYOUT, NONE, ClassFile, Skipped, find_pictures
+from trainer.folders.layout import NONE, ClassFile, find_pictures
+from trainer.folders.skipped import Skipped
 from trainer.folders.split import held_out_contents
-from trainer.folders.words import listed, printable
+from trainer.folders.words import listed
 from trainer.model import NO_DIGIT
 
 FEW = 20
 """Of fewer pictures of a class, at most about four are held out: one mistake is then a quarter of them, and
 the figures of the run say nothing about the class."""
 _UNEVEN = 2
-_SHOWN = 5
 
 
 class PictureFile(NamedTuple):
@@ -79,9 +78,9 @@ def scan_folder(folder: Path, memory: Path | None = None) -> Scan:
     examined, unreadable = examine(folder, [found.file for found in layout.files], memory)
     readable = [found for found in layout.files if found.file in examined]
     skipped = tuple(sorted([*layout.skipped, *unreadable]))
-    classes = tuple(sorted(name for name in _names(readable) if not _is_none(name)))
-    _check_classes(classes, readable, skipped)
-    _check_contents(readable, examined)
+    classes = tuple(sorted(name for name in class_names(readable) if not is_none(name)))
+    check_classes(classes, readable, skipped)
+    check_contents(readable, examined)
     train, held_out, leaked = _sides(readable, examined, classes)
     if untrained := sorted({*range(len(classes))} - {picture.label for picture in train}):
         names = listed([classes[label] for label in untrained])
@@ -90,7 +89,7 @@ def scan_folder(folder: Path, memory: Path | None = None) -> Scan:
         )
     pictures = [*train, *held_out]
     notes = [*layout.notes, *leaked, *_notes(pictures, classes)]
-    missing = _names(layout.files) - _names(readable)
+    missing = class_names(layout.files) - class_names(readable)
     return Scan(
         folder=folder,
         classes=classes,
@@ -103,69 +102,12 @@ def scan_folder(folder: Path, memory: Path | None = None) -> Scan:
     )
 
 
-def write_skipped(skipped: Iterable[Skipped], folder: Path) -> Path:
-    """Write `skipped.csv` with the columns file and reason into a folder, which is made."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "skipped.csv"
-    with (
-        atomic_write(path) as temporary,
-        temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream,
-    ):
-        rows = csv.writer(stream, lineterminator="\n")
-        rows.writerow(Skipped._fields)
-        rows.writerows(skipped)
-    return path
-
-
-def _names(files: Iterable[ClassFile]) -> set[str]:
-    return {found.class_name for found in files}
-
-
-def _is_none(name: str) -> bool:
-    return name.casefold() == NONE
-
-
-def _check_classes(classes: Sequence[str], readable: Sequence[ClassFile], skipped: Sequence[Skipped]) -> None:
-    """Two classes, or one and `none/`, and in `val/` none that `train/` has not."""
-    if not classes:
-        why = f" {len(skipped):,} files were skipped, as {_reason(skipped[0])}." if skipped else ""
-        raise FolderError(f"found no class with a readable picture: {LAYOUT}.{why}")
-    names = _names(readable)
-    if len(classes) == 1 and not any(map(_is_none, names)):
-        raise FolderError(
-            f"found one class alone, {classes[0]}: expected two or more, or a folder {NONE}/ beside it with "
-            f"pictures that do not show {classes[0]}, from which the model learns to tell that it is there"
-        )
-    trained = _names(found for found in readable if found.given_side != "held_out")
-    if unknown := sorted(names - trained):
-        raise FolderError(
-            f"classes that are held out but have no readable picture to train on: {listed(unknown)}"
-        )
-
-
-def _reason(skipped: Skipped) -> str:
-    return f"{printable(skipped.file)}: {skipped.reason}"
-
-
-def _check_contents(readable: Sequence[ClassFile], examined: dict[str, Examined]) -> None:
-    """The same bytes in two classes teach a contradiction."""
-    first: dict[str, ClassFile] = {}
-    pairs = []
-    for found in readable:
-        other = first.setdefault(examined[found.file].sha256, found)
-        if other.class_name != found.class_name:
-            pairs.append(f"{printable(other.file)} and {printable(found.file)}")
-    if pairs:
-        shown = "; ".join(pairs[:_SHOWN]) + (f"; and {len(pairs) - _SHOWN:,} more" * (len(pairs) > _SHOWN))
-        raise FolderError(f"the same picture lies in the folders of two classes, keep it in one: {shown}")
-
-
 def _sides(
     readable: Sequence[ClassFile], examined: dict[str, Examined], classes: Sequence[str]
 ) -> tuple[list[PictureFile], list[PictureFile], list[str]]:
     """Pictures to train on and to hold out, and sentences about copies that would be on both sides."""
     held_out = {examined[found.file].sha256 for found in readable if found.given_side == "held_out"}
-    for name in _names(found for found in readable if found.given_side is None):
+    for name in class_names(found for found in readable if found.given_side is None):
         held_out |= held_out_contents(
             examined[found.file].sha256 for found in readable if found.class_name == name
         )
@@ -180,9 +122,7 @@ def _sides(
         else:
             sides[is_held_out].append(picture)
     notes = (
-        [f"{len(leaked):,} pictures to train on are also held out: not trained on, as {listed(leaked)}."]
-        if leaked
-        else []
+        [f"Held out as well, and so not trained on: {len(leaked):,}, as {listed(leaked)}."] if leaked else []
     )
     return *sides, notes
 
@@ -196,7 +136,7 @@ def _notes(pictures: Sequence[PictureFile], classes: Sequence[str]) -> list[str]
     notes = []
     copies = len(pictures) - len({picture.sha256 for picture in pictures})
     if copies:
-        notes.append(f"{copies:,} pictures are copies of others; copies stay on one side.")
+        notes.append(f"Copies of other pictures, on the same side as these: {copies:,}.")
     numbers = _counts(pictures, classes)
     most, fewest = max(numbers, key=numbers.__getitem__), min(numbers, key=numbers.__getitem__)
     if numbers[most] >= _UNEVEN * numbers[fewest]:
@@ -214,7 +154,7 @@ def _warnings(
     seen = _counts([*train, *held_out], classes)
     checked = _counts(held_out, classes)
     found += [
-        f"{name} has {number:,} pictures: expected {FEW} or more, better some hundreds."
+        f"pictures of {name}: {number:,}; expected {FEW} or more, better some hundreds."
         for name, number in seen.items()
         if number < FEW
     ]
