@@ -36,7 +36,7 @@ from trainer.evaluation.flops import WHOLE, count_flops
 from trainer.model import GlimpseModel, Prediction
 from trainer.training.checkpoint import load_checkpoint, load_trained_model
 
-MODEL_VERSION = "0.8.0"
+MODEL_VERSION = "0.9.0"
 PARITY_SCENES = 1000
 PARITY_BATCHES = (1, 2, 7, 64)
 PROBABILITY_TOLERANCE = 1e-4
