@@ -67,7 +67,7 @@ def test_the_map_learns_and_the_critic_stays() -> None:
     critic = Critic(TASK).eval().requires_grad_(requires_grad=False)
     network = MapNetwork(TASK)
     losses = map_losses(network, critic, pictures.images.float() / 255, pictures.labels, 0.5, random())
-    losses.total.backward()  # type: ignore[no-untyped-call]
+    losses.total.backward()
     expected = losses.kept + losses.left_out + 0.5 * losses.log_area + losses.label
     torch.testing.assert_close(losses.total, expected)
     assert all(value.grad is not None and value.grad.isfinite().all() for value in network.parameters())
