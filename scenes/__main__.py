@@ -1,9 +1,10 @@
-"""`python -m scenes`: download MNIST, draw a sheet of example scenes, make pictures without a digit."""
+"""`python -m scenes`: download MNIST, draw a sheet of example scenes, make pictures for measuring."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from pathlib import Path
 
 from scenes.mnist import SPLITS, DigitsUnavailableError, load_digits
@@ -27,6 +28,12 @@ def main(arguments: list[str] | None = None, *, prog: str = "python -m scenes") 
     without.add_argument("folder", type=Path, help="a new folder")
     without.add_argument("--count", type=int, default=100, help="pictures of each kind (100)")
     without.add_argument("--seed", type=int, default=0)
+    things = commands.add_parser("cutouts", help="make pictures of things in a folder for each of ten kinds")
+    things.add_argument("folder", type=Path, help="a new folder")
+    things.add_argument("--count", type=int, default=400, help="pictures of each kind to train on (400)")
+    things.add_argument("--tested", type=int, default=60, help="pictures of each kind to test on (60)")
+    things.add_argument("--packages", type=Path, help="where Debian's packages are unpacked already")
+    things.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     try:
         if options.command == "download":
@@ -34,6 +41,8 @@ def main(arguments: list[str] | None = None, *, prog: str = "python -m scenes") 
                 print(f"{split}: {len(load_digits(split).labels):,} digits")
         elif options.command == "negatives":
             _make_negatives(options.folder, options.count, options.seed)
+        elif options.command == "cutouts":
+            _make_cutouts(options)
         else:
             picture = draw_sheet(
                 find_preset(options.preset),
@@ -44,7 +53,7 @@ def main(arguments: list[str] | None = None, *, prog: str = "python -m scenes") 
             )
             save_sheet(picture, options.out)
             print(f"wrote {options.out}")
-    except DigitsUnavailableError as error:
+    except (DigitsUnavailableError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
@@ -56,6 +65,18 @@ def _make_negatives(folder: Path, count: int, seed: int) -> None:
 
     made = make(folder, count, seed)
     print(f"wrote {made} pictures; next: python -m benchmarks photos {folder} --out FILE")
+
+
+def _make_cutouts(options: argparse.Namespace) -> None:
+    from scenes.cutouts import download_packages, make_cutouts  # noqa: PLC0415 - no other command needs Pillow
+
+    with tempfile.TemporaryDirectory() as unpacked:
+        if not options.packages:
+            print("downloading Debian's packages (290 MB)")
+            download_packages(Path(unpacked))
+        root = options.packages or Path(unpacked)
+        make_cutouts(options.folder, root, count=options.count, tested=options.tested, seed=options.seed)
+    print(f"wrote {options.folder}; next: glimpse check {options.folder / 'train'}")
 
 
 if __name__ == "__main__":

@@ -21,8 +21,6 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from benchmarks.results import parser
-
 PACKAGES = (
     "tuxpaint-stamps-default",
     "gnome-backgrounds",
@@ -55,35 +53,40 @@ _OPAQUE = 128
 Random = np.random.Generator
 
 
-class Boxed(NamedTuple):
+class _Boxed(NamedTuple):
     """A picture and the tight box of its thing: x, y, width, height in px."""
 
     picture: Image.Image
     box: tuple[int, int, int, int]
 
 
-def download(folder: Path) -> None:
+def download_packages(folder: Path) -> None:
     """Download Debian's packages and unpack them into a folder.
 
     Raises:
-        subprocess.CalledProcessError: `apt-get` or `dpkg-deb` failed: this needs Debian and its mirrors.
+        ValueError: this is no Debian, or its mirrors cannot be reached.
     """
     with tempfile.TemporaryDirectory() as packages:
-        subprocess.run(
-            ["apt-get", "download", *PACKAGES], cwd=packages, check=True, stderr=subprocess.DEVNULL
-        )
-        for package in sorted(Path(packages).glob("*.deb")):
-            subprocess.run(["dpkg-deb", "-x", package, folder], check=True)
+        try:
+            command = ["apt-get", "download", *PACKAGES]
+            subprocess.run(command, cwd=packages, check=True, stderr=subprocess.DEVNULL)
+            for package in sorted(Path(packages).glob("*.deb")):
+                subprocess.run(["dpkg-deb", "-x", package, folder], check=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise ValueError(
+                f"cutouts: expected apt-get to download {', '.join(PACKAGES)}, got {error}; "
+                "--packages names a folder that they are unpacked in"
+            ) from error
 
 
-def things_of(root: Path, kinds: Sequence[str], *, unseen: bool) -> list[Path]:
+def _things_of(root: Path, kinds: Sequence[str], *, unseen: bool) -> list[Path]:
     """The stamps of these kinds, either those of the test or the others; mirrored copies are left out."""
     stamps = root / "usr/share/tuxpaint/stamps"
     found = [path for kind in kinds for path in (stamps / kind).rglob("*.png") if "_mirror" not in path.name]
     return [path for path in sorted(found) if _is_unseen(path.name) == unseen]
 
 
-def photographs_of(root: Path, *, unseen: bool) -> list[Path]:
+def _photographs_of(root: Path, *, unseen: bool) -> list[Path]:
     """The wallpapers, either those of the test or the others."""
     shared = root / "usr/share"
     found = [
@@ -92,7 +95,7 @@ def photographs_of(root: Path, *, unseen: bool) -> list[Path]:
     return [path for path in sorted(found) if _is_unseen(path.name) == unseen]
 
 
-def compose(random: Random, thing: Path, beside: Sequence[Path], photograph: Image.Image) -> Boxed:
+def _compose(random: Random, thing: Path, beside: Sequence[Path], photograph: Image.Image) -> _Boxed:
     """A thing on a part of a photograph, with other things beside it that cover none of it."""
     width, height = photograph.size
     part = int(random.uniform(0.25, 0.9) * min(width, height))
@@ -107,10 +110,10 @@ def compose(random: Random, thing: Path, beside: Sequence[Path], photograph: Ima
     box = ink.getchannel("A").point(lambda alpha: 255 * (alpha >= _OPAQUE)).getbbox()
     if box is None:
         raise ValueError(f"{thing}: expected an opaque part, found none")
-    return Boxed(ground, (x + box[0], y + box[1], box[2] - box[0], box[3] - box[1]))
+    return _Boxed(ground, (x + box[0], y + box[1], box[2] - box[0], box[3] - box[1]))
 
 
-def make(folder: Path, root: Path, *, count: int, tested: int, seed: int) -> None:
+def make_cutouts(folder: Path, root: Path, *, count: int, tested: int, seed: int) -> None:
     """Write `train/KIND/…`, `test/KIND/…` and `test.csv`, the true boxes of the test, into a new folder.
 
     Args:
@@ -121,19 +124,19 @@ def make(folder: Path, root: Path, *, count: int, tested: int, seed: int) -> Non
         seed: of everything.
     """
     folder.mkdir(parents=True)
-    beside = {unseen: things_of(root, BESIDE, unseen=unseen) for unseen in (False, True)}
+    beside = {unseen: _things_of(root, BESIDE, unseen=unseen) for unseen in (False, True)}
     rows = []
     for part, wanted, unseen in (("train", count, False), ("test", tested, True)):
-        photographs = [_smaller(path) for path in photographs_of(root, unseen=unseen)]
+        photographs = [_smaller(path) for path in _photographs_of(root, unseen=unseen)]
         for number, (kind, folders) in enumerate(tqdm(KINDS.items(), desc=part, leave=False)):
-            things = things_of(root, folders, unseen=unseen)
+            things = _things_of(root, folders, unseen=unseen)
             (folder / part / kind).mkdir(parents=True)
             for i in range(wanted):
                 random = np.random.default_rng([seed, unseen, number, i])
                 others = [
                     beside[unseen][k] for k in random.integers(len(beside[unseen]), size=random.integers(3))
                 ]
-                made = compose(
+                made = _compose(
                     random, things[i % len(things)], others, photographs[random.integers(len(photographs))]
                 )
                 name = f"{kind}/{i:04d}.png"
@@ -177,20 +180,3 @@ def _place(random: Random, stamp: Image.Image) -> tuple[int, int]:
         int(random.integers(0, SIDE_PX - stamp.width + 1)),
         int(random.integers(0, SIDE_PX - stamp.height + 1)),
     )
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Make the folder."""
-    options_of = parser(__name__, __doc__)
-    options_of.add_argument("folder", type=Path, help="a new folder")
-    options_of.add_argument("--count", type=int, default=400, help="pictures of each kind to train on (400)")
-    options_of.add_argument("--tested", type=int, default=60, help="pictures of each kind to test on (60)")
-    options_of.add_argument("--packages", type=Path, help="where the packages are unpacked already")
-    options_of.add_argument("--seed", type=int, default=0)
-    options = options_of.parse_args(arguments)
-    with tempfile.TemporaryDirectory() as unpacked:
-        root = options.packages or Path(unpacked)
-        if not options.packages:
-            download(root)
-        make(options.folder, root, count=options.count, tested=options.tested, seed=options.seed)
-    print(f"wrote {options.folder}; next: glimpse train --data {options.folder / 'train'}")

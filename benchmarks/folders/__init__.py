@@ -1,1 +1,0 @@
-"""Sets of pictures in a folder for each class, with true boxes beside them, and what is measured on them."""
