@@ -174,9 +174,9 @@ def test_the_transformer_samples_the_window_that_it_tells() -> None:
         assert field.tolist() == pytest.approx([value, value])
     # Pixel i holds i and has its middle at i + ½; the first and last samples lie half a stride inside.
     stride = 50 / 28
-    assert glimpses[0][0, 5, 0].item() == pytest.approx(35 + stride / 2 - 0.5, abs=1e-3)
-    assert glimpses[0][0, 5, -1].item() == pytest.approx(85 - stride / 2 - 0.5, abs=1e-3)
-    assert glimpses[0][1, 0, 5].item() == pytest.approx(5 + stride / 2 - 0.5, abs=1e-3)
+    assert glimpses[0][0, 0, 5, 0].item() == pytest.approx(35 + stride / 2 - 0.5, abs=1e-3)
+    assert glimpses[0][0, 0, 5, -1].item() == pytest.approx(85 - stride / 2 - 0.5, abs=1e-3)
+    assert glimpses[0][1, 0, 0, 5].item() == pytest.approx(5 + stride / 2 - 0.5, abs=1e-3)
 
 
 def test_the_regressed_gaussian_starts_in_the_middle_and_reads_most_of_the_scene() -> None:
