@@ -104,7 +104,7 @@ def test_the_watched_scenes_are_found_again_and_every_look_follows_from_its_gaus
         said = load_trained_model(run)(scenes)
     for i, look in enumerate(looks[-1]):
         np.testing.assert_allclose(look.picture / 255, scenes[i, 0], atol=0.51 / 255)
-        np.testing.assert_allclose(look.glimpse, said.glimpse[i].clamp(0, 1), atol=0.02)
+        np.testing.assert_allclose(look.glimpse, said.glimpse[i, 0].clamp(0, 1), atol=0.02)
         centre = look.box[:2] + look.box[2:] / 2
         np.testing.assert_allclose(
             centre, [said.gaussian.centre_x_px[i], said.gaussian.centre_y_px[i]], atol=0.01
